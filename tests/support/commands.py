@@ -26,7 +26,7 @@ from sluiceway_server.runs.engine import Engine
 from sluiceway_server.runs.executor_times import ExecutorTimes
 from sluiceway_server.runs.explainer import Explainer
 from sluiceway_server.runs.service import RunServicer
-from tests.support.run_engine import World
+from tests.support.run_engine import World, everything_is_allowed
 
 SLUICE = [sys.executable, "-m", "sluiceway.cli.entry"]
 ADMIN = Caller(CallerKind.USER, "admin", frozenset({"*"}))
@@ -128,7 +128,14 @@ async def serving(home: Path) -> AsyncIterator[ServedEngine]:
     explainer = Explainer(world.executors, world.clock, times=ExecutorTimes())
     server.add(
         pb_grpc.add_RunServiceServicer_to_server,
-        RunServicer(world.db, engine, explainer=explainer, logs=log, deletion=world.deletion),
+        RunServicer(
+            world.db,
+            engine,
+            explainer=explainer,
+            logs=log,
+            deletion=world.deletion,
+            right_on_scope=everything_is_allowed,
+        ),
     )
     address = f"127.0.0.1:{await server.start('127.0.0.1:0')}"
     try:

@@ -13,9 +13,10 @@ from sluiceway.api.run.v1 import run_pb2 as api
 from sluiceway.api.run.v1 import run_service_pb2 as service_api
 from sluiceway.records.run.v1 import records_pb2 as pb
 from sluiceway_common.foundation.clock import UuidSource
+from sluiceway_common.foundation.rpc.access import Right
 from sluiceway_server.app.record_types import RECORD_TYPES
 from sluiceway_server.app.server_keys import ServerKeys
-from sluiceway_server.datamanager.model import Emit
+from sluiceway_server.datamanager.model import Emit, RecordType
 from sluiceway_server.logs.store import LogStore
 from sluiceway_server.projects.envelope import KEY_BYTES, Envelope, MasterKeys
 from sluiceway_server.projects.project_values import ProjectValues
@@ -57,6 +58,11 @@ def request(
     )
 
 
+def everything_is_allowed(view: object, caller: object, scope: str) -> Right:
+    """Allow every caller to do everything with the runs of every scope (`ScopeRights`)."""
+    return Right.MANAGE
+
+
 @dataclass
 class World:
     """One database and one list of executors, with any number of engines."""
@@ -65,9 +71,10 @@ class World:
     scopes: ScopeSettings | None = None
     bodies: ObjectBodies | None = None
     epoch: int = 1
+    types: Sequence[RecordType[Any]] = RECORD_TYPES
 
     def __post_init__(self) -> None:
-        self.db = FakeDatabase(RECORD_TYPES, clock=self.clock, epoch=self.epoch)
+        self.db = FakeDatabase(self.types, clock=self.clock, epoch=self.epoch)
         self.executors = FakeExecutorDirectory(self.db)
         self.kv = FakeKeyValueStore(self.clock)
         self.storage = FakeObjectStorage(self.clock)

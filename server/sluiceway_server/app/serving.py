@@ -15,7 +15,7 @@ from typing import Any
 from sluiceway.api.config.v1 import config_service_pb2_grpc, version_service_pb2_grpc
 from sluiceway.api.database.v1 import database_service_pb2_grpc
 from sluiceway.api.executor.v1 import executor_admin_service_pb2_grpc, executor_service_pb2_grpc
-from sluiceway.api.project.v1 import remote_source_service_pb2_grpc, token_service_pb2_grpc
+from sluiceway.api.project.v1 import project_service_pb2_grpc, remote_source_service_pb2_grpc, token_service_pb2_grpc
 from sluiceway.api.run.v1 import run_service_pb2_grpc
 from sluiceway_common.foundation.clock import Clock, IdSource
 from sluiceway_common.foundation.rpc.offer import ServiceSet
@@ -39,10 +39,13 @@ from sluiceway_server.logs.states import StoredLogStates
 from sluiceway_server.logs.store import LogStore
 from sluiceway_server.objectstorage.port import ObjectStorage
 from sluiceway_server.projects.envelope import Envelope
+from sluiceway_server.projects.guard import TREE_RESOURCES, Guard
 from sluiceway_server.projects.master_key_source import MasterKeySource
+from sluiceway_server.projects.project_service import ProjectServicer
 from sluiceway_server.projects.project_values import ProjectValues
 from sluiceway_server.projects.token_service import TokenServicer
 from sluiceway_server.projects.tokens import TokenAuthenticator
+from sluiceway_server.runs.access import RUN_RESOURCE, right_on_scope
 from sluiceway_server.runs.config_objects import ConfigObjects
 from sluiceway_server.runs.engine import Engine
 from sluiceway_server.runs.executor_times import ExecutorTimes
@@ -156,7 +159,7 @@ async def services(ground: ServerDependencies, database: DataManager) -> AsyncIt
             ground.master_keys.follow(ground.envelope),
         ):
             await directory.ready()
-            offer = ServiceSet(authenticator)
+            offer = ServiceSet(authenticator, Guard(database, {**TREE_RESOURCES, "run": RUN_RESOURCE}))
             reader = LogReader(store, live, StoredLogStates(database))
             offer.add(
                 run_service_pb2_grpc.add_RunServiceServicer_to_server,
@@ -166,6 +169,7 @@ async def services(ground: ServerDependencies, database: DataManager) -> AsyncIt
                     explainer=Explainer(directory, clock, times=times),
                     logs=reader,
                     deletion=LogDeletion(database, store, clock),
+                    right_on_scope=right_on_scope,
                 ),
             )
             offer.add(
@@ -198,6 +202,10 @@ async def services(ground: ServerDependencies, database: DataManager) -> AsyncIt
             offer.add(
                 remote_source_service_pb2_grpc.add_RemoteSourceServiceServicer_to_server,
                 RemoteSourceServicer(database, ground.envelope, clock, ids=ids),
+            )
+            offer.add(
+                project_service_pb2_grpc.add_ProjectServiceServicer_to_server,
+                ProjectServicer(database, clock=clock, ids=ids),
             )
             yield offer
 

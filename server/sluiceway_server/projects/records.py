@@ -13,6 +13,8 @@ from sluiceway_server.datamanager.model import Column, RecordType, Under
 from sluiceway_server.projects.names import key_of
 
 __all__ = [
+    "AUDIT_RECORD",
+    "CREATION_REQUEST",
     "FIRST_TOKENS",
     "FIRST_TOKENS_ID",
     "ORGANIZATION",
@@ -103,6 +105,25 @@ PROJECT: RecordType[pb.Project] = RecordType(
 )
 
 
+CREATION_REQUEST: RecordType[pb.CreationRequest] = RecordType(
+    "creation_request",
+    pb.CreationRequest,
+    columns=(Column("time", lambda request: request.time.seconds),),
+    indexes=(("time",),),
+)
+AUDIT_RECORD: RecordType[pb.AuditRecord] = RecordType(
+    "audit_record",
+    pb.AuditRecord,
+    columns=(
+        Column("time", lambda record: record.time.seconds),
+        Column("caller_id", lambda record: record.caller_id),
+        Column("resource_id", lambda record: record.resource_id),
+    ),
+    indexes=(("time",), ("caller_id", "time"), ("resource_id", "time")),
+)
+"""Its id is a UUIDv7."""
+
+
 def member_id(organization_id: str, user_id: str) -> str:
     """Return the id of the record of a member."""
     return f"{organization_id}/{user_id}"
@@ -121,4 +142,6 @@ RECORD_TYPES: tuple[RecordType[Any], ...] = (
     ORGANIZATION_MEMBER,
     PROJECT_GROUP,
     PROJECT,
+    CREATION_REQUEST,
+    AUDIT_RECORD,
 )

@@ -59,14 +59,14 @@ class TokenServicer(pb_grpc.TokenServiceServicer):
         self._clock = clock
         self._scopes = scopes
 
-    async def CreateToken(self, request: pb.CreateTokenRequest, context: Any) -> pb.CreateTokenResponse:  # noqa: N802
+    async def CreateToken(self, request: pb.CreateTokenRequest, context: Any) -> pb.CreateTokenResponse:
         spec = self._spec(request.token, current_caller())
         text = await make_token(self._database, spec, clock=self._clock)
         id_ = token_id(text)
         answer_position(str(self._database.position))
         return pb.CreateTokenResponse(token=_shown(id_, await self._database.get(TOKEN, id_)), text=text)
 
-    async def ListTokens(self, request: pb.ListTokensRequest, context: Any) -> pb.ListTokensResponse:  # noqa: N802
+    async def ListTokens(self, request: pb.ListTokensRequest, context: Any) -> pb.ListTokensResponse:
         size = request.page_size or _DEFAULT_PAGE
         kind = _KINDS.get(request.kind)
         query = (
@@ -85,7 +85,7 @@ class TokenServicer(pb_grpc.TokenServiceServicer):
         answer_position(str(self._database.position))
         return answer
 
-    async def RevokeToken(self, request: pb.RevokeTokenRequest, context: Any) -> pb.RevokeTokenResponse:  # noqa: N802
+    async def RevokeToken(self, request: pb.RevokeTokenRequest, context: Any) -> pb.RevokeTokenResponse:
         id_ = await find_token(self._database, request.token_id)
         position = await revoke_token(self._database, id_, clock=self._clock, keep_an_operator=True)
         answer_position(str(position))

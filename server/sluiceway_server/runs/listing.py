@@ -8,6 +8,7 @@ the others, at most `MAX_SCANNED` rows for one page.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -49,29 +50,33 @@ class RunList:
     after: Place | None
     fingerprint: str
 
-    def read(self, view: View) -> pb.ListRunsResponse:
-        """Read the page."""
+    def read(self, view: View, visible: Callable[[str], bool]) -> pb.ListRunsResponse:
+        """Read the page, without the runs of scopes that the caller may not see.
+
+        A page of which too many rows were skipped ends between two times of creation: its token names no run.
+        """
         found: list[tuple[Place, api.Run]] = []
         scanned, last = 0, self.after
         while True:
             token = plan_list(RUN, self.query).token(last) if last is not None else ""
-            size = MAX_PAGE if self.prefix else min(MAX_PAGE, self.size + 1 - len(found))
+            size = MAX_PAGE if self.prefix or scanned else min(MAX_PAGE, self.size + 1)
             page = view.rows(RUN, replace(self.query, size=size, token=token))
             for run_id, fields in page.records:
                 created = fields["created"]
                 assert isinstance(created, int)  # noqa: S101 - the column is one of numbers
                 if created < self.since:
                     return self._answer(view, found)
+                if scanned >= MAX_SCANNED and last is not None and last.values != (created,):
+                    return self._answer(view, found, Place(last.values, ""))
+                scanned += 1
                 last = Place((created,), run_id)
-                if not self.prefix or groups.is_below(str(fields["group"]), self.prefix):
+                is_wanted = not self.prefix or groups.is_below(str(fields["group"]), self.prefix)
+                if is_wanted and visible(str(fields["scope"])):
                     found.append((last, run_of_row(run_id, fields)))
                     if len(found) > self.size:
                         return self._answer(view, found[: self.size], found[self.size - 1][0])
-            scanned += len(page.records)
             if not page.next_token:
                 return self._answer(view, found)
-            if scanned >= MAX_SCANNED:
-                return self._answer(view, found, last)
 
     def _answer(
         self, view: View, found: list[tuple[Place, api.Run]], next_after: Place | None = None
@@ -109,7 +114,7 @@ def check_list(request: pb.ListRunsRequest, *, user_id: str) -> RunList:
         where["scope"] = scope
     if where or request.phase or request.result:
         where["outcome"] = outcomes(phases=(request.phase,) if request.phase else (), result=request.result)
-    text = "\0".join(map(str, (group, prefix, request.phase, request.result, since, until)))
+    text = "\0".join(map(str, (user_id, group, prefix, request.phase, request.result, since, until)))
     fingerprint = hashlib.sha256(text.encode()).hexdigest()[:16]
     after = Place((until,), "") if until is not None else None
     if request.page_token:

@@ -7,11 +7,13 @@ text is both a number and the beginning of an id.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from itertools import islice
 
 from sluiceway_common.foundation.errors import FailedPrecondition, InvalidInput, NotFound, Violation
 from sluiceway_common.runmodel import groups
-from sluiceway_server.datamanager.model import Query, View
+from sluiceway_server.datamanager.model import Fields, Query, View
 from sluiceway_server.datamanager.queries import Place, plan_list
 from sluiceway_server.runrecords.types import RUN, RUN_NUMBER, run_of_row
 
@@ -20,6 +22,7 @@ __all__ = ["LAST", "RunReferenceAmbiguous", "resolve"]
 LAST = "@last"
 SHORTEST_PREFIX = 4
 MOST_NAMED = 5
+_ROWS_AT_ONCE = 100
 _NUMBER = re.compile(r"(?:(?P<group>/[^#]*)?#)?(?P<number>[1-9][0-9]{0,17})")
 _ID = re.compile(rf"[0-9a-fA-F-]{{{SHORTEST_PREFIX},36}}")
 
@@ -30,13 +33,14 @@ class RunReferenceAmbiguous(FailedPrecondition):
     reason = "RUN_REFERENCE_AMBIGUOUS"
 
 
-def resolve(view: View, reference: str, *, user_id: str) -> str:
-    """Find the id of the run that a reference names.
+def resolve(view: View, reference: str, *, user_id: str, visible: Callable[[str], bool]) -> str:
+    """Find the id of the run that a reference names, among those that the caller may see.
 
     Args:
         view: the database.
         reference: a number, `GROUP#NUMBER`, the beginning of an id, or `@last`.
         user_id: the caller's, whose own runs a number means first.
+        visible: whether the caller may see the runs of a scope.
 
     Raises:
         InvalidInput: it has none of these forms.
@@ -44,33 +48,48 @@ def resolve(view: View, reference: str, *, user_id: str) -> str:
         RunReferenceAmbiguous: there are several.
     """
     if reference == LAST:
-        newest = view.rows(RUN, Query(order=("-created",), size=1)).records
-        if not newest:
+        newest = next((id_ for id_, scope in _newest_first(view) if visible(scope)), None)
+        if newest is None:
             raise _not_found(reference, "there is no run yet")
-        return newest[0][0]
+        return newest
     number = _NUMBER.fullmatch(reference)
     if number is not None:
-        return _by_number(view, reference, int(number["number"]), number["group"] or "", user_id)
+        return _by_number(
+            view, reference, int(number["number"]), number["group"] or "", user_id=user_id, visible=visible
+        )
     if _ID.fullmatch(reference):
-        return _by_prefix(view, reference.lower())
+        return _by_prefix(view, reference.lower(), visible)
     forms = f"a number, GROUP#NUMBER, the first {SHORTEST_PREFIX} or more characters of an id, or {LAST}"
     raise InvalidInput([Violation("reference", f"{reference[:100]!r} names no run: a run is named by {forms}")])
 
 
-def _by_number(view: View, reference: str, number: int, group: str, user_id: str) -> str:
+def _newest_first(view: View) -> Iterator[tuple[str, str]]:
+    """Yield the ids and scopes of all runs."""
+    token, size = "", 1
+    while True:
+        page = view.rows(RUN, Query(order=("-created",), size=size, token=token))
+        yield from ((id_, str(fields["scope"])) for id_, fields in page.records)
+        token, size = page.next_token, _ROWS_AT_ONCE
+        if not token:
+            return
+
+
+def _by_number(
+    view: View, reference: str, number: int, group: str, *, user_id: str, visible: Callable[[str], bool]
+) -> str:
     if group:
         faults = groups.faults(group)
         if faults:
             raise InvalidInput([Violation("reference", fault) for fault in faults])
         scope = groups.scope_of(groups.canonical(groups.of_caller(group, user_id)))
-        found = _numbered(view, scope, number)
+        found = _numbered(view, scope, number) if visible(scope) else None
         if found is None:
             raise _not_found(reference, f"there is no run {number} in {scope}")
         return found
     own = _numbered(view, groups.join("user", user_id), number)
     if own is not None:
         return own
-    every = [match for _, match in zip(range(MOST_NAMED + 1), _in_all_scopes(view, number), strict=False)]
+    every = [match for _, match in zip(range(MOST_NAMED + 1), _in_scopes(view, number, visible), strict=False)]
     if not every:
         raise _not_found(reference, f"there is no run with the number {number}")
     if len(every) > 1:
@@ -79,9 +98,9 @@ def _by_number(view: View, reference: str, number: int, group: str, user_id: str
     return every[0][1]
 
 
-def _in_all_scopes(view: View, number: int) -> Iterator[tuple[str, str]]:
+def _in_scopes(view: View, number: int, visible: Callable[[str], bool]) -> Iterator[tuple[str, str]]:
     for scope, record in view.scan(RUN_NUMBER):
-        if record.last >= number and (found := _numbered(view, scope, number)) is not None:
+        if record.last >= number and visible(scope) and (found := _numbered(view, scope, number)) is not None:
             yield scope, found
 
 
@@ -90,18 +109,29 @@ def _numbered(view: View, scope: str, number: int) -> str | None:
     return rows[0][0] if rows else None
 
 
-def _by_prefix(view: View, prefix: str) -> str:
-    if view.fields(RUN, prefix) is not None:
+def _by_prefix(view: View, prefix: str, visible: Callable[[str], bool]) -> str:
+    exact = view.fields(RUN, prefix)
+    if exact is not None and visible(str(exact["scope"])):
         return prefix
-    query = Query(size=MOST_NAMED + 1)
-    from_prefix = Query(size=query.size, token=plan_list(RUN, query).token(Place((), prefix)))
-    rows = [row for row in view.rows(RUN, from_prefix).records if row[0].startswith(prefix)]
+    rows = list(islice((row for row in _beginning_with(view, prefix) if visible(str(row[1]["scope"]))), MOST_NAMED + 1))
     if not rows:
         raise _not_found(prefix, f'there is no run with an id that begins with "{prefix}"')
     if len(rows) > 1:
         names = _names([f"{run.id} ({run.name})" for run in (run_of_row(*row) for row in rows)])
         raise RunReferenceAmbiguous(f'several runs have an id that begins with "{prefix}": {names}. Write more of it')
     return rows[0][0]
+
+
+def _beginning_with(view: View, prefix: str) -> Iterator[tuple[str, Fields]]:
+    query = Query(size=_ROWS_AT_ONCE)
+    token = plan_list(RUN, query).token(Place((), prefix))
+    while token:
+        page = view.rows(RUN, replace(query, token=token))
+        for row in page.records:
+            if not row[0].startswith(prefix):
+                return
+            yield row
+        token = page.next_token
 
 
 def _names(names: list[str]) -> str:

@@ -11,7 +11,14 @@ from sluiceway.api.run.v1 import run_service_pb2 as pb
 from sluiceway.api.run.v1 import run_service_pb2_grpc as pb_grpc
 from sluiceway.records.run.v1.records_pb2 import RunRecord
 from sluiceway_common.foundation.errors import InvalidInput, NotFound, Violation
-from sluiceway_common.foundation.rpc.caller import announce_stream, answer_position, current_caller, requested_position
+from sluiceway_common.foundation.rpc.access import Right
+from sluiceway_common.foundation.rpc.caller import (
+    Caller,
+    announce_stream,
+    answer_position,
+    current_caller,
+    requested_position,
+)
 from sluiceway_common.foundation.rpc.fields import checks_fields_itself
 from sluiceway_common.runmodel import groups
 from sluiceway_common.runmodel.limits import MAX_TASKS
@@ -20,6 +27,7 @@ from sluiceway_server.datamanager.model import Applied, Emit, Position, Put, Vie
 from sluiceway_server.datamanager.port import Database
 from sluiceway_server.datamanager.queries import Place, place_of, token_of
 from sluiceway_server.logs.reader import LogChunk, LogDescription
+from sluiceway_server.projects.rights import role_missing
 from sluiceway_server.runrecords import codec
 from sluiceway_server.runrecords.types import (
     RUN,
@@ -31,6 +39,7 @@ from sluiceway_server.runrecords.types import (
     run_topic,
     task_id,
 )
+from sluiceway_server.runs.access import ScopeRights, VisibleScopes, no_scope
 from sluiceway_server.runs.attempts import with_attempts
 from sluiceway_server.runs.engine import Engine, no_run
 from sluiceway_server.runs.explainer import Explainer
@@ -65,9 +74,28 @@ class RunServicer(pb_grpc.RunServiceServicer):
     """Implements `RunService`."""
 
     def __init__(
-        self, db: Database, engine: Engine, *, explainer: Explainer, logs: Logs, deletion: LogDeletion
+        self,
+        db: Database,
+        engine: Engine,
+        *,
+        explainer: Explainer,
+        logs: Logs,
+        deletion: LogDeletion,
+        right_on_scope: ScopeRights,
     ) -> None:
+        """Offer runs.
+
+        Args:
+            db: where runs are.
+            engine: changes them.
+            explainer: explains them.
+            logs: where logs are read.
+            deletion: deletes logs.
+            right_on_scope: what callers may do with the runs of a scope. Methods that name a run rely on the check of
+                the interceptor.
+        """
         self._db = db
+        self._right_on_scope = right_on_scope
         self._engine = engine
         self._explainer = explainer
         self._logs = logs
@@ -78,6 +106,8 @@ class RunServicer(pb_grpc.RunServiceServicer):
     @checks_fields_itself
     async def CreateRun(self, request: pb.CreateRunRequest, context: object) -> pb.CreateRunResponse:
         request.run.group = groups.of_caller(request.run.group, current_caller().id)
+        if not groups.faults(request.run.group):  # or the engine reports them, together with the others
+            await self._check_scope(request.run.group, Right.CONTROL)
         committed = await self._engine.create_run(request, created_by=current_caller().id)
         answer_position(str(committed.position))
         return pb.CreateRunResponse(run=committed.value.run)
@@ -86,10 +116,10 @@ class RunServicer(pb_grpc.RunServiceServicer):
         return pb.GetRunResponse(run=await self._run(request.run_id))
 
     async def ResolveRun(self, request: pb.ResolveRunRequest, context: object) -> pb.ResolveRunResponse:
-        user_id = current_caller().id
+        caller = current_caller()
 
         def read(view: View) -> str:
-            return resolve(view, request.reference, user_id=user_id)
+            return resolve(view, request.reference, user_id=caller.id, visible=self._visible(view, caller))
 
         try:
             run_id = await self._db.read(read, after=_requested())
@@ -99,8 +129,9 @@ class RunServicer(pb_grpc.RunServiceServicer):
         return pb.ResolveRunResponse(run=await self._run(run_id))
 
     async def ListRuns(self, request: pb.ListRunsRequest, context: object) -> pb.ListRunsResponse:
-        wanted = check_list(request, user_id=current_caller().id)
-        answer = await self._db.read(wanted.read, after=_requested())
+        caller = current_caller()
+        wanted = check_list(request, user_id=caller.id)
+        answer = await self._db.read(lambda view: wanted.read(view, self._visible(view, caller)), after=_requested())
         answer_position(str(self._db.position))
         return answer
 
@@ -133,6 +164,24 @@ class RunServicer(pb_grpc.RunServiceServicer):
         task = await self._db.read(lambda view: with_attempts(view, record.task))
         answer_position(str(self._db.position))
         return pb.GetTaskResponse(task=task)
+
+    def _visible(self, view: View, caller: Caller) -> VisibleScopes:
+        return VisibleScopes(view, caller, self._right_on_scope)
+
+    async def _check_scope(self, group: str, right: Right) -> None:
+        """Check that the caller has a right on the runs of a group. Refuses only after a linearizable read."""
+        caller, scope = current_caller(), groups.scope_of(groups.canonical(group))
+
+        def read(view: View) -> Right | None:
+            return self._right_on_scope(view, caller, scope)
+
+        greatest = await self._db.read(read, after=_requested())
+        if greatest is None or greatest < right:
+            greatest = await self._db.read(read, after=await self._db.linearize())
+        if greatest is None:
+            raise no_scope(scope)
+        if greatest < right:
+            raise role_missing(f"the runs of {scope}", right)
 
     async def _run(self, run_id: str) -> api.Run:
         """Read a run, with what it waits for."""
@@ -174,7 +223,8 @@ class RunServicer(pb_grpc.RunServiceServicer):
 
     async def WatchRuns(self, request: pb.WatchRunsRequest, context: object) -> AsyncIterator[pb.WatchRunsResponse]:
         found: list[Violation] = []
-        group, prefix = group_filter(request.group, request.group_prefix, user_id=current_caller().id, found=found)
+        caller = current_caller()
+        group, prefix = group_filter(request.group, request.group_prefix, user_id=caller.id, found=found)
         if found:
             raise InvalidInput(found)
         topic = group_topic(group) if group else TOPIC_RUNS
@@ -191,7 +241,18 @@ class RunServicer(pb_grpc.RunServiceServicer):
                     if (not group or event.group == group) and (not prefix or groups.is_below(event.group, prefix))
                 ]
                 if events:
+                    events = await self._visible_events(events, caller)
+                if events:
                     yield pb.WatchRunsResponse(position=str(each.position), events=events)
+
+    async def _visible_events(self, events: Sequence[api.RunEvent], caller: Caller) -> list[api.RunEvent]:
+        """Return the events of the runs that a caller may see now."""
+
+        def read(view: View) -> list[api.RunEvent]:
+            visible = self._visible(view, caller)
+            return [event for event in events if visible(groups.scope_of(event.group))]
+
+        return await self._db.read(read)
 
     # --- and moved ------------------------------------------------------------------------------------------------
 

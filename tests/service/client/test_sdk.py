@@ -33,7 +33,7 @@ from sluiceway_server.logs.reader import LogDescription
 from sluiceway_server.runs.executor_times import ExecutorTimes
 from sluiceway_server.runs.explainer import Explainer
 from sluiceway_server.runs.service import RunServicer
-from tests.support.run_engine import World, definition, request
+from tests.support.run_engine import World, definition, everything_is_allowed, request
 
 ADMIN = Caller(CallerKind.USER, "admin", frozenset({"*"}))
 
@@ -127,7 +127,14 @@ async def real() -> AsyncIterator[tuple[World, Client]]:
     world = World()
     engine = await world.placing_engine()
     explainer = Explainer(world.executors, world.clock, times=ExecutorTimes())
-    servicer = RunServicer(world.db, engine, explainer=explainer, logs=NoLogs(), deletion=world.deletion)
+    servicer = RunServicer(
+        world.db,
+        engine,
+        explainer=explainer,
+        logs=NoLogs(),
+        deletion=world.deletion,
+        right_on_scope=everything_is_allowed,
+    )
     async with serving(servicer) as address, connect(address, token="good") as client:
         yield world, client
 

@@ -27,7 +27,7 @@ from sluiceway_server.runs.executor_times import ExecutorTimes
 from sluiceway_server.runs.explainer import Explainer
 from sluiceway_server.runs.service import RunServicer
 from tests.fakes.executor_directory import executor
-from tests.support.run_engine import World, definition, request
+from tests.support.run_engine import World, definition, everything_is_allowed, request
 
 ADMIN = Caller(CallerKind.USER, "admin", frozenset({"*"}))
 
@@ -65,7 +65,14 @@ async def serving(world: World | None = None, *, slots: int = 4) -> AsyncIterato
     explainer = Explainer(world.executors, world.clock, times=ExecutorTimes())
     server.add(
         pb_grpc.add_RunServiceServicer_to_server,
-        RunServicer(world.db, engine, explainer=explainer, logs=TwoChunks(), deletion=world.deletion),
+        RunServicer(
+            world.db,
+            engine,
+            explainer=explainer,
+            logs=TwoChunks(),
+            deletion=world.deletion,
+            right_on_scope=everything_is_allowed,
+        ),
     )
     port = await server.start("127.0.0.1:0")
     channel = open_channel(f"127.0.0.1:{port}", token="good")

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from enum import IntEnum
+from typing import Any, Protocol
 
 from google.protobuf import descriptor_pool
+from google.protobuf.message import Message
 
 from sluiceway.api.options.v1 import options_pb2
 from sluiceway_common.foundation.errors import PermissionDenied, SluicewayError, Unauthenticated
 from sluiceway_common.foundation.rpc.caller import Caller, CallerKind
 
-__all__ = ["Access", "access_of_services", "check_access"]
+__all__ = ["Access", "ResourceGuard", "Right", "access_of_services", "check_access", "resource_of"]
 
 # The generated stub calls it a plain FieldDescriptor.
 _ACCESS: Any = options_pb2.access
@@ -39,6 +41,15 @@ _STANDARD_PUBLIC = frozenset(
 )
 
 
+class Right(IntEnum):
+    """What a caller may do with a resource (`sluiceway.api.options.v1.Right`). Each contains those before it."""
+
+    READ = options_pb2.RIGHT_READ
+    CONTROL = options_pb2.RIGHT_CONTROL
+    CONFIGURE = options_pb2.RIGHT_CONFIGURE
+    MANAGE = options_pb2.RIGHT_MANAGE
+
+
 @dataclass(frozen=True, slots=True)
 class Access:
     """Who may call a method.
@@ -46,12 +57,36 @@ class Access:
     Attributes:
         kind: what the caller must be.
         scope: what its token must allow; empty: nothing.
-        resource_field: the request field that names the resource whose visibility decides; the service checks that.
+        resource_field: the request field that names the resource on which the caller needs `right`; empty: none.
+        right: what the caller must be allowed to do with that resource (`ResourceGuard`).
     """
 
     kind: CallerKind
     scope: str = ""
     resource_field: str = ""
+    right: Right = Right.MANAGE
+
+
+class ResourceGuard(Protocol):
+    """Who knows what callers may do with resources."""
+
+    async def check(self, access: Access, caller: Caller, reference: str) -> None:
+        """Check that a caller has the right that a method needs on the resource that the request names.
+
+        Raises:
+            NotFound: there is no such resource, or the caller may not see it.
+            PermissionDenied: the caller may see it and has not the right.
+            Unavailable: it cannot be said now.
+        """
+        ...
+
+
+def resource_of(access: Access, request: Message) -> str:
+    """Return the value of the resource field of a request."""
+    value: Any = request
+    for name in access.resource_field.split("."):
+        value = getattr(value, name)
+    return str(value)
 
 
 def access_of_services(names: Iterable[str]) -> Mapping[str, Access]:
@@ -71,7 +106,8 @@ def access_of_services(names: Iterable[str]) -> Mapping[str, Access]:
             if options.HasExtension(_ACCESS):
                 declared = options.Extensions[_ACCESS]
                 if declared.caller in _KINDS:
-                    found[path] = Access(_KINDS[declared.caller], declared.scope, declared.resource_field)
+                    right = Right(declared.right) if declared.right else Right.MANAGE
+                    found[path] = Access(_KINDS[declared.caller], declared.scope, declared.resource_field, right)
             elif name in _STANDARD_PUBLIC:
                 found[path] = Access(CallerKind.PUBLIC)
     return found

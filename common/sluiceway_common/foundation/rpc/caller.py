@@ -15,6 +15,7 @@ from typing import Protocol, TypeAlias
 
 __all__ = [
     "ALL_SCOPES",
+    "FORWARDED_KEY",
     "POSITION_KEY",
     "PUBLIC",
     "STREAM_KEY",
@@ -22,15 +23,19 @@ __all__ = [
     "Authenticator",
     "Caller",
     "CallerKind",
+    "Origin",
     "announce_stream",
     "answer_position",
     "as_caller",
     "current_caller",
+    "current_origin",
     "requested_position",
 ]
 
 ALL_SCOPES = "*"
 POSITION_KEY = "sluice-position"
+# The address of the client for which the gateway calls.
+FORWARDED_KEY = "sluice-forwarded-for"
 # Initial metadata of a server stream whose request was accepted before there was a message (`announce_stream`).
 STREAM_KEY = "sluice-stream"
 STREAM_OPEN = "open"
@@ -72,6 +77,19 @@ class Caller:
 PUBLIC = Caller(CallerKind.PUBLIC)
 
 
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a call comes from, for audit records.
+
+    Attributes:
+        peer: the network address of the other end of the connection, as gRPC writes it.
+        forwarded_for: the address for which it says it calls. Any client can say so.
+    """
+
+    peer: str = ""
+    forwarded_for: str = ""
+
+
 class Authenticator(Protocol):
     """Authenticates tokens."""
 
@@ -100,6 +118,7 @@ class _Call:
     caller: Caller = PUBLIC
     positions: _Positions = field(default_factory=_Positions)
     announce: Announce | None = None
+    origin: Origin = field(default_factory=Origin)
 
 
 _call: ContextVar[_Call | None] = ContextVar("sluiceway_call", default=None)
@@ -109,6 +128,12 @@ def current_caller() -> Caller:
     """Return the caller of the RPC that is being served; outside of an RPC, the public caller."""
     call = _call.get()
     return PUBLIC if call is None else call.caller
+
+
+def current_origin() -> Origin:
+    """Return where the RPC that is being served comes from."""
+    call = _call.get()
+    return Origin() if call is None else call.origin
 
 
 def requested_position() -> str | None:
@@ -139,18 +164,21 @@ async def announce_stream() -> None:
 
 
 @contextmanager
-def as_caller(caller: Caller, *, position: str | None = None, announce: Announce | None = None) -> Iterator[_Positions]:
+def as_caller(
+    caller: Caller, *, position: str | None = None, announce: Announce | None = None, origin: Origin | None = None
+) -> Iterator[_Positions]:
     """Serve the calls inside the block for `caller`: for the interceptor, and for tests that call a servicer directly.
 
     Args:
         caller: who calls.
         position: that it has seen.
         announce: what `announce_stream` does.
+        origin: where the call comes from.
 
     Yields:
         Where `answer_position` stores it, as `.response`.
     """
-    call = _Call(caller, _Positions(requested=position), announce)
+    call = _Call(caller, _Positions(requested=position), announce, origin or Origin())
     token = _call.set(call)
     try:
         yield call.positions

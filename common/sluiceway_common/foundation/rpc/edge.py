@@ -9,6 +9,7 @@ From the outside in, for each call:
 3. The request id is bound to the context of the log.
 4. The caller is authenticated, and the access of the method is checked: what declares no access is denied.
 5. The request is parsed, within its size limit, and its fields are checked against their annotations.
+6. The right of the caller on the resource that the request names is checked.
 
 The messages of a stream are written from the task of the call. grpc.aio can iterate over a generator itself, but does
 not close one that it stops early: its `finally` blocks would run when it is garbage-collected.
@@ -32,16 +33,19 @@ from google.protobuf.message import Message
 
 from sluiceway_common.foundation.clock import IdSource
 from sluiceway_common.foundation.errors import Internal, InvalidInput, SluicewayError, Unavailable
-from sluiceway_common.foundation.rpc.access import Access
+from sluiceway_common.foundation.rpc.access import Access, resource_of
 from sluiceway_common.foundation.rpc.admission import admit, authorization_of, not_offered
 from sluiceway_common.foundation.rpc.caller import (
+    FORWARDED_KEY,
     POSITION_KEY,
     PUBLIC,
     STREAM_KEY,
     STREAM_OPEN,
     Caller,
     CallerKind,
+    Origin,
     as_caller,
+    current_caller,
 )
 from sluiceway_common.foundation.rpc.fields import checks_fields, clear_output_only, field_faults
 from sluiceway_common.foundation.rpc.offer import Handler, Handlers, InFlight, ServiceSet
@@ -144,6 +148,7 @@ class Edge(grpc.aio.ServerInterceptor):
                 )
                 if isinstance(request, Message):
                     _check_fields(request, refuse=checked_here)
+                    await _check_resource(state, method, request)
                 if streams:
                     return await _write_all(cast(Any, behaviour)(request, context), context)
                 return await cast(Any, behaviour)(request, context)
@@ -190,7 +195,9 @@ class Edge(grpc.aio.ServerInterceptor):
                         self._check_current(state)
                     caller = await self._admit(state, method, context) if checked else PUBLIC
                     position_seen, announce = _text(metadata.get(POSITION_KEY)), partial(_announce, context)
-                    with as_caller(caller, position=position_seen, announce=announce if stream else None) as positions:
+                    origin = Origin(context.peer(), _text(metadata.get(FORWARDED_KEY)) or "")
+                    announces = announce if stream else None
+                    with as_caller(caller, position=position_seen, announce=announces, origin=origin) as positions:
                         try:
                             response = await run()
                         finally:
@@ -251,6 +258,13 @@ def _check_fields(request: Message, *, refuse: bool) -> None:
     faults = field_faults(request) if refuse else ()
     if faults:
         raise InvalidInput(faults)
+
+
+async def _check_resource(state: ServerState, method: str, request: Message) -> None:
+    access = state.access.get(method)
+    guard = None if state.offer is None else state.offer.guard
+    if guard is not None and access is not None and access.resource_field:
+        await guard.check(access, current_caller(), resource_of(access, request))
 
 
 async def _announce(context: Context) -> None:

@@ -15,7 +15,7 @@ import grpc
 
 from sluiceway.api.access.v1 import access_service_pb2_grpc
 from sluiceway_common.foundation.errors import SluicewayError
-from sluiceway_common.foundation.rpc.access import Access, access_of_services
+from sluiceway_common.foundation.rpc.access import Access, ResourceGuard, access_of_services
 from sluiceway_common.foundation.rpc.admission import AccessServicer
 from sluiceway_common.foundation.rpc.caller import Authenticator
 from sluiceway_common.foundation.time_limit import time_limit
@@ -76,8 +76,15 @@ class InFlight:
 class ServiceSet:
     """Services that are served together. Register them with `add`, then pass it to `RpcServer.serve`."""
 
-    def __init__(self, authenticator: Authenticator) -> None:
+    def __init__(self, authenticator: Authenticator, guard: ResourceGuard | None = None) -> None:
+        """Make an empty set.
+
+        Args:
+            authenticator: who knows tokens.
+            guard: who knows what callers may do with resources; None: no resource has an owner here.
+        """
         self.authenticator = authenticator
+        self.guard = guard
         self.handlers: Handlers = {}
         self.in_flight = InFlight()
         self._access: dict[str, Access | None] = {}

@@ -22,6 +22,20 @@ class Caller(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     CALLER_PEER: _ClassVar[Caller]
     """Another server of the installation."""
 
+class Right(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    """What a caller may do with a resource. Each right contains those before it."""
+    __slots__ = ()
+    RIGHT_UNSPECIFIED: _ClassVar[Right]
+    """Not declared. The method needs `RIGHT_MANAGE`."""
+    RIGHT_READ: _ClassVar[Right]
+    """See it, and everything below it that is not hidden otherwise: readers; everybody if it is public."""
+    RIGHT_CONTROL: _ClassVar[Right]
+    """Create, stop, cancel, restart and approve runs: members."""
+    RIGHT_CONFIGURE: _ClassVar[Right]
+    """Change settings, and create what belongs to it: members."""
+    RIGHT_MANAGE: _ClassVar[Right]
+    """Move and delete it, and say who may see it: owners."""
+
 class FilePart(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     """What a field says of the file that a stream reads."""
     __slots__ = ()
@@ -41,6 +55,11 @@ CALLER_USER: Caller
 CALLER_EXECUTOR: Caller
 CALLER_OPERATOR: Caller
 CALLER_PEER: Caller
+RIGHT_UNSPECIFIED: Right
+RIGHT_READ: Right
+RIGHT_CONTROL: Right
+RIGHT_CONFIGURE: Right
+RIGHT_MANAGE: Right
 FILE_PART_UNSPECIFIED: FilePart
 FILE_PART_DESCRIBE: FilePart
 FILE_PART_TAIL: FilePart
@@ -65,17 +84,22 @@ raw_text: _descriptor.FieldDescriptor
 
 class Access(_message.Message):
     """The access that a method needs."""
-    __slots__ = ("caller", "scope", "resource_field")
+    __slots__ = ("caller", "scope", "resource_field", "right")
     CALLER_FIELD_NUMBER: _ClassVar[int]
     SCOPE_FIELD_NUMBER: _ClassVar[int]
     RESOURCE_FIELD_FIELD_NUMBER: _ClassVar[int]
+    RIGHT_FIELD_NUMBER: _ClassVar[int]
     caller: Caller
     """Who may call the method."""
     scope: str
     """The scope that the caller's token must have, such as `runs:read`. Empty: none."""
     resource_field: str
-    """The request field that names the resource whose visibility decides, as a path (`run_id`). Empty: none."""
-    def __init__(self, caller: _Optional[_Union[Caller, str]] = ..., scope: _Optional[str] = ..., resource_field: _Optional[str] = ...) -> None: ...
+    """The request field that names the resource on which the caller needs a right, as a path (`run_id`). Empty: none. A
+    resource that the caller may not see is NOT_FOUND.
+    """
+    right: Right
+    """The right that the caller needs on that resource."""
+    def __init__(self, caller: _Optional[_Union[Caller, str]] = ..., scope: _Optional[str] = ..., resource_field: _Optional[str] = ..., right: _Optional[_Union[Right, str]] = ...) -> None: ...
 
 class HttpResult(_message.Message):
     """How the gateway answers a successful unary call."""

@@ -40,7 +40,9 @@ class Project(_message.Message):
     parent_id: str
     """The id or path of the organization, user or project group that it belongs to."""
     visibility: _visibility_pb2.Visibility
-    """Who may see it. It is private if any of its ancestors is. Not set in a request: as the parent."""
+    """Who may see it. Not set when it is created: as the parent; below a user: members only. In a response: who may see
+    it in effect; it is private if any of its ancestors is.
+    """
     path: str
     """The path in the tree, such as `org/acme/backend/api`."""
     remote_source_id: str
@@ -101,7 +103,7 @@ class ListProjectsRequest(_message.Message):
     page_token: str
     """The `next_page_token` of the page before. Empty: the first page."""
     parent_id: str
-    """Only projects below this parent: its id or path. Empty: all."""
+    """Only the children of this parent: its id or path. Empty: all that the caller may see."""
     def __init__(self, page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., parent_id: _Optional[str] = ...) -> None: ...
 
 class ListProjectsResponse(_message.Message):
@@ -171,7 +173,9 @@ class ProjectGroup(_message.Message):
     parent_id: str
     """The id or path of the organization, user or project group that it belongs to."""
     visibility: _visibility_pb2.Visibility
-    """Who may see it. It is private if any of its ancestors is. Not set in a request: as the parent."""
+    """Who may see it. Not set when it is created: as the parent; below a user: members only. In a response: who may see
+    it in effect; it is private if any of its ancestors is.
+    """
     path: str
     """The path in the tree, such as `org/acme/backend/api`."""
     def __init__(self, id: _Optional[str] = ..., name: _Optional[str] = ..., etag: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., parent_id: _Optional[str] = ..., visibility: _Optional[_Union[_visibility_pb2.Visibility, str]] = ..., path: _Optional[str] = ...) -> None: ...
@@ -222,7 +226,7 @@ class ListProjectGroupsRequest(_message.Message):
     page_token: str
     """The `next_page_token` of the page before. Empty: the first page."""
     parent_id: str
-    """Only project groups below this parent: its id or path. Empty: all."""
+    """Only the children of this parent: its id or path. Empty: all that the caller may see."""
     def __init__(self, page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., parent_id: _Optional[str] = ...) -> None: ...
 
 class ListProjectGroupsResponse(_message.Message):

@@ -104,8 +104,10 @@ class ProjectServiceServicer:
 
         Errors:
         - INVALID_ARGUMENT: A field is invalid. All invalid fields are listed.
-        - NOT_FOUND: The parent does not exist.
-        - ALREADY_EXISTS: The name is taken.
+        - NOT_FOUND: The parent does not exist, or the caller may not see it.
+        - PERMISSION_DENIED: The caller may not create anything there (`ROLE_MISSING`).
+        - ALREADY_EXISTS: A project or project group of the same parent has the name, in any case.
+        - FAILED_PRECONDITION: The tree would have too many levels (`TREE_TOO_DEEP`).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -126,17 +128,22 @@ class ProjectServiceServicer:
 
         Errors:
         - INVALID_ARGUMENT: The page token belongs to another list.
+        - NOT_FOUND: There is no such parent, or the caller may not see it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def UpdateProject(self, request, context):
-        """Changes the fields of a project that the mask names.
+        """Changes the fields of a project that the mask names: members. Another `parent_id` moves it, and another `visibility`
+        says who may see it: owners.
 
         Errors:
         - INVALID_ARGUMENT: A field is invalid or cannot be changed.
         - NOT_FOUND: There is no such project, or the caller may not see it.
+        - PERMISSION_DENIED: The caller may see it, and not do this (`ROLE_MISSING`).
+        - FAILED_PRECONDITION: It would move into itself (`MOVE_INTO_ITSELF`), or too deep.
+        - ALREADY_EXISTS: The name is taken at the new place.
         - ABORTED: The `etag` is not the stored one. Read again and retry.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -148,6 +155,7 @@ class ProjectServiceServicer:
 
         Errors:
         - NOT_FOUND: There is no such project, or the caller may not see it.
+        - PERMISSION_DENIED: The caller may see it, and not do this (`ROLE_MISSING`).
         - ABORTED: The `etag` is not the stored one. Read again and retry.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -162,8 +170,10 @@ class ProjectServiceServicer:
 
         Errors:
         - INVALID_ARGUMENT: A field is invalid. All invalid fields are listed.
-        - NOT_FOUND: The parent does not exist.
-        - ALREADY_EXISTS: The name is taken.
+        - NOT_FOUND: The parent does not exist, or the caller may not see it.
+        - PERMISSION_DENIED: The caller may not create anything there (`ROLE_MISSING`).
+        - ALREADY_EXISTS: A project or project group of the same parent has the name, in any case.
+        - FAILED_PRECONDITION: The tree would have too many levels (`TREE_TOO_DEEP`).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -184,17 +194,22 @@ class ProjectServiceServicer:
 
         Errors:
         - INVALID_ARGUMENT: The page token belongs to another list.
+        - NOT_FOUND: There is no such parent, or the caller may not see it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def UpdateProjectGroup(self, request, context):
-        """Changes the fields of a project group that the mask names.
+        """Changes the fields of a project group that the mask names: members. Another `parent_id` moves it, and another `visibility`
+        says who may see it: owners.
 
         Errors:
         - INVALID_ARGUMENT: A field is invalid or cannot be changed.
         - NOT_FOUND: There is no such project group, or the caller may not see it.
+        - PERMISSION_DENIED: The caller may see it, and not do this (`ROLE_MISSING`).
+        - FAILED_PRECONDITION: It would move into itself (`MOVE_INTO_ITSELF`), or too deep.
+        - ALREADY_EXISTS: The name is taken at the new place.
         - ABORTED: The `etag` is not the stored one. Read again and retry.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -206,6 +221,7 @@ class ProjectServiceServicer:
 
         Errors:
         - NOT_FOUND: There is no such project group, or the caller may not see it.
+        - PERMISSION_DENIED: The caller may see it, and not do this (`ROLE_MISSING`).
         - ABORTED: The `etag` is not the stored one. Read again and retry.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -44,8 +44,10 @@ class ProjectServiceStub:
 
     Errors:
     - INVALID_ARGUMENT: A field is invalid. All invalid fields are listed.
-    - NOT_FOUND: The parent does not exist.
-    - ALREADY_EXISTS: The name is taken.
+    - NOT_FOUND: The parent does not exist, or the caller may not see it.
+    - PERMISSION_DENIED: The caller may not create anything there (`ROLE_MISSING`).
+    - ALREADY_EXISTS: A project or project group of the same parent has the name, in any case.
+    - FAILED_PRECONDITION: The tree would have too many levels (`TREE_TOO_DEEP`).
     """
     GetProject: _grpc.UnaryUnaryMultiCallable[_project_service_pb2.GetProjectRequest, _project_service_pb2.GetProjectResponse]
     """Returns a project, by its id, or by its path with `/` percent-escaped. May be repeated.
@@ -58,13 +60,18 @@ class ProjectServiceStub:
 
     Errors:
     - INVALID_ARGUMENT: The page token belongs to another list.
+    - NOT_FOUND: There is no such parent, or the caller may not see it.
     """
     UpdateProject: _grpc.UnaryUnaryMultiCallable[_project_service_pb2.UpdateProjectRequest, _project_service_pb2.UpdateProjectResponse]
-    """Changes the fields of a project that the mask names.
+    """Changes the fields of a project that the mask names: members. Another `parent_id` moves it, and another `visibility`
+    says who may see it: owners.
 
     Errors:
     - INVALID_ARGUMENT: A field is invalid or cannot be changed.
     - NOT_FOUND: There is no such project, or the caller may not see it.
+    - PERMISSION_DENIED: The caller may see it, and not do this (`ROLE_MISSING`).
+    - FAILED_PRECONDITION: It would move into itself (`MOVE_INTO_ITSELF`), or too deep.
+    - ALREADY_EXISTS: The name is taken at the new place.
     - ABORTED: The `etag` is not the stored one. Read again and retry.
     """
     DeleteProject: _grpc.UnaryUnaryMultiCallable[_project_service_pb2.DeleteProjectRequest, _project_service_pb2.DeleteProjectResponse]
@@ -72,6 +79,7 @@ class ProjectServiceStub:
 
     Errors:
     - NOT_FOUND: There is no such project, or the caller may not see it.
+    - PERMISSION_DENIED: The caller may see it, and not do this (`ROLE_MISSING`).
     - ABORTED: The `etag` is not the stored one. Read again and retry.
     """
     CreateProjectGroup: _grpc.UnaryUnaryMultiCallable[_project_service_pb2.CreateProjectGroupRequest, _project_service_pb2.CreateProjectGroupResponse]
@@ -82,8 +90,10 @@ class ProjectServiceStub:
 
     Errors:
     - INVALID_ARGUMENT: A field is invalid. All invalid fields are listed.
-    - NOT_FOUND: The parent does not exist.
-    - ALREADY_EXISTS: The name is taken.
+    - NOT_FOUND: The parent does not exist, or the caller may not see it.
+    - PERMISSION_DENIED: The caller may not create anything there (`ROLE_MISSING`).
+    - ALREADY_EXISTS: A project or project group of the same parent has the name, in any case.
+    - FAILED_PRECONDITION: The tree would have too many levels (`TREE_TOO_DEEP`).
     """
     GetProjectGroup: _grpc.UnaryUnaryMultiCallable[_project_service_pb2.GetProjectGroupRequest, _project_service_pb2.GetProjectGroupResponse]
     """Returns a project group, by its id, or by its path with `/` percent-escaped. May be repeated.
@@ -96,13 +106,18 @@ class ProjectServiceStub:
 
     Errors:
     - INVALID_ARGUMENT: The page token belongs to another list.
+    - NOT_FOUND: There is no such parent, or the caller may not see it.
     """
     UpdateProjectGroup: _grpc.UnaryUnaryMultiCallable[_project_service_pb2.UpdateProjectGroupRequest, _project_service_pb2.UpdateProjectGroupResponse]
-    """Changes the fields of a project group that the mask names.
+    """Changes the fields of a project group that the mask names: members. Another `parent_id` moves it, and another `visibility`
+    says who may see it: owners.
 
     Errors:
     - INVALID_ARGUMENT: A field is invalid or cannot be changed.
     - NOT_FOUND: There is no such project group, or the caller may not see it.
+    - PERMISSION_DENIED: The caller may see it, and not do this (`ROLE_MISSING`).
+    - FAILED_PRECONDITION: It would move into itself (`MOVE_INTO_ITSELF`), or too deep.
+    - ALREADY_EXISTS: The name is taken at the new place.
     - ABORTED: The `etag` is not the stored one. Read again and retry.
     """
     DeleteProjectGroup: _grpc.UnaryUnaryMultiCallable[_project_service_pb2.DeleteProjectGroupRequest, _project_service_pb2.DeleteProjectGroupResponse]
@@ -110,6 +125,7 @@ class ProjectServiceStub:
 
     Errors:
     - NOT_FOUND: There is no such project group, or the caller may not see it.
+    - PERMISSION_DENIED: The caller may see it, and not do this (`ROLE_MISSING`).
     - ABORTED: The `etag` is not the stored one. Read again and retry.
     """
 
@@ -129,8 +145,10 @@ class ProjectServiceAsyncStub(ProjectServiceStub):
 
     Errors:
     - INVALID_ARGUMENT: A field is invalid. All invalid fields are listed.
-    - NOT_FOUND: The parent does not exist.
-    - ALREADY_EXISTS: The name is taken.
+    - NOT_FOUND: The parent does not exist, or the caller may not see it.
+    - PERMISSION_DENIED: The caller may not create anything there (`ROLE_MISSING`).
+    - ALREADY_EXISTS: A project or project group of the same parent has the name, in any case.
+    - FAILED_PRECONDITION: The tree would have too many levels (`TREE_TOO_DEEP`).
     """
     GetProject: _aio.UnaryUnaryMultiCallable[_project_service_pb2.GetProjectRequest, _project_service_pb2.GetProjectResponse]  # type: ignore[assignment]
     """Returns a project, by its id, or by its path with `/` percent-escaped. May be repeated.
@@ -143,13 +161,18 @@ class ProjectServiceAsyncStub(ProjectServiceStub):
 
     Errors:
     - INVALID_ARGUMENT: The page token belongs to another list.
+    - NOT_FOUND: There is no such parent, or the caller may not see it.
     """
     UpdateProject: _aio.UnaryUnaryMultiCallable[_project_service_pb2.UpdateProjectRequest, _project_service_pb2.UpdateProjectResponse]  # type: ignore[assignment]
-    """Changes the fields of a project that the mask names.
+    """Changes the fields of a project that the mask names: members. Another `parent_id` moves it, and another `visibility`
+    says who may see it: owners.
 
     Errors:
     - INVALID_ARGUMENT: A field is invalid or cannot be changed.
     - NOT_FOUND: There is no such project, or the caller may not see it.
+    - PERMISSION_DENIED: The caller may see it, and not do this (`ROLE_MISSING`).
+    - FAILED_PRECONDITION: It would move into itself (`MOVE_INTO_ITSELF`), or too deep.
+    - ALREADY_EXISTS: The name is taken at the new place.
     - ABORTED: The `etag` is not the stored one. Read again and retry.
     """
     DeleteProject: _aio.UnaryUnaryMultiCallable[_project_service_pb2.DeleteProjectRequest, _project_service_pb2.DeleteProjectResponse]  # type: ignore[assignment]
@@ -157,6 +180,7 @@ class ProjectServiceAsyncStub(ProjectServiceStub):
 
     Errors:
     - NOT_FOUND: There is no such project, or the caller may not see it.
+    - PERMISSION_DENIED: The caller may see it, and not do this (`ROLE_MISSING`).
     - ABORTED: The `etag` is not the stored one. Read again and retry.
     """
     CreateProjectGroup: _aio.UnaryUnaryMultiCallable[_project_service_pb2.CreateProjectGroupRequest, _project_service_pb2.CreateProjectGroupResponse]  # type: ignore[assignment]
@@ -167,8 +191,10 @@ class ProjectServiceAsyncStub(ProjectServiceStub):
 
     Errors:
     - INVALID_ARGUMENT: A field is invalid. All invalid fields are listed.
-    - NOT_FOUND: The parent does not exist.
-    - ALREADY_EXISTS: The name is taken.
+    - NOT_FOUND: The parent does not exist, or the caller may not see it.
+    - PERMISSION_DENIED: The caller may not create anything there (`ROLE_MISSING`).
+    - ALREADY_EXISTS: A project or project group of the same parent has the name, in any case.
+    - FAILED_PRECONDITION: The tree would have too many levels (`TREE_TOO_DEEP`).
     """
     GetProjectGroup: _aio.UnaryUnaryMultiCallable[_project_service_pb2.GetProjectGroupRequest, _project_service_pb2.GetProjectGroupResponse]  # type: ignore[assignment]
     """Returns a project group, by its id, or by its path with `/` percent-escaped. May be repeated.
@@ -181,13 +207,18 @@ class ProjectServiceAsyncStub(ProjectServiceStub):
 
     Errors:
     - INVALID_ARGUMENT: The page token belongs to another list.
+    - NOT_FOUND: There is no such parent, or the caller may not see it.
     """
     UpdateProjectGroup: _aio.UnaryUnaryMultiCallable[_project_service_pb2.UpdateProjectGroupRequest, _project_service_pb2.UpdateProjectGroupResponse]  # type: ignore[assignment]
-    """Changes the fields of a project group that the mask names.
+    """Changes the fields of a project group that the mask names: members. Another `parent_id` moves it, and another `visibility`
+    says who may see it: owners.
 
     Errors:
     - INVALID_ARGUMENT: A field is invalid or cannot be changed.
     - NOT_FOUND: There is no such project group, or the caller may not see it.
+    - PERMISSION_DENIED: The caller may see it, and not do this (`ROLE_MISSING`).
+    - FAILED_PRECONDITION: It would move into itself (`MOVE_INTO_ITSELF`), or too deep.
+    - ALREADY_EXISTS: The name is taken at the new place.
     - ABORTED: The `etag` is not the stored one. Read again and retry.
     """
     DeleteProjectGroup: _aio.UnaryUnaryMultiCallable[_project_service_pb2.DeleteProjectGroupRequest, _project_service_pb2.DeleteProjectGroupResponse]  # type: ignore[assignment]
@@ -195,6 +226,7 @@ class ProjectServiceAsyncStub(ProjectServiceStub):
 
     Errors:
     - NOT_FOUND: There is no such project group, or the caller may not see it.
+    - PERMISSION_DENIED: The caller may see it, and not do this (`ROLE_MISSING`).
     - ABORTED: The `etag` is not the stored one. Read again and retry.
     """
 
@@ -217,8 +249,10 @@ class ProjectServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Errors:
         - INVALID_ARGUMENT: A field is invalid. All invalid fields are listed.
-        - NOT_FOUND: The parent does not exist.
-        - ALREADY_EXISTS: The name is taken.
+        - NOT_FOUND: The parent does not exist, or the caller may not see it.
+        - PERMISSION_DENIED: The caller may not create anything there (`ROLE_MISSING`).
+        - ALREADY_EXISTS: A project or project group of the same parent has the name, in any case.
+        - FAILED_PRECONDITION: The tree would have too many levels (`TREE_TOO_DEEP`).
         """
 
     @_abc_1.abstractmethod
@@ -243,6 +277,7 @@ class ProjectServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Errors:
         - INVALID_ARGUMENT: The page token belongs to another list.
+        - NOT_FOUND: There is no such parent, or the caller may not see it.
         """
 
     @_abc_1.abstractmethod
@@ -251,11 +286,15 @@ class ProjectServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _project_service_pb2.UpdateProjectRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_project_service_pb2.UpdateProjectResponse, _abc.Awaitable[_project_service_pb2.UpdateProjectResponse]]:
-        """Changes the fields of a project that the mask names.
+        """Changes the fields of a project that the mask names: members. Another `parent_id` moves it, and another `visibility`
+        says who may see it: owners.
 
         Errors:
         - INVALID_ARGUMENT: A field is invalid or cannot be changed.
         - NOT_FOUND: There is no such project, or the caller may not see it.
+        - PERMISSION_DENIED: The caller may see it, and not do this (`ROLE_MISSING`).
+        - FAILED_PRECONDITION: It would move into itself (`MOVE_INTO_ITSELF`), or too deep.
+        - ALREADY_EXISTS: The name is taken at the new place.
         - ABORTED: The `etag` is not the stored one. Read again and retry.
         """
 
@@ -269,6 +308,7 @@ class ProjectServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Errors:
         - NOT_FOUND: There is no such project, or the caller may not see it.
+        - PERMISSION_DENIED: The caller may see it, and not do this (`ROLE_MISSING`).
         - ABORTED: The `etag` is not the stored one. Read again and retry.
         """
 
@@ -285,8 +325,10 @@ class ProjectServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Errors:
         - INVALID_ARGUMENT: A field is invalid. All invalid fields are listed.
-        - NOT_FOUND: The parent does not exist.
-        - ALREADY_EXISTS: The name is taken.
+        - NOT_FOUND: The parent does not exist, or the caller may not see it.
+        - PERMISSION_DENIED: The caller may not create anything there (`ROLE_MISSING`).
+        - ALREADY_EXISTS: A project or project group of the same parent has the name, in any case.
+        - FAILED_PRECONDITION: The tree would have too many levels (`TREE_TOO_DEEP`).
         """
 
     @_abc_1.abstractmethod
@@ -311,6 +353,7 @@ class ProjectServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Errors:
         - INVALID_ARGUMENT: The page token belongs to another list.
+        - NOT_FOUND: There is no such parent, or the caller may not see it.
         """
 
     @_abc_1.abstractmethod
@@ -319,11 +362,15 @@ class ProjectServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _project_service_pb2.UpdateProjectGroupRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_project_service_pb2.UpdateProjectGroupResponse, _abc.Awaitable[_project_service_pb2.UpdateProjectGroupResponse]]:
-        """Changes the fields of a project group that the mask names.
+        """Changes the fields of a project group that the mask names: members. Another `parent_id` moves it, and another `visibility`
+        says who may see it: owners.
 
         Errors:
         - INVALID_ARGUMENT: A field is invalid or cannot be changed.
         - NOT_FOUND: There is no such project group, or the caller may not see it.
+        - PERMISSION_DENIED: The caller may see it, and not do this (`ROLE_MISSING`).
+        - FAILED_PRECONDITION: It would move into itself (`MOVE_INTO_ITSELF`), or too deep.
+        - ALREADY_EXISTS: The name is taken at the new place.
         - ABORTED: The `etag` is not the stored one. Read again and retry.
         """
 
@@ -337,6 +384,7 @@ class ProjectServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Errors:
         - NOT_FOUND: There is no such project group, or the caller may not see it.
+        - PERMISSION_DENIED: The caller may see it, and not do this (`ROLE_MISSING`).
         - ABORTED: The `etag` is not the stored one. Read again and retry.
         """
 

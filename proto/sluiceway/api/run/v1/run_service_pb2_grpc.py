@@ -28,8 +28,12 @@ if _version_not_supported:
 class RunServiceStub:
     """Runs and their tasks.
 
-    Every method returns UNAUTHENTICATED without a valid token, PERMISSION_DENIED if the token lacks the method's scope,
-    NOT_FOUND for resources that the caller may not see, and UNAVAILABLE while the database cannot be reached.
+    Every method returns UNAUTHENTICATED without a valid token, PERMISSION_DENIED if the token lacks the method's scope
+    or the caller's role does not allow it (`ROLE_MISSING`), NOT_FOUND for resources that the caller may not see, and
+    UNAVAILABLE while the database cannot be reached.
+
+    Runs whose group is below `/project/<id>` are of that project: who may see it, sees them; members control them. Those
+    below `/user/<id>` are of that user. Operators see and control all.
     """
 
     def __init__(self, channel):
@@ -123,8 +127,12 @@ class RunServiceStub:
 class RunServiceServicer:
     """Runs and their tasks.
 
-    Every method returns UNAUTHENTICATED without a valid token, PERMISSION_DENIED if the token lacks the method's scope,
-    NOT_FOUND for resources that the caller may not see, and UNAVAILABLE while the database cannot be reached.
+    Every method returns UNAUTHENTICATED without a valid token, PERMISSION_DENIED if the token lacks the method's scope
+    or the caller's role does not allow it (`ROLE_MISSING`), NOT_FOUND for resources that the caller may not see, and
+    UNAVAILABLE while the database cannot be reached.
+
+    Runs whose group is below `/project/<id>` are of that project: who may see it, sees them; members control them. Those
+    below `/user/<id>` are of that user. Operators see and control all.
     """
 
     def CreateRun(self, request, context):
@@ -137,6 +145,8 @@ class RunServiceServicer:
         Errors:
         - INVALID_ARGUMENT: A field is invalid (all invalid fields are listed), or the `request_id` was used with other
         content.
+        - NOT_FOUND: The group is below a project or a user that does not exist, or that the caller may not see.
+        - PERMISSION_DENIED: The caller may see the project, and not create runs in it (`ROLE_MISSING`).
         - ABORTED: A change group has moved. Read again and retry.
         - RESOURCE_EXHAUSTED: The run is too large.
         """
@@ -425,8 +435,12 @@ def add_RunServiceServicer_to_server(servicer, server):
 class RunService:
     """Runs and their tasks.
 
-    Every method returns UNAUTHENTICATED without a valid token, PERMISSION_DENIED if the token lacks the method's scope,
-    NOT_FOUND for resources that the caller may not see, and UNAVAILABLE while the database cannot be reached.
+    Every method returns UNAUTHENTICATED without a valid token, PERMISSION_DENIED if the token lacks the method's scope
+    or the caller's role does not allow it (`ROLE_MISSING`), NOT_FOUND for resources that the caller may not see, and
+    UNAVAILABLE while the database cannot be reached.
+
+    Runs whose group is below `/project/<id>` are of that project: who may see it, sees them; members control them. Those
+    below `/user/<id>` are of that user. Operators see and control all.
     """
 
     @staticmethod

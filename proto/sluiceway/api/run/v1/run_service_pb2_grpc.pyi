@@ -29,8 +29,12 @@ GRPC_VERSION: str
 class RunServiceStub:
     """Runs and their tasks.
 
-    Every method returns UNAUTHENTICATED without a valid token, PERMISSION_DENIED if the token lacks the method's scope,
-    NOT_FOUND for resources that the caller may not see, and UNAVAILABLE while the database cannot be reached.
+    Every method returns UNAUTHENTICATED without a valid token, PERMISSION_DENIED if the token lacks the method's scope
+    or the caller's role does not allow it (`ROLE_MISSING`), NOT_FOUND for resources that the caller may not see, and
+    UNAVAILABLE while the database cannot be reached.
+
+    Runs whose group is below `/project/<id>` are of that project: who may see it, sees them; members control them. Those
+    below `/user/<id>` are of that user. Operators see and control all.
     """
 
     @_typing.overload
@@ -47,6 +51,8 @@ class RunServiceStub:
     Errors:
     - INVALID_ARGUMENT: A field is invalid (all invalid fields are listed), or the `request_id` was used with other
       content.
+    - NOT_FOUND: The group is below a project or a user that does not exist, or that the caller may not see.
+    - PERMISSION_DENIED: The caller may see the project, and not create runs in it (`ROLE_MISSING`).
     - ABORTED: A change group has moved. Read again and retry.
     - RESOURCE_EXHAUSTED: The run is too large.
     """
@@ -182,8 +188,12 @@ class RunServiceStub:
 class RunServiceAsyncStub(RunServiceStub):
     """Runs and their tasks.
 
-    Every method returns UNAUTHENTICATED without a valid token, PERMISSION_DENIED if the token lacks the method's scope,
-    NOT_FOUND for resources that the caller may not see, and UNAVAILABLE while the database cannot be reached.
+    Every method returns UNAUTHENTICATED without a valid token, PERMISSION_DENIED if the token lacks the method's scope
+    or the caller's role does not allow it (`ROLE_MISSING`), NOT_FOUND for resources that the caller may not see, and
+    UNAVAILABLE while the database cannot be reached.
+
+    Runs whose group is below `/project/<id>` are of that project: who may see it, sees them; members control them. Those
+    below `/user/<id>` are of that user. Operators see and control all.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -197,6 +207,8 @@ class RunServiceAsyncStub(RunServiceStub):
     Errors:
     - INVALID_ARGUMENT: A field is invalid (all invalid fields are listed), or the `request_id` was used with other
       content.
+    - NOT_FOUND: The group is below a project or a user that does not exist, or that the caller may not see.
+    - PERMISSION_DENIED: The caller may see the project, and not create runs in it (`ROLE_MISSING`).
     - ABORTED: A change group has moved. Read again and retry.
     - RESOURCE_EXHAUSTED: The run is too large.
     """
@@ -331,8 +343,12 @@ class RunServiceAsyncStub(RunServiceStub):
 class RunServiceServicer(metaclass=_abc_1.ABCMeta):
     """Runs and their tasks.
 
-    Every method returns UNAUTHENTICATED without a valid token, PERMISSION_DENIED if the token lacks the method's scope,
-    NOT_FOUND for resources that the caller may not see, and UNAVAILABLE while the database cannot be reached.
+    Every method returns UNAUTHENTICATED without a valid token, PERMISSION_DENIED if the token lacks the method's scope
+    or the caller's role does not allow it (`ROLE_MISSING`), NOT_FOUND for resources that the caller may not see, and
+    UNAVAILABLE while the database cannot be reached.
+
+    Runs whose group is below `/project/<id>` are of that project: who may see it, sees them; members control them. Those
+    below `/user/<id>` are of that user. Operators see and control all.
     """
 
     @_abc_1.abstractmethod
@@ -350,6 +366,8 @@ class RunServiceServicer(metaclass=_abc_1.ABCMeta):
         Errors:
         - INVALID_ARGUMENT: A field is invalid (all invalid fields are listed), or the `request_id` was used with other
           content.
+        - NOT_FOUND: The group is below a project or a user that does not exist, or that the caller may not see.
+        - PERMISSION_DENIED: The caller may see the project, and not create runs in it (`ROLE_MISSING`).
         - ABORTED: A change group has moved. Read again and retry.
         - RESOURCE_EXHAUSTED: The run is too large.
         """

@@ -185,3 +185,54 @@ class Project(_message.Message):
     encrypted_deploy_key: bytes
     """The private deploy key, encrypted."""
     def __init__(self, name: _Optional[str] = ..., parent_id: _Optional[str] = ..., visibility: _Optional[_Union[_visibility_pb2.Visibility, str]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., concurrency: _Optional[int] = ..., cancel_superseded: _Optional[bool] = ..., pass_variables_to_forks: _Optional[bool] = ..., remote_source_id: _Optional[str] = ..., repository_id: _Optional[str] = ..., repository_path: _Optional[str] = ..., linked_account_id: _Optional[str] = ..., webhook_id: _Optional[str] = ..., deploy_key_id: _Optional[str] = ..., encrypted_webhook_secret: _Optional[bytes] = ..., encrypted_deploy_key: _Optional[bytes] = ...) -> None: ...
+
+class CreationRequest(_message.Message):
+    """The answer to a creation with a `request_id`: the same call again returns the same resource, for 30 days."""
+    __slots__ = ("digest", "resource_id", "time")
+    DIGEST_FIELD_NUMBER: _ClassVar[int]
+    RESOURCE_ID_FIELD_NUMBER: _ClassVar[int]
+    TIME_FIELD_NUMBER: _ClassVar[int]
+    digest: str
+    """SHA-256 in hex of the request."""
+    resource_id: str
+    """The resource that it created."""
+    time: _timestamp_pb2.Timestamp
+    """When."""
+    def __init__(self, digest: _Optional[str] = ..., resource_id: _Optional[str] = ..., time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class AuditRecord(_message.Message):
+    """A change that somebody made to a user, an organization or the tree of projects. It is written in the transaction of
+    the change.
+    """
+    __slots__ = ("time", "caller_kind", "caller_id", "peer", "forwarded_for", "method", "resource_type", "resource_id", "resource_path", "details")
+    TIME_FIELD_NUMBER: _ClassVar[int]
+    CALLER_KIND_FIELD_NUMBER: _ClassVar[int]
+    CALLER_ID_FIELD_NUMBER: _ClassVar[int]
+    PEER_FIELD_NUMBER: _ClassVar[int]
+    FORWARDED_FOR_FIELD_NUMBER: _ClassVar[int]
+    METHOD_FIELD_NUMBER: _ClassVar[int]
+    RESOURCE_TYPE_FIELD_NUMBER: _ClassVar[int]
+    RESOURCE_ID_FIELD_NUMBER: _ClassVar[int]
+    RESOURCE_PATH_FIELD_NUMBER: _ClassVar[int]
+    DETAILS_FIELD_NUMBER: _ClassVar[int]
+    time: _timestamp_pb2.Timestamp
+    """When."""
+    caller_kind: str
+    """The kind of the caller: `user` or `operator`."""
+    caller_id: str
+    """The id of the caller."""
+    peer: str
+    """The network address from which the server was called: the gateway's, for what came over HTTP."""
+    forwarded_for: str
+    """The address that the caller was said to have by the peer. Empty: the peer said nothing."""
+    method: str
+    """The method, such as `DeleteProject`."""
+    resource_type: str
+    """What was changed, such as `project`."""
+    resource_id: str
+    """Its id."""
+    resource_path: str
+    """Its path or name before the change, or after it if it was created."""
+    details: _containers.RepeatedScalarFieldContainer[str]
+    """What was changed of it, such as `visibility: public`. Never a secret."""
+    def __init__(self, time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., caller_kind: _Optional[str] = ..., caller_id: _Optional[str] = ..., peer: _Optional[str] = ..., forwarded_for: _Optional[str] = ..., method: _Optional[str] = ..., resource_type: _Optional[str] = ..., resource_id: _Optional[str] = ..., resource_path: _Optional[str] = ..., details: _Optional[_Iterable[str]] = ...) -> None: ...

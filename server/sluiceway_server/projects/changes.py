@@ -1,0 +1,164 @@
+"""Changes that people make: each is one transaction, with its audit record.
+
+A change is decided by a pure function of the view. Rights that the interceptor has checked before are not checked
+again; what depends on a second resource, such as the parent of a move, is checked by the function.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Generic, TypeVar
+
+from google.protobuf.message import Message
+
+from sluiceway.records.project.v1 import records_pb2 as pb
+from sluiceway_common.foundation.clock import Clock, IdSource
+from sluiceway_common.foundation.errors import Conflict, InvalidInput, Violation
+from sluiceway_common.foundation.rpc.caller import Caller, Origin, answer_position, current_caller, current_origin
+from sluiceway_server.datamanager.model import Action, Decision, Put, RecordType, View
+from sluiceway_server.datamanager.port import Committed, Database
+from sluiceway_server.projects.records import AUDIT_RECORD, CREATION_REQUEST
+
+__all__ = ["Change", "Changes", "Subject", "check_etag", "etag_of"]
+
+T = TypeVar("T")
+
+_MAX_FORWARDED = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What a change is about, for its audit record.
+
+    Attributes:
+        type: such as `project`.
+        id: of the record.
+        path: its path or name before the change, or after it if it was created.
+        details: what was changed, such as `visibility: public`. Never a secret.
+    """
+
+    type: str
+    id: str
+    path: str
+    details: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Change(Generic[T]):
+    """A decision of a transaction function.
+
+    Attributes:
+        value: returned when it is committed.
+        subject: what it is about; None: nothing changes.
+        actions: the writes.
+    """
+
+    value: T
+    subject: Subject | None = None
+    actions: Sequence[Action] = field(default_factory=tuple)
+
+
+class Changes:
+    """Commits changes for the caller of the RPC that is being served."""
+
+    def __init__(self, database: Database, *, clock: Clock, ids: IdSource) -> None:
+        self._database = database
+        self._clock = clock
+        self._ids = ids
+
+    async def commit(self, method: str, decide: Callable[[View, datetime], Change[T]]) -> Committed[T]:
+        """Commit what `decide` decides at a time, with an audit record that names the method.
+
+        Raises:
+            SluicewayError: that of `decide`; nothing was written.
+            Unavailable: nothing was written.
+            Conflict: `OUTCOME_UNKNOWN`: it may have been applied.
+        """
+        caller, origin, audit_id = current_caller(), current_origin(), self._ids.new_id()
+
+        def transaction(view: View) -> Decision[T]:
+            now = self._clock.now()
+            change = decide(view, now)
+            actions = list(change.actions)
+            if change.subject is not None:
+                record = _audit(method, caller, origin, change.subject, now)
+                actions.append(Put(AUDIT_RECORD, audit_id, record))
+            return Decision(change.value, actions)
+
+        committed = await self._database.transact(transaction)
+        answer_position(str(committed.position))
+        return committed
+
+    async def create(
+        self, request: Message, request_id: str, decide: Callable[[View, datetime, str], Change[str]]
+    ) -> Committed[str]:
+        """Commit a creation, and return the id of the resource; with a `request_id`, once in 30 days.
+
+        Args:
+            request: of the method `Create...`.
+            request_id: that of the request; empty: none.
+            decide: gets the view, the time, and an id for the resource. Returns the id that it has.
+
+        Raises:
+            InvalidInput: `REQUEST_ID_REUSED`: the `request_id` was used with another content.
+            SluicewayError: as `commit`.
+        """
+        method = type(request).__name__.removesuffix("Request")
+        digest = hashlib.sha256(request.SerializeToString(deterministic=True)).hexdigest()
+        caller, id_ = current_caller(), self._ids.new_id()
+        key = hashlib.sha256("\0".join((method, caller.kind, caller.id, request_id)).encode()).hexdigest()
+
+        def once(view: View, now: datetime) -> Change[str]:
+            known = view.get(CREATION_REQUEST, key) if request_id else None
+            if known is not None:
+                if known.digest != digest:
+                    raise InvalidInput(
+                        [Violation("request_id", "it was used for another request; choose another one")],
+                        reason="REQUEST_ID_REUSED",
+                    )
+                return Change(known.resource_id)
+            change = decide(view, now, id_)
+            if not request_id:
+                return change
+            record = pb.CreationRequest(digest=digest, resource_id=change.value)
+            record.time.FromDatetime(now)
+            return Change(change.value, change.subject, [*change.actions, Put(CREATION_REQUEST, key, record)])
+
+        return await self.commit(method, once)
+
+
+def etag_of(view: View, type_: RecordType[Message], id_: str) -> str:
+    """Return the version of a record, for clients."""
+    return str(view.revision(type_, id_) or "")
+
+
+def check_etag(view: View, type_: RecordType[Message], id_: str, etag: str) -> None:
+    """Check that a record has the version that the caller has seen; empty: any.
+
+    Raises:
+        Conflict: `ETAG_MISMATCH`.
+    """
+    if etag and etag != etag_of(view, type_, id_):
+        raise Conflict(
+            "somebody changed it since you read it; read it again, and repeat your change",
+            reason="ETAG_MISMATCH",
+        )
+
+
+def _audit(method: str, caller: Caller, origin: Origin, subject: Subject, now: datetime) -> pb.AuditRecord:
+    record = pb.AuditRecord(
+        caller_kind=caller.kind.value,
+        caller_id=caller.id,
+        peer=origin.peer,
+        forwarded_for=origin.forwarded_for[:_MAX_FORWARDED],
+        method=method,
+        resource_type=subject.type,
+        resource_id=subject.id,
+        resource_path=subject.path,
+        details=subject.details,
+    )
+    record.time.FromDatetime(now)
+    return record
