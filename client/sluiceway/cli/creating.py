@@ -7,21 +7,23 @@ from collections.abc import Sequence
 from pathlib import Path
 from uuid import uuid4
 
-from sluiceway.api.run.v1 import definition_pb2, run_pb2, run_service_pb2
+from sluiceway.api.run.v1 import run_service_pb2
 from sluiceway.cli.repository import Checkout, ref_name
 from sluiceway_common.foundation.errors import NotFound
 from sluiceway_common.foundation.texts import as_name
-from sluiceway_common.runconfig.compile import LoadResult, load
-from sluiceway_common.runconfig.environment import skips_ci, static_environment
+from sluiceway_common.runconfig.compile import load
+from sluiceway_common.runconfig.environment import skips_ci
 from sluiceway_common.runconfig.files import FileRefused, FolderFiles
 from sluiceway_common.runconfig.locate import find_source
+from sluiceway_common.runconfig.run_requests import RunOrigin, run_request
 from sluiceway_common.runconfig.runs import find_run, runs_that_apply
-from sluiceway_common.runconfig.tasks import RunTasks, tasks_of_run
+from sluiceway_common.runconfig.tasks import tasks_of_run
 from sluiceway_common.runmodel import groups
 
 __all__ = ["requests_for"]
 
 _MAX_REQUEST_ID = 100
+_SKIPPED = "the commit's message asks for no run; a person asked for this one"
 
 
 def requests_for(
@@ -42,12 +44,22 @@ def requests_for(
         NotFound: the configuration has no such run, or no run applies to this ref.
     """
     loaded = load(checkout.files, checkout.context)
-    base = _Base(checkout, group or groups.join("user", "me", checkout.name, ref_name(checkout.context)))
+    origin = RunOrigin(
+        checkout.repository,
+        checkout.context,
+        checkout.message,
+        group or groups.join("user", "me", checkout.name, ref_name(checkout.context)),
+    )
+    warnings = [_SKIPPED] if skips_ci(checkout.message) else []
     if loaded.config is None:
         errors = [problem.in_file(loaded.source_path) for problem in loaded.errors]
         if not loaded.source_path:
             errors += _not_committed(checkout)
-        return [base.request(name or as_name(checkout.name, otherwise="run"), loaded, request_id, setup_errors=errors)]
+        own_name = name or as_name(checkout.name, otherwise="run")
+        own_id = request_id or str(uuid4())
+        return [
+            run_request(origin, loaded, own_name, request_id=own_id, setup_errors=errors, warnings=warnings),
+        ]
     if name is not None:
         find_run(loaded.config, name)
         names: tuple[str, ...] = (name,)
@@ -61,8 +73,9 @@ def requests_for(
     requests = []
     for run_name in names:
         tasks = tasks_of_run(loaded.config, run_name, checkout.context)
-        own_id = request_id if request_id is None or len(names) == 1 else _request_id_of(request_id, run_name)
-        requests.append(base.request(run_name, loaded, own_id, tasks=tasks))
+        # Of our own when the caller named none, so that a retry makes no second run.
+        own_id = _request_id_of(request_id, run_name, alone=len(names) == 1) if request_id else str(uuid4())
+        requests.append(run_request(origin, loaded, run_name, request_id=own_id, tasks=tasks, warnings=warnings))
     return requests
 
 
@@ -80,61 +93,9 @@ def _not_committed(checkout: Checkout) -> list[str]:
     return [f"{found.path} is in the working tree, and not in commit {checkout.context.commit_sha[:12]}; commit it"]
 
 
-def _request_id_of(request_id: str, run_name: str) -> str:
+def _request_id_of(request_id: str, run_name: str, *, alone: bool) -> str:
     """Make one run's request id of the one that was given for all."""
+    if alone:
+        return request_id
     whole = f"{request_id}/{run_name}"
     return whole if len(whole) <= _MAX_REQUEST_ID else hashlib.sha256(whole.encode()).hexdigest()
-
-
-class _Base:
-    """What all runs of one commit share."""
-
-    def __init__(self, checkout: Checkout, group: str) -> None:
-        self._checkout = checkout
-        self._group = group
-
-    def request(
-        self,
-        name: str,
-        loaded: LoadResult,
-        request_id: str | None,
-        *,
-        tasks: RunTasks | None = None,
-        setup_errors: Sequence[str] = (),
-    ) -> run_service_pb2.CreateRunRequest:
-        checkout, context = self._checkout, self._checkout.context
-        warnings = [problem.in_file(loaded.source_path) for problem in loaded.warnings]
-        if skips_ci(checkout.message):
-            warnings.append("the commit's message asks for no run; a person asked for this one")
-        run = run_pb2.Run(name=name, group=self._group)
-        if tasks is not None:
-            warnings += tasks.warnings
-            run.priority = tasks.priority
-            if tasks.timeout is not None:
-                run.timeout.CopyFrom(tasks.timeout)
-        static = static_environment(context, repository_url=checkout.repository, agola=loaded.is_agola)
-        return run_service_pb2.CreateRunRequest(
-            run=run,
-            tasks=tasks.tasks if tasks is not None else (),
-            setup_errors=setup_errors,
-            static_environment={k: definition_pb2.EnvironmentValue(value=v) for k, v in static.items()},
-            source=_source(checkout),
-            # Of our own when the caller named none, so that a retry makes no second run.
-            request_id=request_id or str(uuid4()),
-            warnings=warnings,
-        )
-
-
-def _source(checkout: Checkout) -> definition_pb2.Source:
-    """Describe where a run comes from."""
-    context = checkout.context
-    return definition_pb2.Source(
-        repository=checkout.repository,
-        ref_type=context.ref_type,
-        ref=context.ref,
-        branch=context.branch,
-        tag=context.tag,
-        pull_request_id=context.pull_request_id,
-        commit_sha=context.commit_sha,
-        message=checkout.message,
-    )

@@ -10,7 +10,7 @@ import click
 from sluiceway.cli.commands import LazyGroup
 from sluiceway_common.foundation.version import VERSION
 
-__all__ = ["app", "config", "executor", "remote_source", "run", "task", "token", "version"]
+__all__ = ["app", "config", "executor", "linked_account", "remote_source", "run", "task", "token", "version"]
 
 
 class ExecutorGroup(LazyGroup):
@@ -100,6 +100,16 @@ remote_source = LazyGroup(
     },
 )
 
+linked_account = LazyGroup(
+    name="linked-account",
+    help="Link accounts at git providers.",
+    places={
+        "create": ("sluiceway.cli.remote_sources:link", "Link your account at a remote source."),
+        "list": ("sluiceway.cli.remote_sources:list_accounts", "List linked accounts."),
+        "delete": ("sluiceway.cli.remote_sources:unlink", "Remove a linked account."),
+    },
+)
+
 app = LazyGroup(
     name="sluice",
     parent="",
@@ -112,6 +122,7 @@ app = LazyGroup(
         "executor": ("sluiceway.cli.main:executor", "Run an executor; list and control those of a server."),
         "token": ("sluiceway.cli.main:token", "Create, list and revoke tokens."),
         "remote-source": ("sluiceway.cli.main:remote_source", "Create, list and change git providers."),
+        "linked-account": ("sluiceway.cli.main:linked_account", "Link accounts at git providers."),
         "login": ("sluiceway.cli.login:login", "Store the address of a server and a token."),
         "completion": ("sluiceway.cli.completion:completion", "Print the completion script of a shell."),
         "version": ("sluiceway.cli.main:version", "Print the version."),

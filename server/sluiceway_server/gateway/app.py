@@ -1,7 +1,7 @@
 """The gateway as an ASGI application: its own pages, the routes of the API, and one shape of error for everything.
 
 It holds no state of the installation. What a request was, and how it ended, is decided in this order: limits, CORS,
-our own pages, what is mounted, then the routes that the descriptors give.
+what is mounted, webhooks, our own pages, then the routes that the descriptors give.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ from sluiceway_server.gateway.sessions import Sessions
 from sluiceway_server.gateway.settings import GatewaySettings
 from sluiceway_server.gateway.static_files import StaticFiles
 from sluiceway_server.gateway.templates import RouteTable
+from sluiceway_server.gateway.webhooks import PREFIX, Webhooks
 
 __all__ = ["GatewayApp"]
 
@@ -73,7 +74,7 @@ class GatewayApp:
             server: its address, for messages.
             settings: limits.
             ids: of requests and incidents.
-            mounts: applications by the prefix of their paths (`/webhooks/`).
+            mounts: applications by the prefix of their paths (`/badges/`).
             sessions: of browsers; default: sessions that end with this process.
         """
         self._settings = settings or GatewaySettings()
@@ -84,6 +85,7 @@ class GatewayApp:
         access = AccessChecks(channel)
         self._calls = Calls(channel, self._settings, server=server, ids=self._ids, access=access)
         self._browsers = Browsers(sessions or Sessions(), access, timeout=self._settings.deadline.total_seconds())
+        self._webhooks = Webhooks(channel)
         self._metrics = GatewayMetrics(lambda: self._calls.streams)
         self.rules = rules_of()
         self._table: RouteTable[Rule] = RouteTable((rule.http_method, rule.template, rule) for rule in self.rules)
@@ -160,6 +162,14 @@ class GatewayApp:
                 exchange.code = 200
                 await mounted(scope, receive, send)
                 return
+        project_id = self._webhooks.project_of(exchange.path)
+        if project_id is not None:
+            found.route = PREFIX
+            if exchange.method == "POST":
+                await self._webhooks.serve(exchange, project_id)
+            else:
+                await self._refuse_method(exchange, frozenset({"POST"}))
+            return
         own = self._own.get(exchange.path)
         route = exchange.path if own is not None else self._files.route_of(exchange.path)
         if route is not None:

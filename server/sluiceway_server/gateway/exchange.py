@@ -65,6 +65,10 @@ class Exchange:
         wanted = name.encode()
         return ", ".join(value.decode("latin-1") for key, value in self._headers if key == wanted)
 
+    def headers(self) -> dict[str, str]:
+        """Return all headers by name in lower case, several of one name joined with commas."""
+        return {name: self.header(name) for name in {key.decode("latin-1") for key, _ in self._headers}}
+
     def single(self, name: str) -> str:
         """Return a header that may occur once.
 
@@ -106,26 +110,29 @@ class Exchange:
         text = self.header("content-length")
         return int(text) if text else 0
 
-    def check_length(self) -> None:
-        """Refuse a body whose headers say that it is too large.
+    def check_length(self, most: int | None = None) -> None:
+        """Refuse a body whose headers say that it is too large: larger than the settings allow, or than `most`.
 
         Raises:
             HttpError: 413.
         """
-        limit = self._settings.max_body_bytes
+        limit = self._limit(most)
         if self.length is not None and self.length > limit:
             raise HttpError(_too_large("the body", limit), 413)
 
-    async def body(self) -> bytes:
-        """Read the body.
+    def _limit(self, most: int | None) -> int:
+        return self._settings.max_body_bytes if most is None else min(most, self._settings.max_body_bytes)
+
+    async def body(self, most: int | None = None) -> bytes:
+        """Read the body, of at most as many bytes as the settings allow, and as `most`.
 
         Raises:
             HttpError: 413: it is too large.
             DeadlineExceeded: it did not come in time.
             ClientGone: the client has disconnected.
         """
-        self.check_length()
-        limit = self._settings.max_body_bytes
+        self.check_length(most)
+        limit = self._limit(most)
         parts: list[bytes] = []
         size = 0
         try:

@@ -195,6 +195,18 @@ class Engine:
             record = await self._db.get(RUN, committed.value, after=committed.position)
         return Committed(record, committed.position)
 
+    async def run_of_request(self, created_by: str, request_id: str) -> pb.RunRecord | None:
+        """Return the run that `create_run` made with a request id; None: it made none, or too long ago."""
+        key = _request_key(created_by, request_id)
+
+        def read(view: View) -> pb.RunRecord | None:
+            known = view.get(REQUEST, key)
+            if known is None or self._clock.now() - codec.read_time(known.time) >= self._settings.request_kept:
+                return None
+            return view.get(RUN, known.run_id)
+
+        return await self._db.read(read)
+
     async def _checked(
         self,
         request: service_api.CreateRunRequest,

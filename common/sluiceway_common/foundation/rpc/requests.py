@@ -33,6 +33,8 @@ REQUEST_BYTES: Mapping[str, int] = MappingProxyType(
         "/sluiceway.api.config.v1.ConfigService/CheckRunConfig": 2 * 1024 * 1024,
         "/sluiceway.api.config.v1.ConfigService/RenderRunConfig": 2 * 1024 * 1024,
         "/sluiceway.api.config.v1.ConfigService/GraphRunConfig": 2 * 1024 * 1024,
+        # A body of 4 MiB, and its headers.
+        "/sluiceway.api.project.v1.DeliveryService/ReceiveDelivery": 4 * 1024 * 1024 + 128 * 1024,
         # A hello names every assignment that the executor holds: 10,000 at most.
         "/sluiceway.api.executor.v1.ExecutorService/Connect": 2 * 1024 * 1024,
     }

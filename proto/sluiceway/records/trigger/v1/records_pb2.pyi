@@ -54,7 +54,7 @@ class LinkRecord(_message.Message):
     """The repository of a project, and what was made there. Its id is that of the project. It is not deleted with the
     project: a link without a project is what has to be taken away at the provider.
     """
-    __slots__ = ("project_id", "remote_source_id", "user_id", "repository_id", "repository_path", "sealed_webhook_secret", "webhook_id", "deploy_key_id", "sealed_deploy_key", "create_time", "webhook_url")
+    __slots__ = ("project_id", "remote_source_id", "user_id", "repository_id", "repository_path", "sealed_webhook_secret", "webhook_id", "deploy_key_id", "sealed_deploy_key", "create_time", "is_abandoned", "is_active")
     PROJECT_ID_FIELD_NUMBER: _ClassVar[int]
     REMOTE_SOURCE_ID_FIELD_NUMBER: _ClassVar[int]
     USER_ID_FIELD_NUMBER: _ClassVar[int]
@@ -65,7 +65,8 @@ class LinkRecord(_message.Message):
     DEPLOY_KEY_ID_FIELD_NUMBER: _ClassVar[int]
     SEALED_DEPLOY_KEY_FIELD_NUMBER: _ClassVar[int]
     CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
-    WEBHOOK_URL_FIELD_NUMBER: _ClassVar[int]
+    IS_ABANDONED_FIELD_NUMBER: _ClassVar[int]
+    IS_ACTIVE_FIELD_NUMBER: _ClassVar[int]
     project_id: str
     """The id of the project."""
     remote_source_id: str
@@ -86,13 +87,15 @@ class LinkRecord(_message.Message):
     """The private key, in the format of OpenSSH, encrypted."""
     create_time: _timestamp_pb2.Timestamp
     """When it was stored. Before the webhook is made, so that none is forgotten."""
-    webhook_url: str
-    """The URL to which the webhook sends."""
-    def __init__(self, project_id: _Optional[str] = ..., remote_source_id: _Optional[str] = ..., user_id: _Optional[str] = ..., repository_id: _Optional[str] = ..., repository_path: _Optional[str] = ..., sealed_webhook_secret: _Optional[bytes] = ..., webhook_id: _Optional[str] = ..., deploy_key_id: _Optional[str] = ..., sealed_deploy_key: _Optional[bytes] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., webhook_url: _Optional[str] = ...) -> None: ...
+    is_abandoned: bool
+    """Whether the creation of its project failed."""
+    is_active: bool
+    """Whether its project was created."""
+    def __init__(self, project_id: _Optional[str] = ..., remote_source_id: _Optional[str] = ..., user_id: _Optional[str] = ..., repository_id: _Optional[str] = ..., repository_path: _Optional[str] = ..., sealed_webhook_secret: _Optional[bytes] = ..., webhook_id: _Optional[str] = ..., deploy_key_id: _Optional[str] = ..., sealed_deploy_key: _Optional[bytes] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., is_abandoned: _Optional[bool] = ..., is_active: _Optional[bool] = ...) -> None: ...
 
 class EventRecord(_message.Message):
     """An event of a provider, as `Forge.read_event` read it from a delivery."""
-    __slots__ = ("kind", "action", "ref", "before", "after", "message", "repository_id", "clone_url", "link", "pull_request", "base_branch", "base_commit", "from_fork", "sender_id")
+    __slots__ = ("kind", "action", "ref", "before", "after", "message", "repository_id", "clone_url", "link", "pull_request", "base_branch", "base_commit", "from_fork", "sender_id", "commit", "ignored")
     KIND_FIELD_NUMBER: _ClassVar[int]
     ACTION_FIELD_NUMBER: _ClassVar[int]
     REF_FIELD_NUMBER: _ClassVar[int]
@@ -107,8 +110,10 @@ class EventRecord(_message.Message):
     BASE_COMMIT_FIELD_NUMBER: _ClassVar[int]
     FROM_FORK_FIELD_NUMBER: _ClassVar[int]
     SENDER_ID_FIELD_NUMBER: _ClassVar[int]
+    COMMIT_FIELD_NUMBER: _ClassVar[int]
+    IGNORED_FIELD_NUMBER: _ClassVar[int]
     kind: str
-    """The kind of event: `push`, `tag` or `pull_request`."""
+    """The kind of event: `push`, `tag`, `pull_request`, `ping`, or empty for any other."""
     action: str
     """What happened to the pull request."""
     ref: str
@@ -116,7 +121,7 @@ class EventRecord(_message.Message):
     before: str
     """The commit before. Empty: none."""
     after: str
-    """The commit after. Empty: the ref was deleted."""
+    """The object after: of an annotated tag, perhaps the tag. Empty: the ref was deleted."""
     message: str
     """The message of the commit."""
     repository_id: str
@@ -135,7 +140,11 @@ class EventRecord(_message.Message):
     """Whether the pull request comes from another repository."""
     sender_id: str
     """The id of the provider's user who caused it."""
-    def __init__(self, kind: _Optional[str] = ..., action: _Optional[str] = ..., ref: _Optional[str] = ..., before: _Optional[str] = ..., after: _Optional[str] = ..., message: _Optional[str] = ..., repository_id: _Optional[str] = ..., clone_url: _Optional[str] = ..., link: _Optional[str] = ..., pull_request: _Optional[str] = ..., base_branch: _Optional[str] = ..., base_commit: _Optional[str] = ..., from_fork: _Optional[bool] = ..., sender_id: _Optional[str] = ...) -> None: ...
+    commit: str
+    """The commit. Empty: the event does not say it, and `after` may be a tag."""
+    ignored: str
+    """Why an event of another kind starts no run, in a sentence."""
+    def __init__(self, kind: _Optional[str] = ..., action: _Optional[str] = ..., ref: _Optional[str] = ..., before: _Optional[str] = ..., after: _Optional[str] = ..., message: _Optional[str] = ..., repository_id: _Optional[str] = ..., clone_url: _Optional[str] = ..., link: _Optional[str] = ..., pull_request: _Optional[str] = ..., base_branch: _Optional[str] = ..., base_commit: _Optional[str] = ..., from_fork: _Optional[bool] = ..., sender_id: _Optional[str] = ..., commit: _Optional[str] = ..., ignored: _Optional[str] = ...) -> None: ...
 
 class DeliveryRecord(_message.Message):
     """A delivery. Its id is `<project>/<delivery>`."""

@@ -1,0 +1,70 @@
+"""The wake-up of a worker: when records of some types change, and from time to time, for what was missed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing, asynccontextmanager
+from datetime import timedelta
+from typing import Any
+
+import structlog
+
+from sluiceway_common.foundation.errors import SluicewayError
+from sluiceway_common.foundation.time_limit import time_limit
+from sluiceway_server.datamanager.model import RecordType
+from sluiceway_server.datamanager.port import Database
+
+__all__ = ["Changes"]
+
+log = structlog.get_logger(__name__)
+
+_FOLLOW_AGAIN_SECONDS = 1.0
+
+
+class Changes:
+    """Wakes a worker, which then reads what there is to do: a change that is missed costs time only."""
+
+    def __init__(self, database: Database, types: Sequence[RecordType[Any]], *, interval: timedelta) -> None:
+        """Wake up when a record of one of `types` changes, and after `interval` without."""
+        self._database = database
+        self._topics = [f"type:{each.name}" for each in types]
+        self._interval = interval
+        self._changed = asyncio.Event()
+        self._changed.set()
+
+    @asynccontextmanager
+    async def followed(self) -> AsyncIterator[None]:
+        """Follow the changes while the block runs."""
+        following = asyncio.create_task(self._follow(), name="changes")
+        try:
+            yield
+        finally:
+            following.cancel()
+            await asyncio.gather(following, return_exceptions=True)
+
+    def wake(self) -> None:
+        """Wake up as if something had changed."""
+        self._changed.set()
+
+    async def wait(self, *, seconds: float | None = None) -> None:
+        """Wait until something has changed since the last wait, or for `seconds` at most; at first, return at once."""
+        limit = self._interval.total_seconds()
+        try:
+            async with time_limit(limit if seconds is None else max(0.0, min(seconds, limit))):
+                await self._changed.wait()
+        except TimeoutError:
+            pass
+        self._changed.clear()
+
+    async def _follow(self) -> None:
+        while True:
+            try:
+                changes = self._database.subscribe(after=self._database.position, topics=self._topics)
+                async with aclosing(changes):
+                    self._changed.set()
+                    async for _ in changes:
+                        self._changed.set()
+            except SluicewayError as error:
+                log.info("changes_not_followed", error=str(error))
+            await asyncio.sleep(_FOLLOW_AGAIN_SECONDS)

@@ -1,0 +1,148 @@
+"""What an event of a git provider asks for. Pure.
+
+In this order, the first rule that holds decides on the whole event; when none does, the configuration is read:
+
+1. it is none that starts runs;
+2. it is of another repository than that of the project (compared by the provider's id, never by name);
+3. it deletes its ref;
+4. the message of the commit asks for no run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+from sluiceway.api.project.v1 import delivery_service_pb2 as api
+from sluiceway.records.trigger.v1 import records_pb2 as pb
+from sluiceway_common.foundation.locations import link_fault
+from sluiceway_common.runconfig.environment import skips_ci
+from sluiceway_common.runconfig.when import Context
+from sluiceway_common.runmodel import groups
+from sluiceway_server.forges.port import Event, Ignored, Ping, PullRequest, Push
+
+__all__ = [
+    "PULL_REQUEST",
+    "PUSH",
+    "TAG",
+    "Verdict",
+    "context_of",
+    "describe",
+    "event_record",
+    "group_of",
+    "judge",
+    "request_id_of",
+]
+
+PUSH, TAG, PULL_REQUEST, PING = "push", "tag", "pull_request", "ping"
+
+_BRANCHES, _TAGS = "refs/heads/", "refs/tags/"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A decision on an event as a whole."""
+
+    reason: api.DecisionReason
+    sentence: str
+
+
+def judge(event: pb.EventRecord, *, repository_id: str) -> Verdict | None:
+    """Decide on an event without its configuration; None: the configuration decides."""
+    if event.kind not in {PUSH, TAG, PULL_REQUEST}:
+        return Verdict(api.DECISION_REASON_EVENT_IGNORED, event.ignored or "it starts no runs")
+    if event.repository_id != repository_id:
+        return Verdict(
+            api.DECISION_REASON_OTHER_REPOSITORY,
+            f"it is of repository {event.repository_id or 'unknown'}, and the project's is {repository_id}",
+        )
+    if not event.after:
+        return Verdict(api.DECISION_REASON_REF_DELETED, f"{event.ref} was deleted")
+    # Of a pull request it is the title.
+    if event.kind != PULL_REQUEST and skips_ci(event.message):
+        return Verdict(api.DECISION_REASON_SKIP_WORD, "the commit's message has [ci skip] or [skip ci]")
+    return None
+
+
+def context_of(event: pb.EventRecord) -> Context:
+    """Return the ref and the commit as configurations see them."""
+    return Context(
+        ref_type={PUSH: "branch", TAG: "tag", PULL_REQUEST: "pull_request"}[event.kind],
+        ref=event.ref,
+        branch=event.ref.removeprefix(_BRANCHES) if event.kind == PUSH else "",
+        tag=event.ref.removeprefix(_TAGS) if event.kind == TAG else "",
+        pull_request_id=event.pull_request if event.kind == PULL_REQUEST else "",
+        commit_sha=event.commit,
+    )
+
+
+def group_of(project_id: str, event: pb.EventRecord) -> str:
+    """Return the group in which the runs of an event queue.
+
+    Raises:
+        InvalidInput: the name of the ref is too long for a group.
+    """
+    context = context_of(event)
+    if event.kind == PULL_REQUEST:
+        return groups.join("project", project_id, "pull_request", event.pull_request)
+    return groups.join("project", project_id, context.ref_type, context.branch or context.tag)
+
+
+def event_record(event: Event) -> pb.EventRecord:
+    """Return what is stored of an event."""
+    match event:
+        case Push():
+            is_tag = event.ref.startswith(_TAGS)
+            return pb.EventRecord(
+                kind=TAG if is_tag else PUSH,
+                ref=event.ref,
+                before=event.before or "",
+                after=event.after or "",
+                commit=event.commit or ("" if is_tag else event.after or ""),
+                message=event.message,
+                link=_link(event.compare_url),
+                sender_id=event.sender_id,
+                repository_id=event.repository.id,
+                clone_url=event.repository.git_url,
+            )
+        case PullRequest():
+            return pb.EventRecord(
+                kind=PULL_REQUEST,
+                action=event.action,
+                ref=event.ref,
+                before=event.base_commit or "",
+                after=event.commit,
+                commit=event.commit,
+                message=event.title,
+                pull_request=str(event.number),
+                base_branch=event.base_branch,
+                base_commit=event.base_commit or "",
+                from_fork=event.is_from_fork,
+                link=_link(event.url),
+                sender_id=event.sender_id,
+                repository_id=event.repository.id,
+                clone_url=event.repository.git_url,
+            )
+        case Ping():
+            return pb.EventRecord(kind=PING, ignored="the provider tests the webhook")
+        case Ignored():
+            return pb.EventRecord(ignored=event.reason)
+
+
+def _link(url: str) -> str:
+    """Return a link of an event, if people can be shown it."""
+    return url if url and link_fault(url) is None else ""
+
+
+def describe(event: pb.EventRecord) -> str:
+    """Name an event for people: `push`, `pull_request opened`."""
+    return " ".join(part for part in (event.kind or "other", event.action) if part)
+
+
+def request_id_of(event: pb.EventRecord, run_name: str) -> str:
+    """Return the key under which an event makes a run once, however often and under which id it is delivered.
+
+    Together with the project, which is the caller that creates the run.
+    """
+    parts = (event.kind, event.action, event.ref, event.after, run_name)
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()

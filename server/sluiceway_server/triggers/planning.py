@@ -1,0 +1,131 @@
+"""From an event and the configuration at its commit to runs, and the reason why each other run is not made. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from sluiceway.api.project.v1 import delivery_service_pb2 as api
+from sluiceway.api.run.v1 import run_service_pb2
+from sluiceway.records.trigger.v1 import records_pb2 as pb
+from sluiceway_common.foundation.texts import as_name
+from sluiceway_common.runconfig.compile import LoadResult
+from sluiceway_common.runconfig.model import Config, Run
+from sluiceway_common.runconfig.run_requests import RunOrigin, run_request
+from sluiceway_common.runconfig.runs import applies
+from sluiceway_common.runconfig.tasks import project_variables, tasks_of_run
+from sluiceway_common.runconfig.when import Context
+from sluiceway_server.triggers.event_rules import context_of, group_of, request_id_of
+
+__all__ = ["Plan", "PlannedRun", "needs_paths", "plan_runs", "setup_error_run"]
+
+_SETUP_ERROR = "setup error"
+_MAX_SENTENCE = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedRun:
+    """A run of a configuration at an event.
+
+    Attributes:
+        name: of the run.
+        request: creates it; None: it is not made.
+        reason: the rule that decided, if it is not made; what it is, if it is.
+        sentence: the same for people.
+    """
+
+    name: str
+    request: run_service_pb2.CreateRunRequest | None
+    reason: api.DecisionReason
+    sentence: str
+
+
+Plan = tuple[PlannedRun, ...]
+
+
+def needs_paths(config: Config) -> bool:
+    """Return whether a configuration decides by changed files, so that they have to be asked for."""
+    whens = [run.when for run in config.runs] + [task.when for run in config.runs for task in run.tasks]
+    return any(when is not None and when.compiled().paths is not None for when in whens)
+
+
+def plan_runs(
+    event: pb.EventRecord,
+    loaded: LoadResult,
+    *,
+    project_id: str,
+    project_name: str,
+    changed_paths: Collection[str] | None,
+    attempt: int,
+) -> Plan:
+    """Decide on each run of a configuration, in the order of the file.
+
+    Args:
+        event: that asks for runs (`event_rules.judge` returned None).
+        loaded: the configuration at its commit; with errors, one run is made that has them.
+        project_id: whose runs they are.
+        project_name: the name of a run without a configuration.
+        changed_paths: the files that the event changed; None: not known.
+        attempt: how often the delivery was delivered again; see `setup_error_run`.
+    """
+    if loaded.config is None:
+        errors = [problem.in_file(loaded.source_path) for problem in loaded.errors]
+        return (setup_error_run(event, loaded, errors, project_id=project_id, name=project_name, attempt=attempt),)
+    context = context_of(event)
+    origin = _origin(event, project_id)
+    planned = []
+    for run in loaded.config.runs:
+        refused = _why_not(run, context, changed_paths)
+        if refused is not None:
+            planned.append(refused)
+            continue
+        # What they stand for, and whether a fork gets them, is decided when the run is created.
+        variables = project_variables(loaded.config, run.name)
+        tasks = tasks_of_run(
+            loaded.config, run.name, context, changed_paths, variables=variables, from_fork=event.from_fork
+        )
+        request = run_request(origin, loaded, run.name, request_id=request_id_of(event, run.name), tasks=tasks)
+        planned.append(PlannedRun(run.name, request, api.DECISION_REASON_RUN_CREATED, "its `when` matches"))
+    return tuple(planned)
+
+
+def setup_error_run(
+    event: pb.EventRecord, loaded: LoadResult, errors: list[str], *, project_id: str, name: str, attempt: int
+) -> PlannedRun:
+    """Plan the run that shows why there is no other.
+
+    Args:
+        event: that asked for runs.
+        loaded: the configuration, as far as it came.
+        errors: what is wrong, at least one.
+        project_id: whose run it is.
+        name: what it is called, if it can be a name.
+        attempt: how often the delivery was delivered again. Each may make such a run of its own: what was wrong may be
+            the provider, and not the commit.
+    """
+    own_name = as_name(name, otherwise="run")
+    # Not the name alone: a run of the configuration may have the same one.
+    key = request_id_of(event, f"{_SETUP_ERROR} {attempt}\0")
+    request = run_request(_origin(event, project_id), loaded, own_name, request_id=key, setup_errors=errors)
+    return PlannedRun(own_name, request, api.DECISION_REASON_SETUP_ERROR, errors[0][:_MAX_SENTENCE])
+
+
+def _why_not(run: Run, context: Context, changed_paths: Collection[str] | None) -> PlannedRun | None:
+    if not applies(run.when, context, None):
+        sentence = f"its `when` does not match {_shown(context)}"
+        return PlannedRun(run.name, None, api.DECISION_REASON_WHEN, sentence)
+    if not applies(run.when, context, changed_paths):
+        count = len(changed_paths or ())
+        sentence = f"its `paths` match none of the {count} changed files" if count else "no file has changed"
+        return PlannedRun(run.name, None, api.DECISION_REASON_PATHS, sentence)
+    return None
+
+
+def _origin(event: pb.EventRecord, project_id: str) -> RunOrigin:
+    return RunOrigin(event.clone_url, context_of(event), event.message, group_of(project_id, event), event.link)
+
+
+def _shown(context: Context) -> str:
+    if context.branch:
+        return f"branch {context.branch}"
+    return f"tag {context.tag}" if context.tag else f"pull request {context.pull_request_id}"

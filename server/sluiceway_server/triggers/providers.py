@@ -1,0 +1,102 @@
+"""Calls to git providers on behalf of a linked account, or of a project with the account that linked it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from sluiceway.records.trigger.v1 import records_pb2 as pb
+from sluiceway_common.foundation.errors import FailedPrecondition
+from sluiceway_server.datamanager.model import View
+from sluiceway_server.datamanager.port import Database
+from sluiceway_server.forges.port import Forge, Repository
+from sluiceway_server.projects.envelope import Envelope
+from sluiceway_server.triggers.records import LINKED_ACCOUNT, REMOTE_SOURCE, account_id
+
+__all__ = ["Account", "AccountMissing", "ForgeOf", "LinkedRepository", "Providers", "sealed_token_name"]
+
+ForgeOf = Callable[[str, str], Forge]
+"""Returns the client of a provider for its type and the URL of its API."""
+
+
+class AccountMissing(FailedPrecondition):
+    """The user has no linked account at the remote source, or has removed it."""
+
+    reason = "LINKED_ACCOUNT_MISSING"
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """A linked account, ready to be used.
+
+    Attributes:
+        forge: the provider's API.
+        token: the access token.
+    """
+
+    forge: Forge
+    token: str
+
+    def __repr__(self) -> str:
+        return "Account(***)"
+
+
+@dataclass(frozen=True, slots=True)
+class LinkedRepository:
+    """The repository of a project, and the account that may work on it."""
+
+    account: Account
+    repository: Repository
+
+
+def sealed_token_name(user_id: str, source_id: str) -> str:
+    """Return the name under which the access token of a linked account is encrypted."""
+    return f"linked_account/{account_id(user_id, source_id)}"
+
+
+class Providers:
+    """The git providers of an installation."""
+
+    def __init__(self, database: Database, envelope: Envelope, forge_of: ForgeOf) -> None:
+        self._database = database
+        self._envelope = envelope
+        self._forge_of = forge_of
+
+    def forge(self, source: pb.RemoteSourceRecord) -> Forge:
+        """Return the API of a remote source."""
+        return self._forge_of(source.source.type, source.source.api_url)
+
+    async def account(self, user_id: str, source_id: str) -> Account:
+        """Return the linked account of a user.
+
+        Raises:
+            AccountMissing: there is none, or no such remote source any more.
+            FailedPrecondition: the master key is missing.
+        """
+
+        def read(view: View) -> tuple[pb.RemoteSourceRecord | None, pb.LinkedAccountRecord | None]:
+            return view.get(REMOTE_SOURCE, source_id), view.get(LINKED_ACCOUNT, account_id(user_id, source_id))
+
+        source, account = await self._database.read(read)
+        if source is None or account is None:
+            await self._database.linearize()  # it may have been linked through another server
+            source, account = await self._database.read(read)
+        if source is None or account is None:
+            name = source_id if source is None else source.source.name
+            raise AccountMissing(
+                f"user {user_id} has no linked account at {name}; link one with:"
+                f" sluice linked-account create {name} --access-token-file FILE",
+                subject=user_id,
+            )
+        token = self._envelope.open_(sealed_token_name(user_id, source_id), account.sealed_access_token).decode()
+        return Account(self.forge(source), token)
+
+    async def repository(self, link: pb.LinkRecord) -> LinkedRepository:
+        """Return the repository of a project as it is at the provider now.
+
+        Raises:
+            AccountMissing: whoever linked the project has removed the account.
+            SluicewayError: as `forges.port`.
+        """
+        account = await self.account(link.user_id, link.remote_source_id)
+        return LinkedRepository(account, await account.forge.repository_by_id(account.token, link.repository_id))

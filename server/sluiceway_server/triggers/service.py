@@ -1,0 +1,137 @@
+"""The servicer of `DeliveryService`: receives deliveries from gateways, and shows what became of them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+from sluiceway.api.project.v1 import delivery_service_pb2 as api
+from sluiceway.api.project.v1 import delivery_service_pb2_grpc as api_grpc
+from sluiceway.records.trigger.v1 import records_pb2 as pb
+from sluiceway_common.foundation.clock import Clock, IdSource
+from sluiceway_common.foundation.errors import NotFound
+from sluiceway_common.foundation.places import Places
+from sluiceway_common.foundation.rpc.caller import answer_position, requested_position
+from sluiceway_server.datamanager.model import Position, Query, View
+from sluiceway_server.datamanager.port import Database
+from sluiceway_server.forges.errors import WebhookRefused
+from sluiceway_server.forges.port import Event
+from sluiceway_server.projects.envelope import Envelope
+from sluiceway_server.projects.records import PROJECT
+from sluiceway_server.projects.tree import NodeType, require
+from sluiceway_server.triggers import deliveries
+from sluiceway_server.triggers.event_rules import event_record, judge
+from sluiceway_server.triggers.links import sealed_secret_name
+from sluiceway_server.triggers.providers import Providers
+from sluiceway_server.triggers.records import DELIVERY, LINK, REMOTE_SOURCE, delivery_key, provider_key
+
+__all__ = ["DeliveryServicer"]
+
+_DEFAULT_PAGE = 100
+_READ_AT_A_TIME = 4
+_WAITING = 60
+_PROJECTS = frozenset({NodeType.PROJECT})
+
+
+class DeliveryServicer(api_grpc.DeliveryServiceServicer):
+    """Implements `DeliveryService`."""
+
+    def __init__(
+        self, database: Database, providers: Providers, envelope: Envelope, clock: Clock, *, ids: IdSource
+    ) -> None:
+        self._database = database
+        self._providers = providers
+        self._envelope = envelope
+        self._clock = clock
+        self._ids = ids
+        self._places = Places(_READ_AT_A_TIME, waiting=_WAITING, what="deliveries")
+
+    async def ReceiveDelivery(self, request: api.ReceiveDeliveryRequest, context: Any) -> api.ReceiveDeliveryResponse:
+        project_id = request.project_id
+        link, source = await self._link(project_id)
+        event = await self._read(link, source, dict(request.headers), request.body)
+        if await self._database.read(lambda view: view.fields(PROJECT, project_id)) is None and link.is_active:
+            return api.ReceiveDeliveryResponse(sentence="the project was deleted")
+        said = event_record(event)
+        verdict = judge(said, repository_id=link.repository_id)
+        key = provider_key(project_id, link.remote_source_id, event.delivery_id) if event.delivery_id else ""
+        record = deliveries.new_delivery(
+            project_id,
+            self._ids.new_id(),
+            provider_id=event.delivery_id,
+            provider_key=key,
+            event=said,
+            verdict=verdict,
+            now=self._clock.now(),
+        )
+        stored, is_new = (await deliveries.receive(self._database, record)).value
+        if not is_new:
+            sentence = "it was delivered before, and has no further effect"
+        else:
+            sentence = "it is stored, and will be worked on" if verdict is None else verdict.sentence
+        return api.ReceiveDeliveryResponse(delivery_id=stored.delivery.id, sentence=sentence)
+
+    async def GetDelivery(self, request: api.GetDeliveryRequest, context: Any) -> api.GetDeliveryResponse:
+        project_id = await self._project(request.project_id)
+        try:
+            record = await self._database.get(DELIVERY, delivery_key(project_id, request.delivery_id))
+        except NotFound as cause:
+            raise deliveries.no_delivery(request.delivery_id) from cause
+        answer_position(str(self._database.position))
+        return api.GetDeliveryResponse(delivery=record.delivery)
+
+    async def ListDeliveries(self, request: api.ListDeliveriesRequest, context: Any) -> api.ListDeliveriesResponse:
+        where = {"project_id": await self._project(request.project_id)}
+        if request.ref:
+            where["ref"] = request.ref
+        query = Query(
+            where=where, order=("-received",), size=request.page_size or _DEFAULT_PAGE, token=request.page_token
+        )
+        page = await self._database.list(DELIVERY, query)
+        answer_position(str(self._database.position))
+        found = [record.delivery for _, record in page.records]
+        return api.ListDeliveriesResponse(deliveries=found, next_page_token=page.next_token)
+
+    async def RedeliverDelivery(
+        self, request: api.RedeliverDeliveryRequest, context: Any
+    ) -> api.RedeliverDeliveryResponse:
+        project_id = await self._project(request.project_id)
+        committed = await deliveries.redeliver(self._database, project_id, request.delivery_id)
+        answer_position(str(committed.position))
+        return api.RedeliverDeliveryResponse(delivery=committed.value)
+
+    async def _link(self, project_id: str) -> tuple[pb.LinkRecord, pb.RemoteSourceRecord]:
+        """Return the link of a project and its provider.
+
+        Raises:
+            WebhookRefused: there is none. Said as of a wrong signature, so that ids of projects cannot be probed.
+        """
+
+        def read(view: View) -> tuple[pb.LinkRecord, pb.RemoteSourceRecord] | None:
+            link = view.get(LINK, project_id)
+            source = view.get(REMOTE_SOURCE, link.remote_source_id) if link is not None else None
+            return None if link is None or source is None else (link, source)
+
+        found = await self._database.read(read)
+        if found is None:
+            await self._database.linearize()  # the link may have been made through another server
+            found = await self._database.read(read)
+        if found is None:
+            raise WebhookRefused("there is no such webhook, or the signature is not that of its secret")
+        return found
+
+    async def _read(
+        self, link: pb.LinkRecord, source: pb.RemoteSourceRecord, headers: Mapping[str, str], body: bytes
+    ) -> Event:
+        """Verify and read a delivery in a thread: its body may have megabytes."""
+        secret = self._envelope.open_(sealed_secret_name(link.project_id), link.sealed_webhook_secret).decode()
+        forge, now = self._providers.forge(source), self._clock.now()
+        async with self._places.take():
+            return await asyncio.to_thread(forge.read_event, headers, body, secret=secret, now=now)
+
+    async def _project(self, reference: str) -> str:
+        """Return the id of a project; the caller's right on it was checked by the interceptor."""
+        after = requested_position()
+        position = Position.parse(after) if after else await self._database.linearize()
+        return (await self._database.read(lambda view: require(view, reference, _PROJECTS), after=position)).id

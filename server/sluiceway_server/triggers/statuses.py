@@ -1,0 +1,202 @@
+"""Commit statuses: each follows its run, at least once, and the last state wins.
+
+What is to be posted is not an event but a difference: the state that the run has now, and the state that the provider
+has (`CommitStatusRecord.posted`). So nothing is lost by a restart, and states that a run has passed are skipped. One
+run name has one status at a commit: a newer run of that name takes it over.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Protocol
+
+import structlog
+
+from sluiceway.api.run.v1 import run_pb2 as run_api
+from sluiceway.records.trigger.v1 import records_pb2 as pb
+from sluiceway_common.foundation.backoff import backoff_seconds
+from sluiceway_common.foundation.clock import Clock
+from sluiceway_common.foundation.crashpoints import crash_point, declare_crash_points
+from sluiceway_common.foundation.errors import SluicewayError, Unavailable
+from sluiceway_server.datamanager.model import Decision, Put, Query, View
+from sluiceway_server.datamanager.port import Database
+from sluiceway_server.runrecords.types import RUN
+from sluiceway_server.triggers.changes import Changes
+from sluiceway_server.triggers.providers import Providers
+from sluiceway_server.triggers.records import COMMIT_STATUS, LINK, status_id
+from sluiceway_server.triggers.settings import TriggerSettings
+from sluiceway_server.triggers.status_rules import context_of, is_last, state_of, status_of
+
+__all__ = ["Durable", "StatusWorker", "follow_run"]
+
+log = structlog.get_logger(__name__)
+
+declare_crash_points("status.before-post", "status.after-post")
+
+_AT_A_TIME = 8
+_RETRY_FIRST_SECONDS = 2.0
+_RETRY_LIMIT_SECONDS = 600.0
+_MOST_FAILURES = 20
+"""Of a call that the provider refuses, such as for a commit that is gone. None while it does not respond."""
+
+
+class Durable(Protocol):
+    """What leaves the system waits until it cannot be lost any more (executors.md, "Durability")."""
+
+    async def wait(self) -> None:
+        """Return when everything that is committed by now is in the object storage."""
+        ...
+
+
+async def follow_run(database: Database, project_id: str, run: run_api.Run) -> None:
+    """Make the status of a run's commit follow it. May be repeated; an older run does not take it back."""
+    commit, context = run.source.commit_sha, context_of(run.name)
+    key = status_id(project_id, commit, context)
+    ref = run.source.branch or run.source.tag
+
+    def follow(view: View) -> Decision[None]:
+        stored = view.get(COMMIT_STATUS, key)
+        # Ids of runs sort by the time of their creation.
+        if stored is not None and stored.run_id >= run.id:
+            return Decision(None)
+        posted = stored.posted if stored is not None else ""
+        record = pb.CommitStatusRecord(
+            project_id=project_id, commit_sha=commit, context=context, run_id=run.id, ref=ref, posted=posted
+        )
+        return Decision(None, [Put(COMMIT_STATUS, key, record)])
+
+    await database.transact(follow)
+
+
+class StatusWorker:
+    """Posts commit statuses. Runs on the elected server."""
+
+    def __init__(
+        self,
+        database: Database,
+        providers: Providers,
+        clock: Clock,
+        *,
+        durable: Durable,
+        settings: TriggerSettings,
+        is_elected: Callable[[], bool],
+    ) -> None:
+        self._database = database
+        self._providers = providers
+        self._clock = clock
+        self._durable = durable
+        self._settings = settings
+        self._is_elected = is_elected
+        # In memory: after a restart, all are tried at once.
+        self._failures: dict[str, int] = {}
+        self._not_before: dict[str, float] = {}
+
+    async def run(self) -> None:
+        """Post until cancelled."""
+        changes = Changes(self._database, (RUN, COMMIT_STATUS), interval=self._settings.interval)
+        pause: float | None = None
+        async with changes.followed():
+            while True:
+                await changes.wait(seconds=pause)
+                pause = None
+                if not self._is_elected():
+                    continue
+                try:
+                    pause = await self.post_due()
+                except SluicewayError as error:
+                    log.warning("statuses_not_posted", error=str(error))
+                    pause = _RETRY_FIRST_SECONDS
+
+    async def post_due(self) -> float | None:
+        """Post what differs, once. Returns the seconds until something is to be tried again; None: nothing is.
+
+        Raises:
+            Unavailable: the database is away.
+        """
+        now = self._clock.monotonic()
+        keys = await self._database.read(_differing)
+        due = [key for key in keys if self._not_before.get(key, 0.0) <= now]
+        if due:
+            await self._durable.wait()
+            places = asyncio.Semaphore(_AT_A_TIME)
+
+            async def post(key: str) -> None:
+                async with places:
+                    await self._post(key)
+
+            async with asyncio.TaskGroup() as group:
+                for key in due:
+                    group.create_task(post(key))
+        waits = [self._not_before[key] for key in keys if key in self._not_before]
+        return max(0.0, min(waits) - self._clock.monotonic()) if waits else None
+
+    async def _post(self, key: str) -> None:
+        found = await self._database.read(lambda view: _work(view, key))
+        if found is None:
+            return
+        record, run, link = found
+        state, _ = state_of(run)
+        failures = self._failures.get(key, 0)
+        try:
+            if state != record.posted:
+                crash_point("status.before-post")
+                linked = await self._providers.repository(link)
+                status = status_of(record, run, public_url=self._settings.public_url)
+                await linked.account.forge.set_status(
+                    linked.account.token, linked.repository, record.commit_sha, status
+                )
+                crash_point("status.after-post")
+        except SluicewayError as error:
+            failures += 1
+            if isinstance(error, Unavailable) or failures < _MOST_FAILURES:
+                pause = backoff_seconds(failures, first=_RETRY_FIRST_SECONDS, limit=_RETRY_LIMIT_SECONDS)
+                if isinstance(error, Unavailable):
+                    pause = max(pause, error.retry_after / timedelta(seconds=1))
+                self._failures[key], self._not_before[key] = failures, self._clock.monotonic() + pause
+                log.warning("status_not_posted", run=run.id, error=str(error), seconds=round(pause, 1))
+                return
+            log.warning("status_given_up", run=run.id, error=str(error))
+            await self._store(key, record, posted=record.posted, is_final=True)
+        else:
+            await self._store(key, record, posted=state, is_final=is_last(run))
+        self._failures.pop(key, None)
+        self._not_before.pop(key, None)
+
+    async def _store(self, key: str, seen: pb.CommitStatusRecord, *, posted: str, is_final: bool) -> None:
+        def store(view: View) -> Decision[None]:
+            stored = view.get(COMMIT_STATUS, key)
+            if stored is None:
+                return Decision(None)
+            changed = pb.CommitStatusRecord()
+            changed.CopyFrom(stored)
+            changed.posted = posted
+            # Another run may have taken it over meanwhile.
+            changed.is_final = is_final and stored.run_id == seen.run_id
+            return Decision(None, [Put(COMMIT_STATUS, key, changed)] if changed != stored else [])
+
+        await self._database.transact(store)
+
+
+def _differing(view: View) -> tuple[str, ...]:
+    """Return the statuses whose run has another state than the provider, or has come to its end."""
+    found: list[str] = []
+    token = ""
+    while True:
+        page = view.select(COMMIT_STATUS, Query(where={"open": 1}, size=1000, token=token))
+        for key, record in page.records:
+            run = view.get(RUN, record.run_id)
+            if run is None or state_of(run.run)[0] != record.posted or is_last(run.run):
+                found.append(key)
+        token = page.next_token
+        if not token:
+            return tuple(found)
+
+
+def _work(view: View, key: str) -> tuple[pb.CommitStatusRecord, run_api.Run, pb.LinkRecord] | None:
+    record = view.get(COMMIT_STATUS, key)
+    if record is None or record.is_final:
+        return None
+    run, link = view.get(RUN, record.run_id), view.get(LINK, record.project_id)
+    return None if run is None or link is None else (record, run.run, link)

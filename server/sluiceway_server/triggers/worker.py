@@ -1,0 +1,291 @@
+"""The work on deliveries: from an event to runs. Runs on the elected server.
+
+The events of one project and ref are worked on one at a time, in the order of their receipt; those of others beside
+them. Everything may be done twice: a run that an event made already is found by its request id. So a server that dies
+between the response to the provider and the last decision leaves nothing but work for the next one.
+
+While a provider is away, its deliveries wait, and are tried again with back-off. After `give_up_after`, and when the
+provider refuses, a run with a setup error shows it, and the delivery can be delivered again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection
+from datetime import UTC, timedelta
+
+import structlog
+
+from sluiceway.api.project.v1 import delivery_service_pb2 as api
+from sluiceway.records.trigger.v1 import records_pb2 as pb
+from sluiceway_common.foundation.backoff import backoff_seconds
+from sluiceway_common.foundation.clock import Clock
+from sluiceway_common.foundation.crashpoints import crash_point, declare_crash_points
+from sluiceway_common.foundation.errors import DeadlineExceeded, SluicewayError, Unavailable
+from sluiceway_common.runconfig.compile import LoadResult, load
+from sluiceway_server.datamanager.port import Database
+from sluiceway_server.forges.errors import NotAtForge
+from sluiceway_server.projects.records import PROJECT
+from sluiceway_server.runs.engine import Engine
+from sluiceway_server.triggers import deliveries
+from sluiceway_server.triggers.changes import Changes
+from sluiceway_server.triggers.config_files import ProviderFiles
+from sluiceway_server.triggers.event_rules import PULL_REQUEST, Verdict, context_of
+from sluiceway_server.triggers.planning import PlannedRun, needs_paths, plan_runs, setup_error_run
+from sluiceway_server.triggers.providers import LinkedRepository, Providers
+from sluiceway_server.triggers.records import DELIVERY, LINK
+from sluiceway_server.triggers.settings import TriggerSettings
+from sluiceway_server.triggers.statuses import follow_run
+
+__all__ = ["DeliveryWorker", "creator_of"]
+
+log = structlog.get_logger(__name__)
+
+declare_crash_points("delivery.before-work", "delivery.before-run", "delivery.after-run", "delivery.before-done")
+
+_AT_A_TIME = 8
+_RETRY_FIRST_SECONDS = 2.0
+_RETRY_LIMIT_SECONDS = 300.0
+_SWEEP_EVERY = timedelta(hours=1)
+_AWAY = (Unavailable, DeadlineExceeded)
+
+
+class _CommitGone(Exception):
+    """The provider does not have the commit any more."""
+
+
+def creator_of(project_id: str) -> str:
+    """Return who creates the runs of a project's events: request ids count for each creator alone."""
+    return f"project/{project_id}"
+
+
+class DeliveryWorker:
+    """Works on deliveries; `run` is its loop."""
+
+    def __init__(
+        self,
+        database: Database,
+        engine: Engine,
+        providers: Providers,
+        clock: Clock,
+        *,
+        settings: TriggerSettings,
+        is_elected: Callable[[], bool],
+    ) -> None:
+        self._database = database
+        self._engine = engine
+        self._providers = providers
+        self._clock = clock
+        self._settings = settings
+        self._is_elected = is_elected
+        self._swept_at: float | None = None
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        changes = Changes(self._database, (DELIVERY,), interval=self._settings.interval)
+        pause: float | None = None
+        async with changes.followed():
+            while True:
+                await changes.wait(seconds=pause)
+                pause = None
+                if not self._is_elected():
+                    continue
+                try:
+                    pause = await self.work()
+                    await self._sweep()
+                except SluicewayError as error:
+                    log.warning("deliveries_wait", error=str(error))
+                    pause = _RETRY_FIRST_SECONDS
+
+    async def work(self) -> float | None:
+        """Work on all that is due, until nothing is. Returns the seconds until something is; None: nothing waits.
+
+        Raises:
+            Unavailable: the database is away.
+        """
+        await self._database.linearize()
+        while True:
+            found = await self._database.read(deliveries.work_of)
+            now = self._clock.now()
+            due = [(key, record) for key, record in found if _due_time(record) <= now.timestamp()]
+            if not due:
+                waits = [_due_time(record) for _, record in found]
+                return max(0.0, min(waits) - now.timestamp()) if waits else None
+            places = asyncio.Semaphore(_AT_A_TIME)
+
+            async def work_on(key: str, record: pb.DeliveryRecord, places: asyncio.Semaphore = places) -> None:
+                async with places:
+                    await self._work_on(key, record)
+
+            async with asyncio.TaskGroup() as group:
+                for key, record in due:
+                    group.create_task(work_on(key, record))
+
+    async def _work_on(self, key: str, record: pb.DeliveryRecord) -> None:
+        crash_point("delivery.before-work")
+        try:
+            phase, verdict, decisions = await self._decide(record)
+        except _AWAY as error:
+            await self._postpone(key, record, error)
+            return
+        except SluicewayError as error:
+            phase, verdict, decisions = await self._fail(record, error)
+        crash_point("delivery.before-done")
+        await deliveries.finish(self._database, key, phase, verdict, decisions, now=self._clock.now())
+
+    async def _postpone(self, key: str, record: pb.DeliveryRecord, error: SluicewayError) -> None:
+        now = self._clock.now()
+        waiting = now - record.delivery.receive_time.ToDatetime(tzinfo=UTC)
+        if waiting > self._settings.give_up_after and not record.delivery.redeliveries:
+            phase, verdict, decisions = await self._fail(record, error)
+            await deliveries.finish(self._database, key, phase, verdict, decisions, now=now)
+            return
+        pause = backoff_seconds(record.failures + 1, first=_RETRY_FIRST_SECONDS, limit=_RETRY_LIMIT_SECONDS)
+        if isinstance(error, Unavailable):
+            pause = max(pause, error.retry_after.total_seconds())
+        log.warning("delivery_waits", delivery=key, error=str(error), seconds=round(pause, 1))
+        sentence = f"waits for another attempt: {error.message}"
+        await deliveries.postpone(self._database, key, sentence, until=now + timedelta(seconds=pause))
+
+    async def _decide(self, record: pb.DeliveryRecord) -> tuple[api.DeliveryPhase, Verdict, list[api.RunDecision]]:
+        """Make the runs of a delivery.
+
+        Raises:
+            Unavailable, DeadlineExceeded: the provider or the database is away.
+            SluicewayError: the provider refuses.
+        """
+        project_id = record.delivery.project_id
+        link, project = await self._database.read(
+            lambda view: (view.get(LINK, project_id), view.get(PROJECT, project_id))
+        )
+        if link is None or project is None:
+            return api.DELIVERY_PHASE_DONE, Verdict(api.DECISION_REASON_EVENT_IGNORED, "the project was deleted"), []
+        linked = await self._providers.repository(link)
+        try:
+            event = await self._resolved(record.event, linked)
+            loaded = await self._loaded(event, linked)
+        except _CommitGone:
+            sentence = f"{record.event.ref} was deleted or overwritten before its commit could be read"
+            return api.DELIVERY_PHASE_DONE, Verdict(api.DECISION_REASON_COMMIT_GONE, sentence), []
+        plan = plan_runs(
+            event,
+            loaded,
+            project_id=project_id,
+            project_name=project.name,
+            changed_paths=await self._changed_paths(event, loaded, linked),
+            attempt=record.delivery.redeliveries,
+        )
+        decisions = [await self._make(project_id, event, planned) for planned in plan]
+        return api.DELIVERY_PHASE_DONE, _verdict_of(loaded, decisions), decisions
+
+    async def _fail(
+        self, record: pb.DeliveryRecord, error: SluicewayError
+    ) -> tuple[api.DeliveryPhase, Verdict, list[api.RunDecision]]:
+        """Give up, with a run that shows why.
+
+        Raises:
+            Unavailable: the database is away.
+        """
+        log.warning(
+            "delivery_failed", delivery=record.delivery.id, project=record.delivery.project_id, error=str(error)
+        )
+        project_id = record.delivery.project_id
+        project = await self._database.read(lambda view: view.get(PROJECT, project_id))
+        verdict = Verdict(api.DECISION_REASON_FAILED, error.message)
+        event = record.event
+        if project is None or not event.commit:
+            return api.DELIVERY_PHASE_FAILED, verdict, []
+        planned = setup_error_run(
+            event,
+            LoadResult(None, None),
+            [f"the configuration could not be read: {error.message}"],
+            project_id=project_id,
+            name=project.name,
+            attempt=record.delivery.redeliveries,
+        )
+        return api.DELIVERY_PHASE_FAILED, verdict, [await self._make(project_id, event, planned)]
+
+    async def _resolved(self, event: pb.EventRecord, linked: LinkedRepository) -> pb.EventRecord:
+        """Return the event with its commit: that of an annotated tag is asked for."""
+        if event.commit:
+            return event
+        refs = await linked.account.forge.refs(linked.account.token, linked.repository)
+        commit = refs.get(event.ref)
+        if commit is None:
+            raise _CommitGone
+        resolved = pb.EventRecord()
+        resolved.CopyFrom(event)
+        resolved.commit = commit
+        return resolved
+
+    async def _loaded(self, event: pb.EventRecord, linked: LinkedRepository) -> LoadResult:
+        files = ProviderFiles(linked, event.commit, asyncio.get_running_loop())
+        loaded = await asyncio.to_thread(load, files, context_of(event))
+        # A provider has no files for a commit that it does not have.
+        if not loaded.source_path and not await asyncio.to_thread(files.list, ""):
+            raise _CommitGone
+        return loaded
+
+    async def _changed_paths(
+        self, event: pb.EventRecord, loaded: LoadResult, linked: LinkedRepository
+    ) -> Collection[str] | None:
+        """Return the files that an event changed; None: nobody knows, or nobody asks."""
+        base = event.base_commit if event.kind == PULL_REQUEST else event.before
+        if loaded.config is None or not base or not needs_paths(loaded.config):
+            return None
+        try:
+            return await linked.account.forge.changed_paths(linked.account.token, linked.repository, base, event.commit)
+        except NotAtForge:
+            return None  # the commit before was overwritten, and is gone
+
+    async def _make(self, project_id: str, event: pb.EventRecord, planned: PlannedRun) -> api.RunDecision:
+        """Make a planned run, or find the one that was made of it.
+
+        Raises:
+            Unavailable: the database is away, or too many large runs wait.
+        """
+        decision = api.RunDecision(run_name=planned.name, reason=planned.reason, sentence=planned.sentence)
+        if planned.request is None:
+            return decision
+        creator = creator_of(project_id)
+        known = await self._engine.run_of_request(creator, planned.request.request_id)
+        if known is None:
+            crash_point("delivery.before-run")
+            try:
+                committed = await self._engine.create_run(
+                    planned.request, created_by=creator, from_fork=event.from_fork
+                )
+            except _AWAY:
+                raise
+            except SluicewayError as error:
+                decision.reason, decision.sentence = api.DECISION_REASON_FAILED, error.message[:1000]
+                return decision
+            run = committed.value.run
+            crash_point("delivery.after-run")
+        else:
+            decision.reason, decision.sentence = api.DECISION_REASON_RUN_EXISTS, "this event has made it before"
+            run = known.run
+        decision.run_id = run.id
+        await follow_run(self._database, project_id, run)
+        return decision
+
+    async def _sweep(self) -> None:
+        """Delete old deliveries, now and then."""
+        monotonic = self._clock.monotonic()
+        if self._swept_at is not None and monotonic - self._swept_at < _SWEEP_EVERY.total_seconds():
+            return
+        before = self._clock.now() - self._settings.deliveries_kept
+        while await deliveries.delete_old(self._database, before=before):
+            pass
+        self._swept_at = monotonic
+
+
+def _due_time(record: pb.DeliveryRecord) -> float:
+    return record.retry_time.ToDatetime(tzinfo=UTC).timestamp() if record.HasField("retry_time") else 0.0
+
+
+def _verdict_of(loaded: LoadResult, decisions: list[api.RunDecision]) -> Verdict:
+    if loaded.config is None:
+        return Verdict(api.DECISION_REASON_SETUP_ERROR, decisions[0].sentence)
+    made = sum(1 for each in decisions if each.run_id)
+    return Verdict(api.DECISION_REASON_CONFIGURATION_READ, f"{made} of {len(decisions)} runs of {loaded.source_path}")

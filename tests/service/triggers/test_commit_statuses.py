@@ -1,0 +1,101 @@
+"""Commit statuses: they follow their runs, and survive a provider that is away and a server that dies."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from sluiceway_common.foundation.errors import PermissionDenied
+from sluiceway_server.forges.errors import ForgeUnavailable
+from sluiceway_server.triggers.statuses import _MOST_FAILURES, StatusWorker, follow_run
+from tests.service.triggers.conftest import COMMIT, OTHER_COMMIT, AlreadyDurable, Triggers, configuration
+
+
+async def posted(triggers: Triggers) -> list[str]:
+    await triggers.statuses.post_due()
+    return [status.state for _, status in triggers.forge.statuses]
+
+
+async def test_status_follows_its_run(triggers: Triggers) -> None:
+    triggers.forge.files[COMMIT] = configuration({"name": "test"})
+    delivery = await triggers.push()
+    run_id = delivery.decisions[0].run_id
+    assert await posted(triggers) == ["running"]
+    ((commit, status),) = triggers.forge.statuses
+    assert (commit, status.context, status.ref) == (COMMIT, "sluiceway/test", "main")
+    assert status.target_url == f"https://ci.example.org/runs/{run_id}"
+    assert status.description == "run 1: running"
+    assert await posted(triggers) == ["running"]  # once
+    await triggers.world.finish(triggers.engine, run_id)
+    assert await posted(triggers) == ["running", "success"]
+    assert await posted(triggers) == ["running", "success"]
+    (record,) = await triggers.status()
+    assert record.is_final
+
+
+async def test_setup_error_is_an_error(triggers: Triggers) -> None:
+    triggers.forge.files[COMMIT] = {"README": b"x"}
+    await triggers.push()
+    assert await posted(triggers) == ["error"]
+    (record,) = await triggers.status()
+    assert (record.context, record.is_final) == ("sluiceway/app", True)
+
+
+async def test_each_run_name_has_one_status(triggers: Triggers) -> None:
+    triggers.forge.files[COMMIT] = configuration({"name": "a"}, {"name": "b"})
+    await triggers.push()
+    await triggers.push(ref="refs/heads/same-commit")
+    await triggers.statuses.post_due()
+    assert sorted(record.context for record in await triggers.status()) == ["sluiceway/a", "sluiceway/b"]
+    runs = await triggers.runs()
+    assert {record.run_id for record in await triggers.status()} == {run.id for run in runs[2:]}
+
+
+async def test_older_run_does_not_take_the_status_back(triggers: Triggers) -> None:
+    triggers.forge.files[COMMIT] = configuration({"name": "a"})
+    await triggers.push()
+    await triggers.push(ref="refs/heads/same-commit")
+    older, newer = await triggers.runs()
+    await follow_run(triggers.database, older.group.split("/")[2], older)
+    (record,) = await triggers.status()
+    assert record.run_id == newer.id
+
+
+async def test_status_is_posted_when_the_provider_is_back(triggers: Triggers) -> None:
+    triggers.forge.files[COMMIT] = configuration({"name": "test"})
+    await triggers.push()
+    triggers.forge.fault = ForgeUnavailable("away")
+    for _ in range(_MOST_FAILURES + 5):
+        assert await posted(triggers) == []
+        triggers.clock.advance(timedelta(minutes=11))
+    triggers.forge.fault = None
+    assert await posted(triggers) == ["running"]
+
+
+async def test_status_that_the_provider_refuses_is_given_up(triggers: Triggers) -> None:
+    triggers.forge.files[COMMIT] = configuration({"name": "test"})
+    await triggers.push()
+    triggers.forge.fault = PermissionDenied("not allowed")
+    for _ in range(_MOST_FAILURES):
+        await triggers.statuses.post_due()
+        triggers.clock.advance(timedelta(minutes=11))
+    calls = len(triggers.forge.calls)
+    await triggers.statuses.post_due()
+    assert len(triggers.forge.calls) == calls
+
+
+async def test_server_that_takes_over_posts_what_differs(triggers: Triggers) -> None:
+    triggers.forge.files[COMMIT] = configuration({"name": "test"})
+    triggers.forge.files[OTHER_COMMIT] = configuration({"name": "test"})
+    await triggers.push()
+    await triggers.statuses.post_due()
+    await triggers.push(OTHER_COMMIT, "refs/heads/other")
+    successor = StatusWorker(
+        triggers.database,
+        triggers.statuses._providers,
+        triggers.clock,
+        durable=AlreadyDurable(),
+        settings=triggers.settings,
+        is_elected=lambda: True,
+    )
+    await successor.post_due()
+    assert [commit for commit, _ in triggers.forge.statuses] == [COMMIT, OTHER_COMMIT]
