@@ -1,0 +1,192 @@
+"""The web UI of a real installation, in Chromium."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser
+
+from tests.support.browser import CHROMIUM, BrowserPage, browser_page, running_chromium
+from tests.support.installation import Installation, config, installation, make_repository
+
+ROOT = Path(__file__).parents[3]
+pytestmark = [
+    pytest.mark.skipif(CHROMIUM is None, reason="no chromium; `make browser` installs it"),
+    pytest.mark.skipif(
+        not (ROOT / "server" / "sluiceway_server" / "gateway" / "web" / "index.html").exists(),
+        reason="the web UI is not built; `make web` builds it",
+    ),
+]
+
+LARGE_LINES = 1_000_000
+LARGE_LINE_BYTES = 100
+RELEASE = config(
+    {"name": "build", "steps": [{"run": {"name": "compile", "command": "printf '\\033[32mgreen\\033[0m <b>\\n'"}}]},
+    {
+        "name": "release of a package to all mirrors",
+        "approval": True,
+        "depends": ["build"],
+        "steps": [{"run": {"name": "publish", "command": "echo published"}}],
+    },
+    name="release",
+)
+BROKEN = config(
+    {
+        "name": "test",
+        "steps": [
+            {"run": {"name": "fetch", "command": "echo fetched"}},
+            {"run": {"name": "check", "command": "seq 1 400; echo 'error: it is broken'; seq 402 900; exit 3"}},
+        ],
+    },
+    name="broken",
+)
+LARGE = config(
+    {
+        "name": "talk",
+        "steps": [{"run": {"name": "seq", "command": f"seq -f '%0{LARGE_LINE_BYTES - 1}.0f' {LARGE_LINES}"}}],
+    },
+    name="large",
+)
+
+
+@dataclass(frozen=True)
+class Site:
+    """An installation and a browser."""
+
+    installation: Installation
+    browser: Browser
+
+    @property
+    def base(self) -> str:
+        return f"http://{self.installation.state['http']}"
+
+    def create(self, name: str, text: str) -> str:
+        """Create a run of a new repository with a configuration."""
+        repository = self.installation.repositories / name
+        make_repository(repository, {".sluice/config.json": text})
+        return self.installation.create(repository)
+
+    def path_of(self, run_id: str, task: str) -> str:
+        return f"/runs/{run_id}/tasks/{self.installation.tasks(run_id)[task]['id']}"
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    with installation(tmp_path_factory.mktemp("web")) as running, running_chromium() as browser:
+        yield Site(running, browser)
+
+
+@pytest.fixture
+def page(site: Site) -> Iterator[BrowserPage]:
+    """Return a page that is logged in."""
+    with browser_page(site.browser, site.base) as page:
+        log_in(page, site.installation.token, "/runs")
+        yield page
+
+
+def log_in(page: BrowserPage, token: str, path: str) -> None:
+    page.open(path)
+    page.page.fill("input[name=token]", token)
+    page.page.click("text=Log in >> nth=-1")
+    page.page.wait_for_url(f"**{path}")
+
+
+def test_login_leads_to_the_page_that_was_asked_for(site: Site) -> None:
+    with browser_page(site.browser, site.base, viewport={"width": 390, "height": 800}) as page:
+        page.open("/runs?phase=RUNNING")
+        page.page.wait_for_url("**/login?next=%2Fruns%3Fphase%3DRUNNING")
+        page.check_accessibility()
+        page.expected.append("401 (Unauthorized)")
+        page.page.fill("input[name=token]", "wrong")
+        page.page.press("input[name=token]", "Enter")
+        page.page.locator("[role=alert]").wait_for()
+        page.page.fill("input[name=token]", site.installation.token)
+        page.page.press("input[name=token]", "Enter")
+        page.page.wait_for_url("**/runs?phase=RUNNING")
+        page.wait_for_text("p", "No run matches")
+        cookie = page.page.context.cookies()[0]
+        assert (cookie["httpOnly"], cookie["sameSite"]) == (True, "Strict")
+        assert site.installation.token not in cookie["value"]
+        page.page.click("text=Log out")
+        page.page.wait_for_url("**/login*")
+        page.open("/runs")
+        page.page.wait_for_url("**/login*")
+
+
+def test_run_is_shown_live_and_its_task_is_approved(site: Site, page: BrowserPage) -> None:
+    page.wait_for_text("h1", "Runs")
+    run_id = site.create("release", RELEASE)
+    # It appears in the list without a reload.
+    page.page.click(f'a[href="/runs/{run_id}"]')
+    page.page.get_by_role("button", name="Approve release of a package").wait_for()
+    page.wait_for_text("section", "Why it waits")
+    page.page.locator("svg a[data-name=build]").focus()
+    page.page.keyboard.press("ArrowRight")
+    assert page.page.evaluate("document.activeElement.dataset.name").startswith("release")
+    assert page.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    page.check_accessibility()
+    page.page.get_by_role("button", name="Approve release of a package").click()
+    page.page.get_by_role("link", name="release of a package to all mirrors: success").wait_for()
+    page.wait_for_text(".line", "success")
+    page.wait_for("document.title.endsWith('release: success · Sluiceway')")
+    page.page.locator("svg a[data-name=build]").focus()
+    page.page.keyboard.press("Enter")
+    page.page.wait_for_url(f"**{site.path_of(run_id, 'build')}")
+    page.page.get_by_role("button", name="compile").click()
+    page.page.locator(".log-row .fg-2", has_text="green").wait_for()
+    assert page.page.locator(".log-row").first.inner_text().endswith("green <b>")
+
+
+def test_failed_task_is_opened_at_its_first_error(site: Site, page: BrowserPage) -> None:
+    run_id = site.create("broken", BROKEN)
+    site.installation.wait_for(run_id)
+    page.open(site.path_of(run_id, "test"))
+    error = page.page.locator(".log-row.error:visible", has_text="error: it is broken")
+    error.wait_for()
+    page.wait_for_text(".title", "exit code 3")
+    assert page.page.locator(".log-view").count() == 1
+    page.check_accessibility()
+    error.locator("a").click()
+    page.page.wait_for_url("**#step-1:L401")
+    # The link by itself leads to the line, on a small screen too.
+    page.page.set_viewport_size({"width": 390, "height": 700})
+    page.open("/runs")
+    page.open(site.path_of(run_id, "test") + "#step-1:L850")
+    page.page.locator(".log-row.marked:visible", has_text="850").wait_for()
+    assert page.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    page.check_accessibility()
+
+
+def test_log_of_100_megabytes_scrolls_with_few_elements(site: Site, page: BrowserPage) -> None:
+    run_id = site.create("large", LARGE)
+    site.installation.wait_for(run_id)
+    page.open(site.path_of(run_id, "talk"))
+    page.page.get_by_role("button", name="seq").click()
+    page.wait_for_text(".log [role=status]", f"{LARGE_LINES:,} lines, 95.4 MiB")
+    page.wait_for("!document.querySelector('.log [role=status]').textContent.includes('so far')")
+    view = page.page.locator(".log-view")
+
+    def row(line: int) -> str:
+        return f"{line}{line:0{LARGE_LINE_BYTES - 1}d}"
+
+    def wait_for_row(line: int) -> None:
+        page.wait_for(
+            f"[...document.querySelectorAll('.log-row:not([hidden])')].some((e) => e.textContent === '{row(line)}')"
+        )
+        assert page.page.evaluate("document.querySelectorAll('.log-view *').length") < 400
+
+    wait_for_row(1)
+    view.focus()
+    page.page.keyboard.press("End")
+    wait_for_row(LARGE_LINES)
+    page.page.keyboard.press("PageUp")
+    page.page.keyboard.press("Home")
+    wait_for_row(1)
+    # The middle was read long ago, and is read again.
+    view.evaluate("(e) => { e.scrollTop = (e.scrollHeight - e.clientHeight) / 2; }")
+    wait_for_row(LARGE_LINES // 2)
+    page.open(site.path_of(run_id, "talk") + "#step-0:L654321")
+    page.page.locator(".log-row.marked:visible", has_text="654321").wait_for()
