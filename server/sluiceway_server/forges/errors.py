@@ -19,6 +19,7 @@ __all__ = [
     "ForgeRefused",
     "ForgeResponseTooLarge",
     "ForgeUnavailable",
+    "Moved",
     "NotAtForge",
     "RightMissing",
     "TokenRefused",
@@ -67,6 +68,10 @@ class BadForgeResponse(FailedPrecondition):
     """The response is not one of the documented API, such as a page of HTML. The URL of the API may be wrong."""
 
     reason = "PROVIDER_RESPONSE_INVALID"
+
+
+class Moved(BadForgeResponse):
+    """The provider redirects a call that is not repeated elsewhere by itself: the repository has another path now."""
 
 
 class AddressRefused(FailedPrecondition):

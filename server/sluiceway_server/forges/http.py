@@ -33,11 +33,10 @@ from sluiceway_server.forges.errors import (
     ForgeResponseTooLarge,
     ForgeUnavailable,
 )
-from sluiceway_server.forges.responses import Response, error_of
+from sluiceway_server.forges.responses import REDIRECTS, Response, error_of
 
 __all__ = ["ForgeHttp", "HttpLimits", "Request"]
 
-_REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _CHUNK_BYTES: Final = 64 * 1024
 _ERROR_BYTES: Final = 64 * 1024
 """How much of an error is read, for its message."""
@@ -173,7 +172,7 @@ class ForgeHttp:
         async with self._opened().request(request.method, url, **arguments) as answer:
             head = {name.lower(): value for name, value in answer.headers.items()}
             shown_url = _shown(str(url))
-            if answer.status in _REDIRECTS and request.method == "GET" and "location" in head:
+            if answer.status in REDIRECTS and request.method == "GET" and "location" in head:
                 return Response(answer.status, head, b"", shown_url), head["location"]
             body = await self._body(answer, request, shown_url)
             return Response(answer.status, head, body, shown_url), None

@@ -18,12 +18,15 @@ from sluiceway_server.forges.errors import (
     ForgeRateLimited,
     ForgeRefused,
     ForgeUnavailable,
+    Moved,
     NotAtForge,
     RightMissing,
     TokenRefused,
 )
 
-__all__ = ["LONGEST_RETRY", "Response", "error_of", "parsed"]
+__all__ = ["LONGEST_RETRY", "REDIRECTS", "Response", "error_of", "parsed"]
+
+REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 LONGEST_RETRY = timedelta(hours=1)
 """The longest `retry_after` that is reported, whatever a provider asks for."""
@@ -90,6 +93,8 @@ def error_of(response: Response, *, now: datetime, hide: Sequence[str] = ()) -> 
         return ForgeUnavailable(text, retry_after=_retry_after(response, now, _RETRY_UNAVAILABLE, reset=False))
     if 400 <= status < 500:
         return ForgeRefused(text)
+    if status in REDIRECTS:
+        return Moved(text)
     return BadForgeResponse(text)
 
 

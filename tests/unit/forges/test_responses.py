@@ -45,7 +45,7 @@ def response(status: int, headers: Mapping[str, str] | None = None, body: bytes 
         pytest.param(response(500, body=b"<html>"), errors.ForgeUnavailable, id="500 as HTML"),
         pytest.param(response(502), errors.ForgeUnavailable, id="502"),
         pytest.param(response(304), errors.BadForgeResponse, id="a status that was not asked for"),
-        pytest.param(response(301), errors.BadForgeResponse, id="a redirect of a call that is not followed"),
+        pytest.param(response(301), errors.Moved, id="a redirect of a call that is not followed"),
     ],
 )
 def test_status_means_an_error_of_our_family(given: Response, kind: type[Exception]) -> None:

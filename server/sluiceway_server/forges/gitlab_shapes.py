@@ -1,0 +1,121 @@
+"""Objects of GitLab's API, as far as they are used. Pure."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final
+
+from pydantic import BeforeValidator, TypeAdapter
+
+from sluiceway_server.forges.repository import Repository
+from sluiceway_server.forges.shapes import CloneUrl, CommitId, Id, Link, RepositoryPath, Shape, Title
+
+__all__ = ["COMPARISON", "CREATED", "FILE", "HOOKS", "KEYS", "PROJECT", "PROJECTS", "REFS", "TREE", "USER", "TreeShape"]
+
+MAINTAINER: Final = 40
+"""The access level from which webhooks and deploy keys may be created."""
+
+_OrEmpty = Annotated[str, BeforeValidator(lambda value: "" if value is None else value)]
+
+
+class _User(Shape):
+    id: Id
+    username: Title
+
+
+class _Access(Shape):
+    access_level: int = 0
+
+
+class _Permissions(Shape):
+    project_access: _Access | None = None
+    group_access: _Access | None = None
+
+
+class ProjectShape(Shape):
+    """A project, in responses."""
+
+    id: Id
+    path_with_namespace: RepositoryPath
+    default_branch: _OrEmpty = ""
+    web_url: Link = ""
+    http_url_to_repo: CloneUrl
+    ssh_url_to_repo: CloneUrl
+    visibility: str
+    permissions: _Permissions | None = None
+
+    def repository(self) -> Repository:
+        """Return it in our words."""
+        granted = self.permissions or _Permissions()
+        levels = [access.access_level for access in (granted.project_access, granted.group_access) if access]
+        return Repository(
+            id=str(self.id),
+            path=self.path_with_namespace,
+            default_branch=self.default_branch,
+            web_url=self.web_url,
+            http_url=self.http_url_to_repo,
+            ssh_url=self.ssh_url_to_repo,
+            is_private=self.visibility != "public",
+            may_administrate=max(levels, default=0) >= MAINTAINER,
+        )
+
+
+class _Created(Shape):
+    id: Id
+
+
+class _Hook(Shape):
+    id: Id
+    url: str
+
+
+class _Key(Shape):
+    id: Id
+    key: str
+    can_push: bool = True
+
+
+class _File(Shape):
+    size: int
+    encoding: str
+    content: str
+
+
+class TreeShape(Shape):
+    """An entry of a folder."""
+
+    path: str
+    type: str
+    mode: str = ""
+
+
+class _RefCommit(Shape):
+    id: CommitId
+
+
+class _Ref(Shape):
+    name: str
+    commit: _RefCommit | None = None
+
+
+class _Diff(Shape):
+    old_path: str
+    new_path: str
+    collapsed: bool | None = False
+    too_large: bool | None = False
+
+
+class _Comparison(Shape):
+    diffs: list[_Diff]
+    compare_timeout: bool = False
+
+
+USER = TypeAdapter(_User)
+PROJECT = TypeAdapter(ProjectShape)
+PROJECTS = TypeAdapter(list[ProjectShape])
+CREATED = TypeAdapter(_Created)
+HOOKS = TypeAdapter(list[_Hook])
+KEYS = TypeAdapter(list[_Key])
+FILE = TypeAdapter(_File)
+TREE = TypeAdapter(list[TreeShape])
+REFS = TypeAdapter(list[_Ref])
+COMPARISON = TypeAdapter(_Comparison)

@@ -1,0 +1,129 @@
+"""Objects of the APIs of GitHub and of Gitea (Forgejo), as far as they are used and the same. Pure."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import AliasChoices, BeforeValidator, Field, TypeAdapter
+
+from sluiceway_server.forges.repository import Repository
+from sluiceway_server.forges.shapes import CloneUrl, CommitId, Id, Link, RepositoryPath, Shape, Title
+
+__all__ = [
+    "COMPARISON",
+    "CONTENTS",
+    "CREATED",
+    "HOOKS",
+    "KEYS",
+    "REFS",
+    "REPOSITORIES",
+    "REPOSITORY",
+    "USER",
+    "ContentShape",
+    "RepositoryShape",
+]
+
+_OrEmpty = Annotated[str, BeforeValidator(lambda value: "" if value is None else value)]
+
+
+class _Permissions(Shape):
+    admin: bool = False
+
+
+class RepositoryShape(Shape):
+    """A repository, in responses and in events."""
+
+    id: Id
+    full_name: RepositoryPath
+    default_branch: _OrEmpty = ""
+    html_url: Link = ""
+    clone_url: CloneUrl
+    ssh_url: CloneUrl
+    private: bool
+    permissions: _Permissions | None = None
+
+    def repository(self) -> Repository:
+        """Return it in our words."""
+        return Repository(
+            id=str(self.id),
+            path=self.full_name,
+            default_branch=self.default_branch,
+            web_url=self.html_url,
+            http_url=self.clone_url,
+            ssh_url=self.ssh_url,
+            is_private=self.private,
+            may_administrate=self.permissions is not None and self.permissions.admin,
+        )
+
+
+class _User(Shape):
+    id: Id
+    login: Title
+
+
+class _Created(Shape):
+    id: Id
+
+
+class _HookConfig(Shape):
+    url: _OrEmpty = ""
+
+
+class _Hook(Shape):
+    id: Id
+    config: _HookConfig = _HookConfig()
+
+
+class _Key(Shape):
+    id: Id
+    key: str
+    read_only: bool = False
+
+
+class ContentShape(Shape):
+    """An entry of a folder, or a file. `content`: base64 with line breaks, for a file that is not too large."""
+
+    type: str
+    path: str
+    size: int = 0
+    encoding: str | None = None
+    content: str | None = None
+    submodule_git_url: str | None = None
+
+
+class _RefCommit(Shape):
+    id: CommitId = Field(validation_alias=AliasChoices("sha", "id"))
+
+
+class _Ref(Shape):
+    name: str
+    commit: _RefCommit
+
+
+class _File(Shape):
+    filename: str
+    previous_filename: str | None = None
+
+
+class _ComparedCommit(Shape):
+    files: list[_File] | None = None
+
+
+class _Comparison(Shape):
+    """`files` and `status` are GitHub's, `commits` with their files Gitea's."""
+
+    status: str = ""
+    files: list[_File] | None = None
+    total_commits: int
+    commits: list[_ComparedCommit] | None = None
+
+
+USER = TypeAdapter(_User)
+REPOSITORY = TypeAdapter(RepositoryShape)
+REPOSITORIES = TypeAdapter(list[RepositoryShape])
+CREATED = TypeAdapter(_Created)
+HOOKS = TypeAdapter(list[_Hook])
+KEYS = TypeAdapter(list[_Key])
+CONTENTS: TypeAdapter[ContentShape | list[ContentShape]] = TypeAdapter(ContentShape | list[ContentShape])
+REFS = TypeAdapter(list[_Ref])
+COMPARISON = TypeAdapter(_Comparison)
