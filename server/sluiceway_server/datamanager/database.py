@@ -26,7 +26,6 @@ from sluiceway_common.foundation.time_limit import time_limit
 from sluiceway_server.datamanager.checks import plain_transaction
 from sluiceway_server.datamanager.engine.flusher import Flusher
 from sluiceway_server.datamanager.engine.opening import Engine, Place, RecoverManually, RecoverPolicy, open_engine
-from sluiceway_server.datamanager.engine.subtree_deletion import SubtreeSweeper
 from sluiceway_server.datamanager.log.entries import Catalogue
 from sluiceway_server.datamanager.log.etcd_log import HeadMark
 from sluiceway_server.datamanager.model import (
@@ -45,7 +44,7 @@ from sluiceway_server.datamanager.port import Committed, DatabaseLost
 from sluiceway_server.datamanager.queries import check_indexes, plan_list
 from sluiceway_server.datamanager.recovery.rescue import find_loss, rescue_before_shutdown
 from sluiceway_server.datamanager.replica.cold_bodies import ColdBodyStore
-from sluiceway_server.datamanager.replica.deleted_subtrees import TOMBSTONE, check_under
+from sluiceway_server.datamanager.replica.deleted_subtrees import TOMBSTONE, SubtreeSweeper, check_under
 from sluiceway_server.datamanager.replica.disk_errors import find_disk_error
 from sluiceway_server.datamanager.replica.rebuild import lock_folder
 from sluiceway_server.datamanager.replica.schema import Tables

@@ -15,10 +15,15 @@ from sluiceway.records.log.v1 import log_pb2
 from sluiceway_common.foundation.clock import SystemClock
 from sluiceway_common.foundation.errors import FailedPrecondition, InvalidInput, NotFound
 from sluiceway_server.datamanager.database import DataManager
-from sluiceway_server.datamanager.engine.subtree_deletion import SubtreeSweeper
 from sluiceway_server.datamanager.model import Action, Column, Decision, Put, Query, RecordType, Under, View
 from sluiceway_server.datamanager.port import Database
-from sluiceway_server.datamanager.replica.deleted_subtrees import TOMBSTONE, check_under, delete_subtree, unfiltered
+from sluiceway_server.datamanager.replica.deleted_subtrees import (
+    TOMBSTONE,
+    SubtreeSweeper,
+    check_under,
+    delete_subtree,
+    unfiltered,
+)
 from sluiceway_server.kv.etcd import EtcdStore
 from sluiceway_server.objectstorage.posix import PosixStorage
 from tests.fakes.database import FakeDatabase

@@ -2,5 +2,5 @@
 
 `opening` finds a database that may be opened and builds all parts; `database` (one folder up) runs their loops. To
 understand a write, read `committer`, `batch`, `write_state`, `log_tip`; then `flusher`, `follower`, `background`.
-`etcd_capacity`, `subtree_deletion` and `writer_fairness` each stand alone.
+`etcd_capacity` and `writer_fairness` each stand alone.
 """

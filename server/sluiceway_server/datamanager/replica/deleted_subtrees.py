@@ -8,25 +8,39 @@ always, views are not wrapped.
 
 `SubtreeSweeper` then removes the records from the top: it replaces a child by the child's own tombstone where records
 may be below that, and deletes it otherwise; a tombstone with nothing below it is deleted. So everything stays
-invisible, each transaction is small, and a sweep that was interrupted continues from what it finds.
+invisible, each transaction is small, there are never many tombstones, and a sweep that was interrupted continues from
+what it finds.
 
 A record that is deleted by a tombstone cannot be written until it was removed: `check_not_deleted`.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
+from graphlib import CycleError, TopologicalSorter
 from typing import Any, TypeVar
 
+import structlog
 from google.protobuf.message import Message
 
 from sluiceway.records.storage.v1 import storage_pb2
-from sluiceway_common.foundation.errors import FailedPrecondition, InvalidInput
+from sluiceway_common.foundation.clock import Clock
+from sluiceway_common.foundation.crashpoints import crash_point, declare_crash_points
+from sluiceway_common.foundation.errors import (
+    Conflict,
+    DeadlineExceeded,
+    Exhausted,
+    FailedPrecondition,
+    InvalidInput,
+    Unavailable,
+)
 from sluiceway_server.datamanager.log.entries import micros
 from sluiceway_server.datamanager.model import (
     Action,
+    Decision,
     Delete,
     Fields,
     Page,
@@ -38,9 +52,14 @@ from sluiceway_server.datamanager.model import (
     View,
     Where,
 )
+from sluiceway_server.datamanager.port import Database
+from sluiceway_server.datamanager.queries import Place, plan_list
 from sluiceway_server.datamanager.replica.cold_bodies import BodiesNotLoaded, Missing
 from sluiceway_server.datamanager.replica.replica import Replica
 from sluiceway_server.datamanager.replica.schema import RecordKey
+from sluiceway_server.datamanager.waiting import Backoff, jittered
+
+log = structlog.get_logger(__name__)
 
 M = TypeVar("M", bound=Message)
 
@@ -48,6 +67,11 @@ TOMBSTONE: RecordType[storage_pb2.Tombstone] = RecordType("tombstone", storage_p
 """Every database has this type."""
 
 _PROBE = 200
+_AT_ONCE = 500
+_TOMBSTONES_AT_ONCE = 100
+"""Each asks an index or two, and a transaction function has 5 ms."""
+
+declare_crash_points("sweep.before-step", "sweep.after-step")
 
 
 def delete_subtree(type_: RecordType[Any], id_: str, *, now: datetime) -> tuple[Action, ...]:
@@ -78,11 +102,6 @@ def parents_of(up: Under, value: object) -> Iterator[str]:
         yield value
 
 
-def parent_types(types: Iterable[RecordType[Any]]) -> frozenset[str]:
-    """Return the names of the types that others are below."""
-    return frozenset(up.type for type_ in types for up in type_.under)
-
-
 def check_under(types: Mapping[str, RecordType[Any]]) -> None:
     """Raise `InvalidInput` for a type whose `under` is not valid."""
     for type_ in types.values():
@@ -94,22 +113,17 @@ def check_under(types: Mapping[str, RecordType[Any]]) -> None:
                     f"record type {type_.name}: to be under {up.type!r} by {up.column!r} it needs that type, that"
                     f" column and an index {'of that column alone' if up.path else 'that begins with that column'}"
                 )
-        if _is_below_itself(types, type_):
-            raise InvalidInput(f"record type {type_.name} is declared to be below itself")
+    try:
+        _parents_first(types)
+    except CycleError as cause:
+        raise InvalidInput(f"record type {cause.args[1][0]} is declared to be below itself") from cause
 
 
-def _is_below_itself(types: Mapping[str, RecordType[Any]], type_: RecordType[Any]) -> bool:
+def _parents_first(types: Mapping[str, RecordType[Any]]) -> list[str]:
+    """Return the names of the types, each after those that it is under. Raises `CycleError`."""
     # Directly under itself is a tree of one type; a circle of several types has no order in which to sweep.
-    seen: set[str] = set()
-    open_ = [up.type for up in type_.under if up.type != type_.name]
-    while open_:
-        name = open_.pop()
-        if name == type_.name:
-            return True
-        if name not in seen and name in types:
-            seen.add(name)
-            open_ += [up.type for up in types[name].under if up.type != name]
-    return False
+    under = {name: [up.type for up in type_.under if up.type != name] for name, type_ in types.items()}
+    return list(TopologicalSorter(under).static_order())
 
 
 def deleted_subtrees(replica: Replica) -> set[RecordKey]:
@@ -244,3 +258,90 @@ def check_not_deleted(view: View, actions: Iterable[Action]) -> None:
                 " when all of it is removed",
                 reason="BEING_DELETED",
             )
+
+
+class SubtreeSweeper:
+    """The loop that deletes what is below tombstones.
+
+    Any server sweeps, and two at once only share the work: every step is a transaction function that reads the exact
+    state. It takes some tombstones, of the type that is below all others, and at most 500 records below them.
+    """
+
+    def __init__(self, database: Database, types: Mapping[str, RecordType[Any]], *, clock: Clock) -> None:
+        self._database = database
+        self._types = types
+        self._clock = clock
+        self._inner = frozenset(up.type for type_ in types.values() for up in type_.under)
+        self._rank = {name: rank for rank, name in enumerate(_parents_first(types))}
+
+    async def run(self, interval: float) -> None:
+        """Sweep until cancelled, every `interval` seconds with jitter."""
+        backoff = Backoff()
+        while True:
+            await asyncio.sleep(jittered(interval))
+            try:
+                while await self.step():
+                    backoff.reset()
+            except (Unavailable, DeadlineExceeded, Conflict, Exhausted) as error:
+                log.warning("sweep_waits", error=str(error))
+                await backoff.wait()
+
+    async def step(self) -> bool:
+        """Delete some records; return whether there was anything to delete."""
+        # The nearest ids will do to see whether there is work; what is done is decided at its place in the log.
+        if not await self._database.read(lambda view: bool(_tombstones(view))):
+            return False
+        crash_point("sweep.before-step")
+        done = await self._database.transact(self._sweep)
+        crash_point("sweep.after-step")
+        return bool(done.value)
+
+    def _sweep(self, view: View) -> Decision[bool]:
+        tombstones = _tombstones(view)
+        if not tombstones:
+            return Decision(False)
+        # Those of the lowest type first, and nothing above them before they are gone, so that tombstones do not become
+        # many.
+        ranks = [self._rank.get(type_name, len(self._rank)) for type_name, _ in tombstones]
+        lowest = [one for one, rank in zip(tombstones, ranks, strict=True) if rank == max(ranks)]
+        actions: list[Action] = []
+        for deleted in lowest[:_TOMBSTONES_AT_ONCE]:
+            for type_, id_ in self._below(unfiltered(view), deleted):
+                if len(actions) >= _AT_ONCE:
+                    return Decision(True, actions)
+                if type_.name in self._inner:
+                    actions += delete_subtree(type_, id_, now=self._clock.now())
+                else:
+                    actions.append(Delete(type_, id_))
+            actions.append(Delete(TOMBSTONE, tombstone_id(deleted)))
+        return Decision(True, actions)
+
+    def _below(self, view: View, deleted: RecordKey) -> Iterator[tuple[RecordType[Any], str]]:
+        """Yield the records directly below one, at most as many as fit a transaction of each type."""
+        type_name, id_ = deleted
+        for type_ in self._types.values():
+            for up in type_.under:
+                if up.type == type_name:
+                    yield from ((type_, child) for child in _children(view, type_, up, id_))
+
+
+def _tombstones(view: View) -> list[RecordKey]:
+    return [tombstone_target(id_) for id_, _ in unfiltered(view).rows(TOMBSTONE, Query(size=1000)).records]
+
+
+def _children(view: View, type_: RecordType[Any], up: Under, id_: str) -> list[str]:
+    if not up.path:
+        order = next(index[1:] for index in type_.indexes if index[0] == up.column)
+        query = Query(where={up.column: id_}, order=order, size=_AT_ONCE + 1)
+        return [child for child, _ in view.rows(type_, query).records]
+    found: list[str] = []
+    query = Query(order=(up.column,), size=_AT_ONCE + 1)
+    # The path itself, and all that begins with it and a slash: two ranges of an index of that column alone.
+    for first, is_path in ((id_, True), (f"{id_}/", False)):
+        start = plan_list(type_, query).token(Place((first,), ""))
+        for child, fields in view.rows(type_, replace(query, token=start)).records:
+            path = str(fields[up.column])
+            if path != first if is_path else not path.startswith(first):
+                break
+            found.append(child)
+    return found
