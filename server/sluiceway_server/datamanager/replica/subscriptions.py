@@ -12,6 +12,7 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
 from contextlib import aclosing
+from itertools import takewhile
 
 from sluiceway_common.foundation.errors import Exhausted, OutOfRange, PermissionDenied, Unavailable
 from sluiceway_common.foundation.time_limit import time_limit
@@ -28,7 +29,6 @@ from sluiceway_server.datamanager.log.lineage import Lineage
 from sluiceway_server.datamanager.log.segments import Segment, SegmentStore
 from sluiceway_server.datamanager.model import Applied, LogSequence, Position
 from sluiceway_server.datamanager.replica.readers import Readers
-from sluiceway_server.datamanager.replica.replica import Replica
 
 _ENTRIES_AT_ONCE = 64
 # More than the largest entry, so that a chunk always has an entry after the one that was seen.
@@ -38,34 +38,36 @@ _SEGMENT_SECONDS = 30
 _Chunk = tuple[list[LoggedTransaction], Position]
 """Transactions after a position, and the position up to which they reach."""
 
+_ALL = ""
+"""The topic of every transaction."""
+
 
 class _Live:
-    """A subscriber's queue."""
+    """A subscriber's queue. It ends when too much waits in it (`is_cut`), or when the server stops."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._items: deque[LoggedTransaction] = deque()
         self._bytes = 0
         self._wake = asyncio.Event()
-        self.cut = False
-        self.closed = False
+        self._is_closed = False
+        self.is_cut = False
 
     def push(self, item: LoggedTransaction) -> None:
-        if self._bytes + item.size > self._limit and self._items:
-            self.cut = True
-        if not self.cut:
+        self.is_cut = self.is_cut or (bool(self._items) and self._bytes + item.size > self._limit)
+        if not self.is_cut:
             self._items.append(item)
             self._bytes += item.size
         self._wake.set()
 
     def close(self) -> None:
-        self.closed = True
+        self._is_closed = True
         self._wake.set()
 
     async def next(self) -> LoggedTransaction | None:
-        """Return the next one; None: the queue was cut or closed."""
+        """Return the next one; None: the queue has ended."""
         while not self._items:
-            if self.cut or self.closed:
+            if self.is_cut or self._is_closed:
                 return None
             self._wake.clear()
             await self._wake.wait()
@@ -107,44 +109,34 @@ class Subscriptions:
         self._lineage = lineage
         self._start = position
         self._position = position
+        self._wait_applied = wait_applied
         self._ring: deque[LoggedTransaction] = deque()
         self._ring_start = position
-        self._ring_bytes = 0
         self._ring_limit = ring_bytes
         self._subscriber_bytes = subscriber_bytes
-        self._all: set[_Live] = set()
-        self._by_topic: dict[str, set[_Live]] = {}
+        self._live: dict[str, set[_Live]] = {}  # by topic
         self._closed = False
-        self._wait_applied = wait_applied
-
-    @property
-    def ring_weight(self) -> int:
-        """The weight of the transactions in memory."""
-        return self._ring_bytes
+        self.ring_weight = 0
 
     def publish(self, transactions: Iterable[LoggedTransaction]) -> None:
         """Push what was just committed. A read after it waits until the replica has it."""
         for item in transactions:
             self._position = item.applied.position
             self._ring.append(item)
-            self._ring_bytes += weight_of_transaction(item.size)
-            while self._ring_bytes > self._ring_limit and len(self._ring) > 1:
+            self.ring_weight += weight_of_transaction(item.size)
+            while self.ring_weight > self._ring_limit and len(self._ring) > 1:
                 dropped = self._ring.popleft()
-                self._ring_bytes -= weight_of_transaction(dropped.size)
+                self.ring_weight -= weight_of_transaction(dropped.size)
                 self._ring_start = dropped.applied.position
-            for live in self._all:
-                live.push(item)
-            if self._by_topic:
-                found: set[_Live] = set()
-                for topic in topics_of(item.applied.actions):
-                    found |= self._by_topic.get(topic, set())
-                for live in found:
+            if self._live:
+                topics = (_ALL, *topics_of(item.applied.actions))
+                for live in {live for topic in topics for live in self._live.get(topic, ())}:
                     live.push(item)
 
     def close(self) -> None:
         """End all subscriptions with `Unavailable`: the server stops."""
         self._closed = True
-        for live in {*self._all, *(live for lives in self._by_topic.values() for live in lives)}:
+        for live in {live for lives in self._live.values() for live in lives}:
             live.close()
 
     async def subscribe(
@@ -162,7 +154,11 @@ class Subscriptions:
                         if self._closed:
                             raise _stopping()
                     at = reached
-        live = self._go_live(wanted)
+        if self._closed:
+            raise _stopping()
+        live = _Live(self._subscriber_bytes)
+        for topic in wanted or {_ALL}:
+            self._live.setdefault(topic, set()).add(live)
         try:
             if on_live is not None:
                 await on_live()
@@ -172,32 +168,17 @@ class Subscriptions:
                     at = pushed.applied.position
                     yield pushed.applied
         finally:
-            self._leave(live, wanted)
-        if live.cut:
+            for topic in wanted or {_ALL}:
+                self._live[topic].discard(live)
+                if not self._live[topic]:
+                    del self._live[topic]
+        if live.is_cut:
             raise Exhausted(
                 f"more than {self._subscriber_bytes} bytes waited for this subscriber; resume after {at}",
                 reason="SUBSCRIBER_TOO_SLOW",
                 metadata={"position": str(at)},
             )
         raise _stopping()
-
-    def _go_live(self, topics: frozenset[str]) -> _Live:
-        if self._closed:
-            raise _stopping()
-        live = _Live(self._subscriber_bytes)
-        if not topics:
-            self._all.add(live)
-        for topic in topics:
-            self._by_topic.setdefault(topic, set()).add(live)
-        return live
-
-    def _leave(self, live: _Live, topics: frozenset[str]) -> None:
-        self._all.discard(live)
-        for topic in topics:
-            lives = self._by_topic[topic]
-            lives.discard(live)
-            if not lives:
-                del self._by_topic[topic]
 
     def _check_history(self, after: Position) -> None:
         if after.sequence.epoch > self._lineage.present:
@@ -213,44 +194,36 @@ class Subscriptions:
     async def _past(self, after: Position) -> AsyncGenerator[_Chunk, None]:
         """Yield some of what follows a position: at least one chunk, each after the one before."""
         if after >= self._ring_start:
-            items = self._from_ring(after)
+            # From the newest backwards: a subscriber that is nearly up to date must not walk the whole ring.
+            items = list(takewhile(lambda item: item.applied.position > after, reversed(self._ring)))[::-1]
             yield items, items[-1].applied.position
             return
-        chunk = await self._from_database(after)
-        if chunk is not None:
-            yield chunk
-            return
-        found = False
-        async with aclosing(self._from_segments(after)) as chunks:
-            async for chunk in chunks:
-                found = True
-                yield chunk
-        if not found:
+        entries = await self._entries_of_replica(after) or await self._entries_of_segment(after)
+        if not entries:
             raise OutOfRange(f"the history after {after} is not kept any more; start from a snapshot and its position")
+        chunk: list[LogEntry] = []
+        size = 0
+        for entry in entries:
+            chunk.append(entry)
+            size += len(entry.raw)
+            if (size >= _BYTES_AT_ONCE or entry is entries[-1]) and entry.position > after:
+                items = await asyncio.to_thread(self._decode, chunk)
+                yield [item for item in items if item.applied.position > after], entry.position
+                chunk, size = [], 0
 
-    def _from_ring(self, after: Position) -> list[LoggedTransaction]:
-        # From the newest backwards: a subscriber that is nearly up to date must not walk the whole ring.
-        found: list[LoggedTransaction] = []
-        for item in reversed(self._ring):
-            if item.applied.position <= after:
-                break
-            found.append(item)
-        found.reverse()
-        return found
+    def _decode(self, entries: Sequence[LogEntry]) -> list[LoggedTransaction]:
+        return [item for entry in entries for item in decode_transactions(entry, self._catalogue)]
 
-    async def _from_database(self, after: Position) -> _Chunk | None:
-        """Return what the replica has; None: it begins later."""
-        # From the rest of an entry of which some transactions were seen.
-        start = LogSequence(after.sequence.epoch, max(after.sequence.counter - 1, 0))
-
-        def read(database: Replica) -> list[LogEntry]:
-            return decode_entries(database.entries_after(start, limit=_ENTRIES_AT_ONCE, max_bytes=_BYTES_AT_ONCE))
-
+    async def _entries_of_replica(self, after: Position) -> list[LogEntry]:
+        """Return what the replica has after a position, and no gap; empty: it begins later."""
         await self._wait_applied(self._position)
-        entries = self._contiguous(await self._readers.raw(read), after)
-        return await self._decoded(entries, after) if entries and entries[-1].position > after else None
-
-    def _contiguous(self, entries: Sequence[LogEntry], after: Position) -> list[LogEntry]:
+        # From the rest of an entry of which some transactions were seen.
+        start = _before(after.sequence)
+        entries = await self._readers.raw(
+            lambda replica: decode_entries(
+                replica.entries_after(start, limit=_ENTRIES_AT_ONCE, max_bytes=_BYTES_AT_ONCE)
+            )
+        )
         # A server that was away for more than a day has entries from before, and not those that it caught up with.
         found: list[LogEntry] = []
         expected = after.sequence
@@ -261,28 +234,18 @@ class Subscriptions:
                 break
             found.append(entry)
             expected = self._lineage.following(expected)
-        return found
+        return found if found and found[-1].position > after else []
 
     def _is_end(self, position: Position) -> bool:
         """Return whether the position is known to be the last of its entry."""
         return position == self._start or position.sequence.counter == 0
 
-    async def _from_segments(self, after: Position) -> AsyncGenerator[_Chunk, None]:
-        """Yield the next segment in the object storage, if there is one."""
-        before = LogSequence(after.sequence.epoch, max(after.sequence.counter - 1, 0))
-        segment = await self._segment_after(after.sequence if self._is_end(after) else before)
+    async def _entries_of_segment(self, after: Position) -> Sequence[LogEntry]:
+        """Return the entries of the segment in the object storage that has what follows a position, if there is one."""
+        segment = await self._segment_after(after.sequence if self._is_end(after) else _before(after.sequence))
         if segment is not None and segment.entries[-1].position <= after:
             segment = await self._segment_after(after.sequence)
-        if segment is None:
-            return
-        entries: list[LogEntry] = []
-        size = 0
-        for entry in segment.entries:
-            entries.append(entry)
-            size += len(entry.raw)
-            if (size >= _BYTES_AT_ONCE or entry is segment.entries[-1]) and entry.position > after:
-                yield await self._decoded(entries, after)
-                entries, size = [], 0
+        return segment.entries if segment is not None else ()
 
     async def _segment_after(self, sequence: LogSequence) -> Segment | None:
         try:
@@ -298,12 +261,9 @@ class Subscriptions:
         except PermissionDenied as cause:  # denied to this server, and not to the subscriber
             raise Unavailable(f"the object storage, which has the log after {sequence}: {cause.message}") from cause
 
-    async def _decoded(self, entries: Sequence[LogEntry], after: Position) -> _Chunk:
-        def decode() -> list[LoggedTransaction]:
-            return [item for entry in entries for item in decode_transactions(entry, self._catalogue)]
 
-        items = await asyncio.to_thread(decode)
-        return [item for item in items if item.applied.position > after], entries[-1].position
+def _before(sequence: LogSequence) -> LogSequence:
+    return LogSequence(sequence.epoch, max(sequence.counter - 1, 0))
 
 
 def _stopping() -> Unavailable:
