@@ -56,14 +56,6 @@ READER_PAGE_BYTES = 2 * _MIB
 
 WEIGHT_OF_KEY = 400
 """Of an item in an `Lru` with its key and a revision."""
-_MESSAGE = 1700
-_MESSAGE_PER_BYTE = 9
-_VERSION = 150
-_TRANSACTION = 1000
-_TRANSACTION_PER_BYTE = 8
-_BLOCK = 1000
-_BLOCK_PER_RECORD = 180
-_FOOTER_PER_BLOCK = 220
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -71,47 +63,45 @@ V = TypeVar("V")
 
 def weight_of_message(size: int) -> int:
     """Return the weight of a message whose encoding has `size` bytes, without the encoding."""
-    return _MESSAGE + _MESSAGE_PER_BYTE * size
+    return 1700 + 9 * size
 
 
 def weight_of_version(size: int) -> int:
     """Return the weight of a record with revision, message and encoding in an `Lru`."""
-    return WEIGHT_OF_KEY + _VERSION + size + weight_of_message(size)
+    return WEIGHT_OF_KEY + 150 + size + weight_of_message(size)
 
 
 def weight_of_transaction(size: int) -> int:
     """Return the weight of a transaction of `size` bytes with its messages and their encodings."""
-    return _TRANSACTION + _TRANSACTION_PER_BYTE * size
+    return 1000 + 8 * size
 
 
 def weight_of_block(size: int, records: int) -> int:
     """Return the weight of a decoded block of `size` bytes (not compressed) in an `Lru`."""
-    return WEIGHT_OF_KEY + _BLOCK + size + _BLOCK_PER_RECORD * records
+    return WEIGHT_OF_KEY + 1000 + size + 180 * records
 
 
 def weight_of_footer(blocks: int, text: int) -> int:
     """Return the weight of a decoded footer in an `Lru`; `text` is the length of all its ids."""
-    return WEIGHT_OF_KEY + _BLOCK + text + _FOOTER_PER_BLOCK * blocks
+    return WEIGHT_OF_KEY + 1000 + text + 220 * blocks
 
 
 class Lru(Generic[K, V]):
     """The most recently used values, up to a total weight; the newest is kept whatever it weighs.
 
     Used by one thread at a time.
+
+    Attributes:
+        weight: of all values.
     """
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._weight = 0
+        self.weight = 0
         self._values: OrderedDict[K, tuple[V, int]] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._values)
-
-    @property
-    def weight(self) -> int:
-        """The weight of all values."""
-        return self._weight
 
     def get(self, key: K) -> V | None:
         """Return a value and mark it as used."""
@@ -124,8 +114,8 @@ class Lru(Generic[K, V]):
     def put(self, key: K, value: V, weight: int) -> None:
         """Store a value, and evict the least recently used ones above the limit."""
         old = self._values.pop(key, None)
-        self._weight += weight - (old[1] if old else 0)
+        self.weight += weight - (old[1] if old else 0)
         self._values[key] = (value, weight)
-        while self._weight > self._limit and len(self._values) > 1:
+        while self.weight > self._limit and len(self._values) > 1:
             _, (_, freed) = self._values.popitem(last=False)
-            self._weight -= freed
+            self.weight -= freed

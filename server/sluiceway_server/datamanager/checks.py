@@ -14,11 +14,9 @@ from sluiceway_server.datamanager.model import (
     Delete,
     Emit,
     GroupRevision,
-    Position,
     Precondition,
     Put,
     RecordAbsent,
-    RecordRevision,
     RecordType,
     TransactionFunction,
     View,
@@ -49,19 +47,18 @@ _LEAST, _MOST = -(2**63), 2**63 - 1
 
 def check_count(actions: Sequence[Action]) -> None:
     """Raise `Exhausted` for more actions than a transaction may have."""
-    if len(actions) > MAX_ACTIONS:
-        raise Exhausted(
-            f"a transaction has at most {MAX_ACTIONS} actions, this one has {len(actions)}: split it",
-            reason="TRANSACTION_TOO_LARGE",
-        )
+    _check_limit(len(actions), MAX_ACTIONS, "actions")
 
 
 def check_size(size: int) -> None:
     """Raise `Exhausted` for a transaction of more bytes than one may have."""
-    if size > MAX_BYTES:
+    _check_limit(size, MAX_BYTES, "bytes")
+
+
+def _check_limit(count: int, limit: int, unit: str) -> None:
+    if count > limit:
         raise Exhausted(
-            f"a transaction has at most {MAX_BYTES} bytes, this one has {size}: split it",
-            reason="TRANSACTION_TOO_LARGE",
+            f"a transaction has at most {limit} {unit}, this one has {count}: split it", reason="TRANSACTION_TOO_LARGE"
         )
 
 
@@ -101,29 +98,18 @@ def check_columns(type_: RecordType[Any], id_: str, message: Message) -> None:
 def check_preconditions(view: View, preconditions: Sequence[Precondition]) -> None:
     """Raise `Conflict` for the first that is false, with the actual revision."""
     for wanted in preconditions:
-        have: Position | None
-        match wanted:
-            case RecordRevision():
-                have = view.revision(wanted.type, wanted.id)
-                if have != wanted.revision:
-                    raise _conflict(f"{wanted.type.name} {wanted.id!r}", have, wanted.revision)
-            case RecordAbsent():
-                have = view.revision(wanted.type, wanted.id)
-                if have is not None:
-                    raise _conflict(f"{wanted.type.name} {wanted.id!r}", have, None)
-            case GroupRevision():
-                have = view.group(wanted.name)
-                if have != wanted.revision:
-                    raise _conflict(f"change group {wanted.name!r}", have, wanted.revision)
-
-
-def _conflict(what: str, have: Position | None, wanted: Position | None) -> Conflict:
-    has = f"is at {have}" if have else "does not exist"
-    should = f"at {wanted}" if wanted else "absent"
-    return Conflict(
-        f"{what} {has}, and should be {should}: read it again and retry",
-        metadata={"subject": what, "revision": str(have or "")},
-    )
+        if isinstance(wanted, GroupRevision):
+            what, have = f"change group {wanted.name!r}", view.group(wanted.name)
+        else:
+            what, have = f"{wanted.type.name} {wanted.id!r}", view.revision(wanted.type, wanted.id)
+        revision = None if isinstance(wanted, RecordAbsent) else wanted.revision
+        if have != revision:
+            has = f"is at {have}" if have else "does not exist"
+            should = f"at {revision}" if revision else "absent"
+            raise Conflict(
+                f"{what} {has}, and should be {should}: read it again and retry",
+                metadata={"subject": what, "revision": str(have or "")},
+            )
 
 
 def plain_transaction(

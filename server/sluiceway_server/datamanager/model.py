@@ -277,39 +277,30 @@ class View(Protocol):
     @property
     def position(self) -> Position:
         """The position that the transaction gets if it commits; for a read, the last one applied."""
-        ...
 
     def get(self, type_: RecordType[M], id_: str) -> M | None:
         """Return a record; None: it does not exist."""
-        ...
 
     def fields(self, type_: RecordType[Any], id_: str) -> Fields | None:
         """Return the columns of a record; None: it does not exist."""
-        ...
 
     def revision(self, type_: RecordType[Any], id_: str) -> Position | None:
         """Return the position of a record's last change; None: it does not exist."""
-        ...
 
     def group(self, name: str) -> Position | None:
         """Return the position of a change group's last change; None: it never changed."""
-        ...
 
     def scan(self, type_: RecordType[M], prefix: str = "", *, after: str = "") -> Iterator[tuple[str, M]]:
         """Yield the records whose id begins with `prefix` and sorts after `after`, by id."""
-        ...
 
     def select(self, type_: RecordType[M], query: Query) -> Page[M]:
         """Return a page of a list."""
-        ...
 
     def rows(self, type_: RecordType[Any], query: Query) -> Page[Fields]:
         """Return a page of a list with the columns only: for lists of millions of old records."""
-        ...
 
     def count(self, type_: RecordType[Any], where: Where, *, limit: int) -> int:
         """Count the records of a list in its index, up to `limit` of at most 1,000."""
-        ...
 
 
 TransactionFunction = Callable[[View], Decision[T]]

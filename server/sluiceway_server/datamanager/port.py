@@ -83,7 +83,6 @@ class Database(Protocol):
             Unavailable: nothing was written; etcd is away, or too much is unflushed, or the function needs old records
                 (`OLD_RECORDS_UNAVAILABLE`) and the object storage is away.
         """
-        ...
 
     async def commit(
         self,
@@ -97,7 +96,6 @@ class Database(Protocol):
             Conflict: a precondition is false; the message has the record and its revision.
             InvalidInput: no actions.
         """
-        ...
 
     async def read(self, function: Callable[[View], T], *, after: Position | None = None) -> T:
         """Run a pure function over one consistent view at `after` or later.
@@ -107,19 +105,15 @@ class Database(Protocol):
                 (`OLD_RECORDS_UNAVAILABLE`) and the object storage is away.
             Exhausted: reason `TOO_MANY_OLD_RECORDS`: it needs more than 8 MiB of old records.
         """
-        ...
 
     async def get(self, type_: RecordType[M], id_: str, *, after: Position | None = None) -> M:
         """Return a record. Raises `NotFound`, after a linearizable read."""
-        ...
 
     async def list(self, type_: RecordType[M], query: Query, *, after: Position | None = None) -> Page[M]:
         """Return a page of a list."""
-        ...
 
     async def linearize(self) -> Position:
         """Wait until the newest entry of etcd is applied here, and return its position."""
-        ...
 
     def subscribe(
         self, *, after: Position, topics: Sequence[str] = (), on_live: Callable[[], Awaitable[None]] | None = None
@@ -140,14 +134,11 @@ class Database(Protocol):
                 delivered.
             Unavailable: this server stops; continue at another one.
         """
-        ...
 
     @property
     def position(self) -> Position:
         """The last position applied here."""
-        ...
 
     @property
     def epoch(self) -> int:
         """The present epoch."""
-        ...

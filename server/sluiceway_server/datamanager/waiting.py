@@ -9,6 +9,8 @@ import random
 from collections.abc import Awaitable, Callable
 from typing import Any, Generic, TypeVar
 
+from sluiceway_common.foundation.time_limit import time_limit
+
 K = TypeVar("K")
 T = TypeVar("T")
 
@@ -98,12 +100,11 @@ class SharedCall(Generic[T]):
     async def ask(self) -> T:
         """Return the result of a call that begins after this. Raises the error of `end`."""
         self._raise_ended()
-        if self._running is None:
-            task = self._running = self._start(None)
-        elif self._next is None:
-            task = self._next = self._start(self._running)
-        else:
-            task = self._next
+        if self._next is None:
+            self._next = asyncio.create_task(self._run(self._running))
+            # If the tasks that asked are gone, nobody else retrieves the error.
+            self._next.add_done_callback(lambda done: None if done.cancelled() else (done.exception(), None)[1])
+        task = self._next
         try:
             return await asyncio.shield(task)
         except asyncio.CancelledError:
@@ -130,28 +131,40 @@ class SharedCall(Generic[T]):
                 task.cancel()
         await self.close()
 
-    def _start(self, before: asyncio.Task[T] | None) -> asyncio.Task[T]:
-        task = asyncio.create_task(self._run(before))
-        # If the tasks that asked are gone, nobody else retrieves the error.
-        task.add_done_callback(lambda done: None if done.cancelled() else (done.exception(), None)[1])
-        return task
-
     async def _run(self, before: asyncio.Task[T] | None) -> T:
         if before is not None:
             await asyncio.wait({before})
-        self._running = asyncio.current_task()
-        if before is not None:
-            self._next = None
-        try:
-            return await self._call()
-        finally:
-            if self._running is asyncio.current_task():
-                self._running = self._next
+        self._running, self._next = self._next, None
+        return await self._call()
+
+
+async def in_time(seconds: float, awaitable: Awaitable[Any]) -> bool:
+    """Wait for something, but no longer; return whether it came in time."""
+    try:
+        async with time_limit(seconds):
+            await awaitable
+    except TimeoutError:
+        return False
+    return True
 
 
 def jittered(seconds: float) -> float:
     """Return about so many seconds, by chance, so that servers do not do the same at the same moment."""
     return seconds * (0.5 + random.random())  # noqa: S311 - jitter, not a secret
+
+
+class Unchanged:
+    """How long a value has been the same."""
+
+    def __init__(self) -> None:
+        self._value: Any = None
+        self._since = 0.0
+
+    def seconds(self, value: object, now: float) -> float:
+        """Return for how many seconds the value has been this one, as far as it was shown here."""
+        if value != self._value:
+            self._value, self._since = value, now
+        return now - self._since
 
 
 class Backoff:

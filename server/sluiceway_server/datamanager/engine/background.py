@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 import structlog
 
@@ -20,22 +20,20 @@ from sluiceway.records.storage.v1.storage_pb2 import Manifest
 from sluiceway_common.foundation.errors import (
     DataLoss,
     DeadlineExceeded,
-    NotFound,
     PermissionDenied,
     SluicewayError,
     Unavailable,
 )
 from sluiceway_server.datamanager.engine.flusher import Flusher
 from sluiceway_server.datamanager.engine.log_tip import LogTip
-from sluiceway_server.datamanager.log.entries import from_micros, from_sequence_proto, micros
+from sluiceway_server.datamanager.log.entries import from_micros, micros
 from sluiceway_server.datamanager.model import LogSequence
 from sluiceway_server.datamanager.port import DatabaseLost
 from sluiceway_server.datamanager.replica.cold_bodies import ColdBodyStore
 from sluiceway_server.datamanager.tables.checkpoint import Checkpointer, Overtaken
 from sluiceway_server.datamanager.tables.compaction_plan import Due, checkpoint_due, entries_between
 from sluiceway_server.datamanager.tables.garbage_collector import GarbageCollector
-from sluiceway_server.datamanager.tables.manifest import ManifestStore
-from sluiceway_server.datamanager.waiting import jittered
+from sluiceway_server.datamanager.waiting import Unchanged, jittered
 
 log = structlog.get_logger(__name__)
 
@@ -94,8 +92,6 @@ class MaintenanceLoop:
     """The loop that follows the newest manifest, makes checkpoints and collects garbage.
 
     Attributes:
-        manifest: the newest that this server knows; None: there is none.
-        last_clean: when it collected garbage last; None: not since it started.
         unknown_objects: keys below the prefix that no version of this server made; they are ignored.
     """
 
@@ -105,35 +101,23 @@ class MaintenanceLoop:
         flusher: Flusher,
         checkpointer: Checkpointer,
         cleaner: GarbageCollector,
-        manifests: ManifestStore,
-        *,
-        use: Callable[[Manifest], None],
+        bodies: ColdBodyStore,
     ) -> None:
         self._tip = tip
         self._flusher = flusher
         self._checkpointer = checkpointer
         self._cleaner = cleaner
-        self._manifests = manifests
-        self._use = use
+        self._bodies = bodies  # it knows the newest manifest
         settings, monotonic = tip.settings, tip.clock.monotonic
         self._due = Due(settings.checkpoint_entries, settings.checkpoint_bytes, settings.checkpoint_interval)
-        self.manifest: Manifest | None = None
-        self._taken_at = 0.0
         self._following = _Attempts("manifest", monotonic)
         self._checkpointing = _Attempts("checkpoint", monotonic)
         self._cleaning = _Attempts("clean", monotonic)
         self._rounds = 0
+        self._known, self._waiting = Unchanged(), Unchanged()
         self._began = monotonic()
-        self._changed_since: float | None = None
-        self._due_since: tuple[LogSequence | None, float] | None = None
         self._cleaned_at: float | None = None
-        self.last_clean: datetime | None = None
         self.unknown_objects: tuple[str, ...] = ()
-
-    @property
-    def newest(self) -> LogSequence | None:
-        """The sequence of the newest manifest."""
-        return None if self.manifest is None else from_sequence_proto(self.manifest.sequence)
 
     @property
     def findings(self) -> tuple[str, ...]:
@@ -181,98 +165,75 @@ class MaintenanceLoop:
             if tip.flushed.sequence < wanted.sequence:
                 continue  # another server flushed at the same time, and less
             try:
-                manifest = await self._checkpointer.run(tip.flushed, tip.lineage)
-            except Overtaken:
-                manifest = await self._manifests.newest(tip.lineage)
-            else:
-                if manifest is None:
+                if await self._run_checkpointer() is None:
                     return None
-            if manifest is not None:
-                self._take(manifest)
-                if from_sequence_proto(manifest.sequence) >= wanted.sequence:
-                    return manifest
+            except Overtaken:
+                await self._bodies.refresh()
+            if (covered := self._bodies.covered) is not None and covered >= wanted.sequence:
+                return self._bodies.manifest
         raise Unavailable(
             "other servers made checkpoints again and again, and none had all that this server had committed; ask again"
         )
 
     # -- following
 
-    def _take(self, manifest: Manifest) -> None:
-        if self.newest is None or from_sequence_proto(manifest.sequence) > self.newest:
-            self.manifest = manifest
-            self._taken_at = self._tip.clock.monotonic()
-            self._use(manifest)
-
     async def _follow(self) -> None:
-        tip = self._tip
+        tip, bodies = self._tip, self._bodies
+        # The key saves listing. It may be behind or lost; a server that finds a newer manifest moves it.
         hint = await tip.log.checkpoint()
-        if hint is not None and tip.lineage.contains(hint) and (self.newest is None or hint > self.newest):
-            try:
-                self._take(await self._manifests.read(hint))
-            except NotFound:
-                hint = None  # removed: there are newer ones
-        # The key may be behind or lost; a server that finds a newer manifest moves it.
-        if hint is None or self._rounds % _ROUNDS_BETWEEN_LISTS == 0:
-            newest = await self._manifests.newest(tip.lineage)
-            if newest is not None:
-                self._take(newest)
-                sequence = from_sequence_proto(newest.sequence)
-                if hint is None or hint < sequence:
-                    await tip.log.advance_checkpoint(sequence)
+        is_ahead = hint is not None and tip.lineage.contains(hint) and (bodies.covered is None or hint > bodies.covered)
+        if hint is None or is_ahead or self._rounds % _ROUNDS_BETWEEN_LISTS == 0:
+            await bodies.refresh()
+            if bodies.covered is not None and (hint is None or hint < bodies.covered):
+                await tip.log.advance_checkpoint(bodies.covered)
         self._rounds += 1
 
     # -- checkpoints
 
     def _is_checkpoint_due(self) -> bool:
-        tip, manifest, newest = self._tip, self.manifest, self.newest
+        tip, manifest, newest = self._tip, self._bodies.manifest, self._bodies.covered
         flushed, now = tip.flushed, tip.clock.monotonic()
         after = newest if newest is not None else LogSequence(tip.lineage.epochs[0], 0)
         entries = entries_between(tip.lineage, after, flushed.sequence)
-        if entries == 0:
-            self._changed_since = self._due_since = None
-            return False
-        if self._changed_since is None:
-            self._changed_since = now
         known = manifest.total_bytes if manifest is not None and after.epoch == flushed.sequence.epoch else 0
-        if manifest is None:
-            age = timedelta(seconds=now - self._changed_since)
-        else:
+        age = timedelta(seconds=self._known.seconds(entries > 0 if newest is None else newest, now))
+        if manifest is not None:
             # The maker's clock may be ahead of this one; then the time that passed here counts.
-            age = max(tip.clock.now() - from_micros(manifest.made_us), timedelta(seconds=now - self._taken_at))
+            age = max(tip.clock.now() - from_micros(manifest.made_us), age)
         due = checkpoint_due(self._due, entries=entries, size=flushed.total_bytes - known, age=age)
-        if not due:
-            self._due_since = None
+        waited = self._waiting.seconds((newest, bool(due)), now)
+        if not due or not self._is_mine(waited=waited):
             return False
-        if self._due_since is None or self._due_since[0] != newest:
-            self._due_since = (newest, now)
-        if self._is_mine(waited=now - self._due_since[1]):
-            log.info("checkpoint_due", why=due)
-            return True
-        return False
+        log.info("checkpoint_due", why=due)
+        return True
 
     def _is_mine(self, *, waited: float) -> bool:
         """Return whether to do work that is due: at once if this server did it before, else when no server does it."""
-        if self.manifest is not None and self.manifest.writer == self._tip.settings.server_id:
+        if self._bodies.manifest is not None and self._bodies.manifest.writer == self._tip.settings.server_id:
             return True
         interval = self._tip.settings.duty_interval.total_seconds()
         return waited >= interval + 2 * jittered(interval)
 
     async def _checkpoint(self) -> None:
         try:
-            manifest = await self._checkpointer.run(self._tip.flushed, self._tip.lineage)
+            await self._run_checkpointer()
         except Overtaken:
             await self._follow()
             raise
+
+    async def _run_checkpointer(self) -> Manifest | None:
+        manifest = await self._checkpointer.run(self._tip.flushed, self._tip.lineage)
         if manifest is not None:
-            self._take(manifest)
+            self._bodies.use(manifest)
+        return manifest
 
     # -- cleans
 
     def _is_clean_due(self) -> bool:
-        if self.manifest is None:
+        if self._bodies.manifest is None:
             return False
         interval, now = self._tip.settings.clean_interval.total_seconds(), self._tip.clock.monotonic()
-        if self.manifest.writer == self._tip.settings.server_id:
+        if self._bodies.manifest.writer == self._tip.settings.server_id:
             return self._cleaned_at is None or now - self._cleaned_at >= interval
         # Others cannot know when it was done last: they do it too, but less often, in case that nobody does.
         return now - (self._began if self._cleaned_at is None else self._cleaned_at) >= 3 * interval
@@ -283,7 +244,6 @@ class MaintenanceLoop:
         if done.unknown and done.unknown != self.unknown_objects:
             log.warning("unknown_objects", count=len(done.unknown), some=done.unknown[:5], do="they are left alone")
         self.unknown_objects = done.unknown
-        self.last_clean = self._tip.clock.now()
 
 
 class BodyEvictor:
@@ -303,7 +263,7 @@ class BodyEvictor:
         self.remote: Mapping[str, int] = {}
 
     async def run(self) -> None:
-        """Drop bodies until cancelled. Reads the newest manifest once; `bodies` learns newer ones by itself."""
+        """Drop bodies until cancelled. Reads the newest manifest once; the maintenance loop learns of newer ones."""
         try:
             if self._bodies.manifest is None:
                 await self._bodies.refresh()

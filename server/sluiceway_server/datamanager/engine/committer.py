@@ -35,7 +35,7 @@ from sluiceway_server.datamanager.log.etcd_log import HeadMark, LogLook
 from sluiceway_server.datamanager.model import TransactionFunction
 from sluiceway_server.datamanager.port import Committed
 from sluiceway_server.datamanager.replica.cold_bodies import NO_BODIES, BodiesNotLoaded, ColdBodyStore, FetchedBodies
-from sluiceway_server.datamanager.waiting import Backoff
+from sluiceway_server.datamanager.waiting import Backoff, in_time
 from sluiceway_server.kv.port import OutcomeUnknown
 
 log = structlog.get_logger(__name__)
@@ -189,20 +189,15 @@ class Committer:
             return
         span = max(tip.settings.refuse_at_bytes - tip.settings.slow_at_bytes, 1)
         tip.flush_due.set()
-        with suppress(TimeoutError):
-            async with time_limit(_LONGEST_SLOWDOWN_SECONDS * min(excess / span, 1.0)):
-                await tip.flushed_up_to.reach(tip.newest.position.sequence)
+        seconds = _LONGEST_SLOWDOWN_SECONDS * min(excess / span, 1.0)
+        await in_time(seconds, tip.flushed_up_to.reach(tip.newest.position.sequence))
 
     async def _yield_turn(self) -> None:
         """Wait so that servers that lost several times write first."""
         tip = self._tip
         seconds = tip.fairness.pause(tip.clock.monotonic())
-        if seconds:
-            try:
-                async with time_limit(seconds):
-                    await tip.newest_sequence.reach(tip.next_sequence)
-            except TimeoutError:
-                tip.fairness.waited()
+        if seconds and not await in_time(seconds, tip.newest_sequence.reach(tip.next_sequence)):
+            tip.fairness.waited()
 
     async def _commit_once(self) -> bool:
         """Commit one batch: prepare, send, decide, answer. Return False when etcd is away; then wait."""

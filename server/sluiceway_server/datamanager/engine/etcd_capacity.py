@@ -25,8 +25,8 @@ import structlog
 
 from sluiceway_common.foundation.clock import Clock
 from sluiceway_common.foundation.errors import SluicewayError, Unavailable
-from sluiceway_common.foundation.time_limit import time_limit
 from sluiceway_server.datamanager.settings import DataManagerSettings
+from sluiceway_server.datamanager.waiting import in_time
 from sluiceway_server.kv.port import KeyValueStore, StoreStatus
 
 log = structlog.get_logger(__name__)
@@ -103,12 +103,6 @@ def pause_seconds(health: StoreHealth) -> float:
     return _LONGEST_PAUSE_SECONDS * min((health.fill - _SLOW_AT) / (1 - _SLOW_AT), 1.0)
 
 
-@dataclass(frozen=True, slots=True)
-class _Seen:
-    at: float
-    revision: int
-
-
 class EtcdCapacityMonitor:
     """See the module. `run` is its loop; the committer asks `refusal` and waits for `slow_down`."""
 
@@ -116,7 +110,7 @@ class EtcdCapacityMonitor:
         self._kv = kv
         self._settings = settings
         self._clock = clock
-        self._seen: deque[_Seen] = deque()
+        self._seen: deque[tuple[float, int]] = deque()  # when, and the revision then
         self._look_now = asyncio.Event()
         self._improved = asyncio.Event()
         self._told_of_file = False
@@ -149,11 +143,7 @@ class EtcdCapacityMonitor:
         seconds = pause_seconds(self.health)
         if seconds:
             self._improved.clear()
-            try:
-                async with time_limit(seconds):
-                    await self._improved.wait()
-            except TimeoutError:
-                return
+            await in_time(seconds, self._improved.wait())
 
     async def run(self) -> None:
         """Read the status now and then, and more often while etcd is nearly full, until cancelled."""
@@ -165,12 +155,7 @@ class EtcdCapacityMonitor:
                 # Other loops report that etcd is away.
                 log.debug("etcd_not_looked_at", error=str(error))
             is_well = self.health.fullness in (Fullness.WELL, Fullness.HALF)
-            try:
-                async with time_limit(interval if is_well else interval / _SOONER):
-                    await self._look_now.wait()
-            except TimeoutError:
-                pass
-            else:
+            if await in_time(interval if is_well else interval / _SOONER, self._look_now.wait()):
                 self._look_now.clear()
                 # A refused write asked for this; etcd need not be asked more often than that.
                 await asyncio.sleep(interval / _SOONEST)
@@ -185,20 +170,18 @@ class EtcdCapacityMonitor:
     async def _keeps_history(self, status: StoreStatus) -> bool:
         now = self._clock.monotonic()
         span = self._settings.etcd_history.total_seconds()
-        if self._seen and status.revision < self._seen[-1].revision:
+        if self._seen and status.revision < self._seen[-1][1]:
             self._seen.clear()  # another etcd, or an older one; others report it
-        if not self._seen or now - self._seen[-1].at >= span / _REMEMBERED:
-            self._seen.append(_Seen(now, status.revision))
-        old: _Seen | None = None
-        while self._seen and now - self._seen[0].at >= span:
-            old = self._seen.popleft()
-        if old is None:
+        if not self._seen or now - self._seen[-1][0] >= span / _REMEMBERED:
+            self._seen.append((now, status.revision))
+        if now - self._seen[0][0] < span:
             return self.health.keeps_history
-        self._seen.appendleft(old)
-        if status.revision - old.revision < _MOST_REVISIONS_UNCOMPACTED:
-            # too few to matter
-            return False
-        return await self._kv.keeps(old.revision, timeout=self._settings.etcd_timeout)
+        while len(self._seen) > 1 and now - self._seen[1][0] >= span:
+            self._seen.popleft()
+        old = self._seen[0][1]
+        if status.revision - old < _MOST_REVISIONS_UNCOMPACTED:
+            return False  # too few to matter
+        return await self._kv.keeps(old, timeout=self._settings.etcd_timeout)
 
     def _take(self, health: StoreHealth) -> None:
         before, self.health = self.health, health

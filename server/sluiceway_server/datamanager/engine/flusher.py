@@ -9,14 +9,12 @@ any other does when two intervals have passed without it.
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
 
 import structlog
 
 from sluiceway.records.log.v1 import log_pb2
 from sluiceway_common.foundation.crashpoints import crash_point, declare_crash_points
 from sluiceway_common.foundation.errors import DataLoss, DeadlineExceeded, NotFound, PermissionDenied, Unavailable
-from sluiceway_common.foundation.time_limit import time_limit
 from sluiceway_server.datamanager.engine.log_tip import Diverged, LogTip
 from sluiceway_server.datamanager.log.entries import LogEntry, decode_entries, from_sequence_proto, sequence_proto
 from sluiceway_server.datamanager.log.etcd_log import FlushMark
@@ -26,7 +24,7 @@ from sluiceway_server.datamanager.model import LogSequence
 from sluiceway_server.datamanager.port import DatabaseLost
 from sluiceway_server.datamanager.recovery.diagnosis import stored_end
 from sluiceway_server.datamanager.replica.readers import Readers
-from sluiceway_server.datamanager.waiting import Backoff, jittered
+from sluiceway_server.datamanager.waiting import Backoff, Unchanged, in_time, jittered
 
 log = structlog.get_logger(__name__)
 
@@ -51,20 +49,14 @@ class Flusher:
         tip = self._tip
         interval = tip.settings.flush_interval.total_seconds()
         backoff = Backoff()
-        behind_since: tuple[LogSequence, float] | None = None
+        behind = Unchanged()
         while True:
-            with suppress(TimeoutError):
-                async with time_limit(interval):
-                    await tip.flush_due.wait()
+            await in_time(interval, tip.flush_due.wait())
             tip.flush_due.clear()
-            if tip.applied.value.sequence <= tip.flushed.sequence:
-                behind_since = None
-                continue
-            now = tip.clock.monotonic()
-            if behind_since is None or behind_since[0] != tip.flushed.sequence:
-                behind_since = (tip.flushed.sequence, now)
+            is_behind = tip.applied.value.sequence > tip.flushed.sequence
+            waited = behind.seconds((tip.flushed.sequence, is_behind), tip.clock.monotonic())
             patience = 1.5 * interval + jittered(interval)
-            if tip.head.writer != tip.settings.server_id and now - behind_since[1] < patience:
+            if not is_behind or (tip.head.writer != tip.settings.server_id and waited < patience):
                 continue
             try:
                 while await self.flush_once():

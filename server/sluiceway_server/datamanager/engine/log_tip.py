@@ -14,10 +14,7 @@ waits for the entry that was the newest), else a little later, so that many smal
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
-from concurrent.futures import Executor
-from contextlib import suppress
-from typing import TypeVar
+from collections.abc import Sequence
 
 import structlog
 
@@ -26,23 +23,21 @@ from sluiceway_common.foundation.errors import DataLoss, Unavailable
 from sluiceway_common.foundation.time_limit import time_limit
 from sluiceway_server.datamanager.engine.write_state import Batch, State, decode
 from sluiceway_server.datamanager.engine.writer_fairness import WriterFairness
-from sluiceway_server.datamanager.log.entries import Catalogue, LogEntry, from_micros, micros
+from sluiceway_server.datamanager.log.entries import LogEntry, from_micros, micros
 from sluiceway_server.datamanager.log.etcd_log import FlushMark, HeadMark, LogLook
 from sluiceway_server.datamanager.log.walk import Gap
 from sluiceway_server.datamanager.model import LogSequence, Position
 from sluiceway_server.datamanager.port import DatabaseLost, Seen
 from sluiceway_server.datamanager.recovery.diagnosis import OpenPoint
-from sluiceway_server.datamanager.replica.disk_errors import with_translated_errors
 from sluiceway_server.datamanager.replica.readers import Readers
+from sluiceway_server.datamanager.replica.rebuild import ReplicaFile
 from sluiceway_server.datamanager.replica.replica import AppliedUpTo
 from sluiceway_server.datamanager.replica.subscriptions import Subscriptions
 from sluiceway_server.datamanager.settings import DataManagerSettings
 from sluiceway_server.datamanager.tables.stores import Stores
-from sluiceway_server.datamanager.waiting import Mark
+from sluiceway_server.datamanager.waiting import Mark, in_time
 
 log = structlog.get_logger(__name__)
-
-T = TypeVar("T")
 
 _INBOX_LIMIT = 64
 _APPLY_WITHIN_SECONDS = 0.02
@@ -63,9 +58,8 @@ class LogTip:
         stores: Stores,
         open_point: OpenPoint,
         state: State,
+        file: ReplicaFile,
         readers: Readers,
-        catalogue: Catalogue,
-        writer: Executor,
         settings: DataManagerSettings,
         clock: Clock,
         applied: AppliedUpTo,
@@ -76,13 +70,13 @@ class LogTip:
         self.lineage = open_point.lineage
         self.database_id = open_point.epoch.database_id
         self.state = state
-        self._catalogue = catalogue
         self.settings = settings
         self.clock = clock
-        self._writer = writer
+        self.in_writer = file.in_writer
+        self._catalogue = file.tables.catalogue
         self.subscriptions = Subscriptions(
             readers,
-            catalogue,
+            self._catalogue,
             segments=stores.segments,
             lineage=self.lineage,
             position=applied.position,
@@ -133,24 +127,14 @@ class LogTip:
 
     def lose(self, error: DatabaseLost | DataLoss) -> None:
         """End this database with an error: it cannot continue."""
-        if self._lost is None:
-            self._lost = error
-            self._is_lost.set()
+        self._lost = self._lost or error
+        self._is_lost.set()
 
     async def until_lost(self) -> None:
         """Wait for `lose`, and raise its error."""
         await self._is_lost.wait()
         if self._lost is not None:
             raise self._lost
-
-    async def in_writer(self, function: Callable[[], T]) -> T:
-        """Run a function in the writer's thread, after those passed before.
-
-        Raises:
-            ReplicaDiskError: the read database's disk is full or broken; this database ends.
-        """
-        translated = with_translated_errors(self.state.path, function)
-        return await asyncio.get_running_loop().run_in_executor(self._writer, translated)
 
     # -- moving `newest`; all of these need `lock`
 
@@ -296,9 +280,7 @@ class LogTip:
         """Apply when a read waits, and otherwise soon after something is committed."""
         while True:
             await self._apply_due.wait()
-            with suppress(TimeoutError):
-                async with time_limit(_APPLY_WITHIN_SECONDS):
-                    await self._apply_now.wait()
+            await in_time(_APPLY_WITHIN_SECONDS, self._apply_now.wait())
             self._apply_due.clear()
             self._apply_now.clear()
             await self.apply_once()

@@ -263,7 +263,7 @@ async def open_engine(stack: AsyncExitStack, place: Place, policy: RecoverPolicy
         committer=committer,
         follower=Follower(tip, place.kv),
         flusher=flusher,
-        maintenance=MaintenanceLoop(tip, flusher, checkpointer, cleaner, stores.manifests, use=bodies.use),
+        maintenance=MaintenanceLoop(tip, flusher, checkpointer, cleaner, bodies),
         evictor=BodyEvictor(tip, bodies),
     )
 
@@ -283,7 +283,7 @@ async def _open_replica(
     if manifest is not None:
         bodies.use(manifest)
     try:
-        applied = await loop.run_in_executor(file.writer, database.applied_up_to)
+        applied = await file.in_writer(database.applied_up_to)
         readers = Readers(
             file.path, place.tables, bodies.fetch, threads=settings.read_threads, timeout=settings.read_timeout
         )
@@ -291,9 +291,8 @@ async def _open_replica(
             stores=stores,
             open_point=point,
             state=State(database),
+            file=file,
             readers=readers,
-            catalogue=place.tables.catalogue,
-            writer=file.writer,
             settings=settings,
             clock=place.clock,
             applied=applied,

@@ -105,7 +105,6 @@ class State(Overlay):
 
     Attributes:
         inbox: committed batches, appended by the event loop's thread, in order.
-        path: of the read database's file.
         now_us: the time when the clock was read last.
         keep_after_us: older entries are not kept for subscribers.
         flushed: entries after it are kept whatever their age, because the flusher reads them here.
@@ -113,7 +112,6 @@ class State(Overlay):
 
     def __init__(self, database: Replica) -> None:
         self._database = database
-        self.path = database.path
         self._cache: Lru[RecordKey, Known] = Lru(RECORD_CACHE_BYTES)
         self._group_cache: Lru[str, tuple[Position | None]] = Lru(GROUP_CACHE_BYTES)
         self.inbox: deque[Batch] = deque()

@@ -17,13 +17,14 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from sluiceway.records.storage.v1.storage_pb2 import Manifest, TypeFiles
+from sluiceway.records.storage.v1.storage_pb2 import Manifest
 from sluiceway_common.foundation.errors import DataLoss, Exhausted, NotFound, PermissionDenied, Unavailable
 from sluiceway_common.foundation.time_limit import time_limit
 from sluiceway_server.datamanager.caches import AT_HAND_BYTES, WEIGHT_OF_KEY
 from sluiceway_server.datamanager.log.entries import from_sequence_proto
 from sluiceway_server.datamanager.log.lineage import Lineage
 from sluiceway_server.datamanager.model import LogSequence, Position, RecordType
+from sluiceway_server.datamanager.replica.replica import AppliedUpTo
 from sluiceway_server.datamanager.tables.block import StoredRecord
 from sluiceway_server.datamanager.tables.data_file import FileStore
 from sluiceway_server.datamanager.tables.manifest import ManifestStore
@@ -112,7 +113,6 @@ class ColdBodyStore:
         self._wait_applied = wait_applied
         self._timeout = timeout.total_seconds()
         self._manifest: Manifest | None = None
-        self._types: dict[str, TypeFiles] = {}
         self._loading = asyncio.Lock()
 
     @property
@@ -130,7 +130,6 @@ class ColdBodyStore:
         covered = self.covered
         if covered is None or from_sequence_proto(manifest.sequence) > covered:
             self._manifest = manifest
-            self._types = {files.type: files for files in manifest.types}
 
     async def refresh(self) -> bool:
         """Read the newest manifest; return whether it was a newer one. Raises `Unavailable`, `DataLoss`."""
@@ -174,36 +173,31 @@ class ColdBodyStore:
                     metadata={"record": _name(missing), "manifest": str(self.covered)},
                 )
         if absent and self._manifest is not None:
-            await self._wait_applied(
-                Position(from_sequence_proto(self._manifest.sequence), max(self._manifest.transactions, 1) - 1)
-            )
+            await self._wait_applied(AppliedUpTo.of_manifest(self._manifest).position)
 
     async def _fetch(self, wanted: list[Missing], fetched: FetchedBodies) -> list[Missing]:
         """Fetch what is in the files of the manifest; return what is not."""
         while True:
-            if self._manifest is None and not await self.refresh():
+            if self._manifest is None:
+                await self.refresh()
+            if self._manifest is None:
                 return wanted
             before = self.covered
             try:
-                return await self._find(wanted, fetched)
+                return await self._find(self._manifest, wanted, fetched)
             except NotFound as cause:
                 # The file was garbage collected: then there is a newer manifest.
                 if not await self.refresh() and self.covered == before:
-                    raise DataLoss(
-                        f"the manifest {before} refers to a file that is gone: {cause}. Restore it from a copy of the"
-                        " object storage; `sluice db verify` looks for others",
-                        reason="FILE_MISSING",
-                        metadata={"manifest": str(before)},
-                    ) from cause
+                    raise file_missing(before, cause) from cause
 
-    async def _find(self, wanted: list[Missing], fetched: FetchedBodies) -> list[Missing]:
+    async def _find(self, manifest: Manifest, wanted: list[Missing], fetched: FetchedBodies) -> list[Missing]:
         by_type: dict[str, list[Missing]] = {}
         for missing in wanted:
             by_type.setdefault(missing.type.name, []).append(missing)
         absent: list[Missing] = []
         for name, group in by_type.items():
-            files = self._types.get(name)
-            found = await self._files.find(files.files, [each.id for each in group]) if files is not None else {}
+            files = [file for type_ in manifest.types if type_.type == name for file in type_.files]
+            found = await self._files.find(files, [each.id for each in group])
             for missing in group:
                 record = found.get(missing.id)
                 if record is not None and record.revision == missing.revision:
@@ -211,6 +205,16 @@ class ColdBodyStore:
                 else:
                     absent.append(missing)
         return absent
+
+
+def file_missing(manifest: LogSequence | None, cause: NotFound) -> DataLoss:
+    """Return the error for a manifest that is the newest one, and of which a file does not exist."""
+    return DataLoss(
+        f"the manifest {manifest} refers to a file that is gone: {cause}. Restore it from a copy of the object storage;"
+        " `sluice db verify` looks for others",
+        reason="FILE_MISSING",
+        metadata={"manifest": str(manifest)},
+    )
 
 
 def _name(missing: Missing) -> str:

@@ -9,16 +9,12 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TypeVar
 
 from sluiceway_common.foundation.errors import Unavailable
 
-T = TypeVar("T")
-
-_FULL = frozenset({sqlite3.SQLITE_FULL})
 _BROKEN = frozenset({sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM})
 _DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 _NOTHING_LOST = "Nothing committed is lost: etcd and the object storage have it"
@@ -31,7 +27,7 @@ class ReplicaDiskError(Unavailable):
 def disk_error_of(error: sqlite3.Error, path: Path) -> ReplicaDiskError | None:
     """Return the error to raise; None: the statement is wrong, and not the file."""
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-    if code in _FULL:
+    if code == sqlite3.SQLITE_FULL:
         return ReplicaDiskError(
             f"the disk of the read database {path} is full ({_free(path)} free): make room there. {_NOTHING_LOST}; this"
             " server continues by itself when there is room",
@@ -54,7 +50,7 @@ def disk_error_of(error: sqlite3.Error, path: Path) -> ReplicaDiskError | None:
 
 @contextmanager
 def translate_sqlite_errors(path: Path) -> Iterator[None]:
-    """Raise errors of the file at `path` as `ReplicaDiskError`; other errors pass."""
+    """Raise errors of the file at `path` as `ReplicaDiskError`; other errors pass. Also a decorator."""
     try:
         yield
     except sqlite3.Error as error:
@@ -64,28 +60,8 @@ def translate_sqlite_errors(path: Path) -> Iterator[None]:
         if fault.reason == "READ_DATABASE_DAMAGED":
             # The next process that opens it must not trust the parts that can still be read.
             with suppress(OSError):
-                _mark(path).touch()
+                damage_mark(path).touch()
         raise fault from error
-
-
-def with_translated_errors(path: Path, function: Callable[[], T]) -> Callable[[], T]:
-    """Return a function that calls another one within `translate_sqlite_errors`."""
-
-    def call() -> T:
-        with translate_sqlite_errors(path):
-            return function()
-
-    return call
-
-
-def is_marked_damaged(path: Path) -> bool:
-    """Return whether the file was found damaged while it was in use."""
-    return _mark(path).exists()
-
-
-def clear_damage_mark(path: Path) -> None:
-    """Remove the mark: the file was rebuilt."""
-    _mark(path).unlink(missing_ok=True)
 
 
 def find_disk_error(error: BaseException) -> ReplicaDiskError | None:
@@ -95,7 +71,8 @@ def find_disk_error(error: BaseException) -> ReplicaDiskError | None:
     return error if isinstance(error, ReplicaDiskError) else None
 
 
-def _mark(path: Path) -> Path:
+def damage_mark(path: Path) -> Path:
+    """Return the file that exists when the replica was found damaged while it was in use."""
     return path.with_name(f"{path.name}.damaged")
 
 

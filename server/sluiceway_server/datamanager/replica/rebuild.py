@@ -20,6 +20,7 @@ import fcntl
 import os
 import sqlite3
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import aclosing, asynccontextmanager, suppress
@@ -36,11 +37,11 @@ from sluiceway_common.foundation.errors import DataLoss, FailedPrecondition, Not
 from sluiceway_server.datamanager.log.entries import GENESIS_DIGEST, from_sequence_proto
 from sluiceway_server.datamanager.log.lineage import Lineage
 from sluiceway_server.datamanager.model import LogSequence, Position, Value
+from sluiceway_server.datamanager.replica.cold_bodies import file_missing
 from sluiceway_server.datamanager.replica.disk_errors import (
-    clear_damage_mark,
+    damage_mark,
     disk_error_of,
-    is_marked_damaged,
-    with_translated_errors,
+    translate_sqlite_errors,
 )
 from sluiceway_server.datamanager.replica.replica import AppliedUpTo, Replica
 from sluiceway_server.datamanager.replica.schema import Table, Tables
@@ -101,12 +102,6 @@ def _lock(folder: Path) -> BinaryIO:
     return file
 
 
-def _start_after(manifest: Manifest) -> AppliedUpTo:
-    """Return the entry up to which a manifest has everything."""
-    position = Position(from_sequence_proto(manifest.sequence), max(manifest.transactions, 1) - 1)
-    return AppliedUpTo(position, manifest.digest, manifest.time_us, manifest.total_bytes)
-
-
 @dataclass(frozen=True, slots=True)
 class ReplicaFile:
     """The replica's file. The connection is used in the thread `writer`."""
@@ -132,21 +127,21 @@ class ReplicaFile:
             DataLoss: the manifest or a file of it is damaged, or gone.
             Unavailable: the object storage is away.
         """
-        database = None if rebuild else await self._in_writer(self._open_existing)
+        database = None if rebuild else await self.in_writer(self._open_existing)
         if database is not None:
             return database, None
         last: LogSequence | None = None
         for _ in range(_ATTEMPTS):
             manifest = await self.manifests.newest(self.lineage)
             if manifest is None:
-                return await self._in_writer(self._create), None
+                return await self.in_writer(self._create), None
             try:
                 return await self._rebuild(manifest), manifest
             except NotFound as cause:
                 # The file was garbage collected: then there is a newer manifest.
                 sequence = from_sequence_proto(manifest.sequence)
                 if sequence == last:
-                    raise _file_missing(sequence, cause) from cause
+                    raise file_missing(sequence, cause) from cause
                 last = sequence
         raise DataLoss(
             f"the files of {_ATTEMPTS} manifests were deleted while they were read: manifests_kept_for is too short for"
@@ -154,14 +149,19 @@ class ReplicaFile:
             reason="CLEANED_TOO_SOON",
         )
 
-    async def _in_writer(self, function: Callable[[], T]) -> T:
+    async def in_writer(self, function: Callable[[], T]) -> T:
+        """Run a function in the writer's thread, after those passed before.
+
+        Raises:
+            ReplicaDiskError: the disk of the file is full or broken.
+        """
         return await asyncio.get_running_loop().run_in_executor(
-            self.writer, with_translated_errors(self.path, function)
+            self.writer, translate_sqlite_errors(self.path)(function)
         )
 
     def _open_existing(self) -> Replica | None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        if is_marked_damaged(self.path):
+        if damage_mark(self.path).exists():
             log.warning("read_database_damaged", path=str(self.path))
             return None
         try:
@@ -181,23 +181,23 @@ class ReplicaFile:
         database = Replica(self.path, self.tables, writes=True)
         start = Position(LogSequence(self.lineage.epochs[0], 0), 0)
         database.create(self.database_id, self.lineage.present, AppliedUpTo(start, GENESIS_DIGEST, 0, 0))
-        clear_damage_mark(self.path)
+        damage_mark(self.path).unlink(missing_ok=True)
         log.info("read_database_made", path=str(self.path))
         return database
 
     async def _rebuild(self, manifest: Manifest) -> Replica:
         began = time.monotonic()
-        load = await self._in_writer(lambda: _BulkLoad(self.path, self.tables))
+        load = await self.in_writer(lambda: _BulkLoad(self.path, self.tables))
         try:
             for files in manifest.types:
                 for file in files.files:
                     await self._add(load, files.type, file)
-            await self._in_writer(load.finish)
+            await self.in_writer(load.finish)
         except BaseException:
             load.interrupt()  # an index of millions of records takes seconds
-            await asyncio.shield(self._in_writer(load.close))
+            await asyncio.shield(self.in_writer(load.close))
             raise
-        database = await self._in_writer(lambda: self._claim(manifest))
+        database = await self.in_writer(lambda: self._claim(manifest))
         log.info(
             "read_database_filled",
             manifest=str(from_sequence_proto(manifest.sequence)),
@@ -213,11 +213,11 @@ class ReplicaFile:
             async with aclosing(self.files.index_blocks(file.index)) as rows:
                 async for some in rows:
                     # Many blocks at once: each hop to a thread may wait for the interpreter's lock.
-                    await self._in_writer(lambda some=some: load.add_rows(table, some))  # type: ignore[misc]
+                    await self.in_writer(lambda some=some: load.add_rows(table, some))  # type: ignore[misc]
             return
         async with aclosing(self.files.record_blocks(file.data)) as records:
             async for found in records:
-                await self._in_writer(lambda found=found: load.add_records(name, found))  # type: ignore[misc]
+                await self.in_writer(lambda found=found: load.add_records(name, found))  # type: ignore[misc]
 
     async def _has_its_columns(self, file: LiveFile, table: Table) -> bool:
         if not table.is_remote or not file.HasField("index"):
@@ -228,8 +228,8 @@ class ReplicaFile:
     def _claim(self, manifest: Manifest) -> Replica:
         database = Replica(self.path, self.tables, writes=True)
         with database.transaction():
-            database.claim(self.database_id, self.lineage.present, _start_after(manifest))
-        clear_damage_mark(self.path)
+            database.claim(self.database_id, self.lineage.present, AppliedUpTo.of_manifest(manifest))
+        damage_mark(self.path).unlink(missing_ok=True)
         return database
 
 
@@ -259,59 +259,37 @@ class _BulkLoad:
         for line in tables.schema:
             self._connection.execute(line)
         self.records = 0
-        self.remote: dict[str, int] = {}
+        self.remote: Counter[str] = Counter()
 
     def add_rows(self, table: Table, blocks: Sequence[IndexBlock]) -> None:
         """Add rows of an index dump."""
-        name = table.type.name
         for block in blocks:
-            self.remote[name] = self.remote.get(name, 0) + block.bodies.count(None)
-            self._insert_of_type(table, block.ids, _each(block.revisions), block.columns, block.bodies)
+            self._insert_of_type(table, block, block.columns, block.bodies)
 
     def add_records(self, name: str, blocks: Sequence[RecordBlock]) -> None:
         """Add records of a data file; the type may be unknown."""
-        for block in blocks:
-            self._add_records(name, block)
-
-    def _add_records(self, name: str, block: RecordBlock) -> None:
-        revisions = _each(block.revisions)
         table = self._tables.find(name)
-        if name == CHANGE_GROUP:
-            self._insert("change_groups", {"name": block.ids, "revision": revisions})
-        elif table is None:
-            types = [name] * len(block.ids)
-            self._insert("unknown", {"type": types, "id": block.ids, "revision": revisions, "body": block.bodies})
-        else:
-            self._insert_of_type(table, block.ids, revisions, *self._computed(table, block))
-
-    def _computed(self, table: Table, block: RecordBlock) -> tuple[list[Sequence[Any]], list[bytes | None]]:
-        values: list[tuple[Any, ...]] = []
-        bodies: list[bytes | None] = []
-        for id_, body in zip(block.ids, block.bodies, strict=True):
-            try:
-                message = table.type.message.FromString(body)
-            except DecodeError as cause:
-                raise DataLoss(
-                    f"the {table.type.name} {id_!r} cannot be read as {table.type.message.DESCRIPTOR.full_name};"
-                    " a version of the server that wrote it can",
-                    reason="RECORD_DAMAGED",
-                ) from cause
-            values.append(table.column_values(message))
-            bodies.append(None if table.is_settled(message) else body)
-        if table.is_remote:
-            self.remote[table.type.name] = self.remote.get(table.type.name, 0) + bodies.count(None)
-        return list(zip(*values, strict=True)), bodies
+        for block in blocks:
+            ids, revisions = block.ids, _each(block.revisions)
+            if name == CHANGE_GROUP:
+                self._insert("change_groups", {"name": ids, "revision": revisions})
+            elif table is None:
+                types = [name] * len(ids)
+                self._insert("unknown", {"type": types, "id": ids, "revision": revisions, "body": block.bodies})
+            else:
+                self._insert_of_type(table, block, *_computed(table, block))
 
     def _insert_of_type(
         self,
         table: Table,
-        ids: Sequence[str],
-        revisions: Sequence[bytes],
+        block: IndexBlock | RecordBlock,
         columns: Sequence[Sequence[Value]],
         bodies: Sequence[bytes | None],
     ) -> None:
-        named = zip(table.columns, columns, strict=True)
-        self._insert(table.name, {"id": ids, "revision": revisions, **dict(named), "body": bodies})
+        if table.is_remote:
+            self.remote[table.type.name] += bodies.count(None)
+        named = dict(zip(table.columns, columns, strict=True))
+        self._insert(table.name, {"id": block.ids, "revision": _each(block.revisions), **named, "body": bodies})
 
     def _insert(self, table: str, columns: Mapping[str, Sequence[Value]]) -> None:
         count = len(next(iter(columns.values())))
@@ -351,6 +329,24 @@ class _BulkLoad:
         Replica.delete(self._path)
 
 
+def _computed(table: Table, block: RecordBlock) -> tuple[list[Sequence[Any]], list[bytes | None]]:
+    """Return the columns of the records, and their bodies (None: it is remote)."""
+    values: list[tuple[Any, ...]] = []
+    bodies: list[bytes | None] = []
+    for id_, body in zip(block.ids, block.bodies, strict=True):
+        try:
+            message = table.type.message.FromString(body)
+        except DecodeError as cause:
+            raise DataLoss(
+                f"the {table.type.name} {id_!r} cannot be read as {table.type.message.DESCRIPTOR.full_name};"
+                " a version of the server that wrote it can",
+                reason="RECORD_DAMAGED",
+            ) from cause
+        values.append(table.column_values(message))
+        bodies.append(None if table.is_settled(message) else body)
+    return list(zip(*values, strict=True)), bodies
+
+
 def _insert_into(table: str, columns: Sequence[str], rows: int) -> str:
     row = f"({','.join('?' * len(columns))})"
     return f"INSERT INTO {table} ({','.join(columns)}) VALUES {','.join([row] * rows)}"  # noqa: S608 - names from here
@@ -358,12 +354,3 @@ def _insert_into(table: str, columns: Sequence[str], rows: int) -> str:
 
 def _each(revisions: bytes) -> list[bytes]:
     return [revisions[at : at + _REVISION_BYTES] for at in range(0, len(revisions), _REVISION_BYTES)]
-
-
-def _file_missing(sequence: LogSequence, cause: NotFound) -> DataLoss:
-    return DataLoss(
-        f"the manifest {sequence} refers to a file that is gone: {cause}. Restore it from a copy of the object storage;"
-        " `sluice db verify` looks for others",
-        reason="FILE_MISSING",
-        metadata={"manifest": str(sequence)},
-    )

@@ -18,8 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sluiceway.records.storage.v1.storage_pb2 import Manifest
 from sluiceway_server.datamanager.caches import WRITER_PAGE_BYTES
-from sluiceway_server.datamanager.log.entries import LogEntry
+from sluiceway_server.datamanager.log.entries import LogEntry, from_sequence_proto
 from sluiceway_server.datamanager.model import Fields, LogSequence, Position, Query, RecordType
 from sluiceway_server.datamanager.queries import Place, plan_list
 from sluiceway_server.datamanager.replica.schema import (
@@ -40,6 +41,12 @@ class AppliedUpTo:
     digest: bytes
     time_us: int
     total_bytes: int
+
+    @staticmethod
+    def of_manifest(manifest: Manifest) -> AppliedUpTo:
+        """Return the entry up to which a manifest has everything."""
+        position = Position(from_sequence_proto(manifest.sequence), max(manifest.transactions, 1) - 1)
+        return AppliedUpTo(position, manifest.digest, manifest.time_us, manifest.total_bytes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -299,26 +306,25 @@ class Replica:
 
     def select(self, type_: RecordType[Any], query: Query) -> tuple[list[Row], str]:
         """Return a page of a list and the token of the next page."""
-        plan = plan_list(type_, query)
-        statement = self._tables.table(type_).select(plan)
-        rows = self._connection.execute(statement.text, statement.arguments).fetchall()
-        page = rows[: plan.size]
-        token = plan.token(Place(tuple(page[-1][3:]), page[-1][0])) if len(rows) > plan.size else ""
-        return [Row(row[0], unpack(row[1]), row[2]) for row in page], token
+        rows, token = self._page(type_, query, "id, revision, body")
+        return [Row(row[0], unpack(row[1]), row[2]) for row in rows], token
 
     def select_rows(self, type_: RecordType[Any], query: Query) -> tuple[list[tuple[str, Fields]], str]:
         """Return a page of a list with the columns only, and the token of the next page."""
+        rows, token = self._page(type_, query, ", ".join(("id", *self._tables.table(type_).columns)))
+        names = [column.name for column in type_.columns]
+        return [(row[0], dict(zip(names, row[1:], strict=False))) for row in rows], token
+
+    def _page(self, type_: RecordType[Any], query: Query, what: str) -> tuple[list[tuple[Any, ...]], str]:
+        """Return `what` of each record of a page, then its ordering columns, and the token of the next page."""
         plan = plan_list(type_, query)
-        table = self._tables.table(type_)
-        statement = table.select_rows(plan)
+        statement = self._tables.table(type_).page(plan, what)
         rows = self._connection.execute(statement.text, statement.arguments).fetchall()
         page = rows[: plan.size]
-        token = ""
-        if len(rows) > plan.size:
-            last = page[-1]
-            token = plan.token(Place(tuple(last[at] for at in table.place_in_row(plan)), last[0]))
-        names = [column.name for column in type_.columns]
-        return [(row[0], dict(zip(names, row[1:], strict=True))) for row in page], token
+        if len(rows) <= plan.size:
+            return page, ""
+        last = page[-1]
+        return page, plan.token(Place(last[len(last) - len(plan.order) :], last[0]))
 
     def count(self, type_: RecordType[Any], query: Query) -> int:
         """Count the records of a list, up to the query's size."""

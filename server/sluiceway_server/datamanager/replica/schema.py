@@ -91,7 +91,6 @@ class Table:
         self.name = name = f"r_{type_.name}"
         self.is_remote = type_.bodies is Bodies.REMOTE
         self.columns = tuple(f"c_{column.name}" for column in type_.columns)
-        self._names = tuple(column.name for column in type_.columns)
         marks = ",".join("?" * (len(self.columns) + 3))
         # The body is last, so that SQLite does not read its overflow pages to reach a column.
         declared = "".join(f"{column}, " for column in self.columns)
@@ -127,20 +126,9 @@ class Table:
         """Return whether the body of this record may be remote."""
         return self.is_remote and (self.type.settled is None or self.type.settled(message))
 
-    def select(self, plan: ListPlan) -> Statement:
-        """Select a page: id, revision, body, then the ordering columns. One more row says that there is a next page."""
-        ordering = "".join(f", c_{name}" for name in plan.order)
-        return self._page(plan, f"id, revision, body{ordering}")
-
-    def select_rows(self, plan: ListPlan) -> Statement:
-        """Select a page: id and all columns."""
-        return self._page(plan, ", ".join(("id", *self.columns)))
-
-    def place_in_row(self, plan: ListPlan) -> list[int]:
-        """Return where the ordering columns are in a row of `select_rows`."""
-        return [1 + self._names.index(name) for name in plan.order]
-
-    def _page(self, plan: ListPlan, what: str) -> Statement:
+    def page(self, plan: ListPlan, what: str) -> Statement:
+        """Select a page: `what`, then the ordering columns. One more row says that there is a next page."""
+        what += "".join(f", c_{name}" for name in plan.order)
         names = [*(f"c_{name}" for name in plan.order), "id"]
         places: Iterable[tuple[list[str], list[Any]]] = [([], [])]
         if plan.after is not None:
