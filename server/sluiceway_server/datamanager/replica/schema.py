@@ -170,35 +170,17 @@ def _sparse(type_: RecordType[Any], index: tuple[str, ...]) -> str:
 
 
 def _after(names: list[str], values: tuple[Any, ...], *, descending: bool) -> list[tuple[list[str], list[Any]]]:
-    """Return conditions for "after this place", as lists to be merged. NULL sorts first.
-
-    SQLite starts in an index at a bound on the first column alone; the exact condition then drops the rows before.
-    """
-    exact, more = _beyond(names, values, descending=descending)
-    first, value = names[0], values[0]
-    bounds: list[tuple[str, list[Any]]]
-    if len(names) == 1:
-        return [([exact], more)]
-    if value is None:
-        bounds = [(f"{first} IS NULL", [])] if descending else [(f"{first} IS NULL", []), (f"{first} IS NOT NULL", [])]
-    else:
-        bounds = [(f"{first} <= ?", [value]), (f"{first} IS NULL", [])] if descending else [(f"{first} >= ?", [value])]
-    return [([bound, exact], [*arguments, *more]) for bound, arguments in bounds]
-
-
-def _beyond(names: list[str], values: tuple[Any, ...], *, descending: bool) -> tuple[str, list[Any]]:
-    choices: list[str] = []
-    arguments: list[Any] = []
+    """Return conditions for "after this place": disjoint lists, each a range of an index. NULL sorts first."""
+    places: list[tuple[list[str], list[Any]]] = []
     for at, (name, value) in enumerate(zip(names, values, strict=True)):
-        if descending:
-            step = None if value is None else f"({name} < ? OR {name} IS NULL)"
+        if not descending:
+            steps = [f"{name} IS NOT NULL" if value is None else f"{name} > ?"]
         else:
-            step = f"{name} IS NOT NULL" if value is None else f"{name} > ?"
-        if step is None:
-            continue
-        choices.append(" AND ".join([*(f"{before} IS ?" for before in names[:at]), step]))
-        arguments += [*values[:at], *(() if value is None else (value,))]
-    return f"({' OR '.join(f'({choice})' for choice in choices)})", arguments
+            steps = [] if value is None else [f"{name} < ?"] if name == "id" else [f"{name} < ?", f"{name} IS NULL"]
+        same = [f"{before} IS ?" for before in names[:at]]
+        for step in steps:
+            places.append(([*same, step], [*values[:at], *([value] if "?" in step else [])]))
+    return places
 
 
 _SHARED_SCHEMA = (
