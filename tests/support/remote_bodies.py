@@ -121,16 +121,17 @@ async def _list(storage: ObjectStorage, prefix: str) -> AsyncIterator[Any]:
         yield info
 
 
-def remote(database: DataManager, type_: RecordType[Any] = JOB) -> int:
+async def remote(database: DataManager, type_: RecordType[Any] = JOB) -> int:
     """Return how many records of a type have no local body."""
-    return database.engine.evictor.remote.get(type_.name, 0)
+    count = f"SELECT count(*) FROM r_{type_.name} WHERE body IS NULL"
+    return int(await database.engine.readers.raw(lambda replica: replica._connection.execute(count).fetchone()[0]))
 
 
 async def wait_until_remote(database: DataManager, number: int, *, of: RecordType[Any] = JOB) -> None:
     """Wait until `number` bodies of a type are in the object storage only."""
 
     async def holds() -> bool:
-        return remote(database, of) == number
+        return await remote(database, of) == number
 
     await eventually(holds)
 

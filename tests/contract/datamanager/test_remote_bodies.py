@@ -125,10 +125,10 @@ async def test_a_body_goes_when_its_time_has_passed_and_not_before(stores: Datab
         await stores.settle(database)
         clock.advance(timedelta(hours=23))
         assert not await database.engine.evictor.step()
-        assert remote(database) == 0
+        assert await remote(database) == 0
         clock.advance(timedelta(microseconds=1))
         await database.engine.evictor.step()
-        assert remote(database) == 1
+        assert await remote(database) == 1
         assert await database.get(JOB, "old") == job("old", done=True).message
 
 
@@ -140,7 +140,7 @@ async def test_a_body_that_no_manifest_has_stays(stores: DatabaseStores) -> None
         await flushed(database)
         await wait_until_remote(database, 1)
         await database.engine.evictor.step()
-        assert remote(database) == 1
+        assert await remote(database) == 1
     await stores.delete("data", "index", "manifest")
     reads = ReadRecorder(stores.storage)
     async with stores.server(storage=reads) as database:

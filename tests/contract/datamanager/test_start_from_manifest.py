@@ -106,7 +106,7 @@ async def test_unusable_replica_is_rebuilt_with_the_same_records(
     harm(stores.folder / "one")
     async with stores.server() as database:
         assert await everything(database, groups=GROUPS) == expected
-        assert remote(database) > 90, "the bodies of old records were never here"
+        assert await remote(database) > 90, "the bodies of old records were never here"
 
 
 async def test_new_server_has_the_same_records_and_writes(stores: DatabaseStores) -> None:
@@ -149,7 +149,7 @@ async def test_other_columns_are_computed_from_the_data_files(stores: DatabaseSt
         found = await everything(database, (NOTE, changed), groups=GROUPS)
         assert found["records of job"] == expected["records of job"]
         assert found["revisions of job"] == expected["revisions of job"]
-        assert remote(database) > 90
+        assert await remote(database) > 90
         page = await database.read(lambda view: view.rows(changed, Query({"text": "2 7"})))
         assert [id_ for id_, _ in page.records] == ["j207"]
 
@@ -169,7 +169,7 @@ async def test_a_type_that_became_local_is_whole(stores: DatabaseStores) -> None
         await stores.delete("data", "index")
         found = await everything(database, (NOTE, local), groups=GROUPS)
         assert found["records of job"] == expected["records of job"]
-        assert remote(database) == 0
+        assert await remote(database) == 0
 
 
 async def test_records_of_types_that_are_not_known_are_carried_through(stores: DatabaseStores) -> None:

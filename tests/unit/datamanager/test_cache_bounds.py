@@ -53,6 +53,11 @@ def database(tmp_path: Path, tables: Tables) -> Iterator[Replica]:
     database.close()
 
 
+def page_bytes(connection: Replica) -> int:
+    """Return the limit of SQLite's page cache."""
+    return -int(connection._connection.execute("PRAGMA cache_size").fetchone()[0]) * 1024
+
+
 async def no_bodies(needed: BodiesNotLoaded, fetched: FetchedBodies) -> None:
     raise AssertionError("no type has remote bodies")
 
@@ -127,8 +132,8 @@ async def test_readers_keep_no_more_messages_than_their_limit(
             found = await readers.view(lambda view, id_=f"n{number}": view.get(NOTE, id_))  # type: ignore[misc]  # bound
             assert found is not None
         assert MESSAGE_CACHE_BYTES // 2 < readers.message_weight <= MESSAGE_CACHE_BYTES
-        assert await readers.raw(lambda connection: connection.page_bytes) == READER_PAGE_BYTES
-        assert database.page_bytes == WRITER_PAGE_BYTES
+        assert await readers.raw(page_bytes) == READER_PAGE_BYTES
+        assert page_bytes(database) == WRITER_PAGE_BYTES
     finally:
         await asyncio.to_thread(readers.close)
 

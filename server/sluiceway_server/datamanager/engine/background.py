@@ -11,7 +11,7 @@ ends the server, and commits continue: the log is kept until a checkpoint has it
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
 import structlog
@@ -252,15 +252,11 @@ class BodyEvictor:
     A body goes when its record has come to rest, a manifest has it, and `body_retention` has passed since its last
     change. Each step is one small SQLite transaction in the writer's thread, so that commits wait for a few
     milliseconds at most.
-
-    Attributes:
-        remote: of each type, how many records have their body in the object storage only, as of the last step.
     """
 
     def __init__(self, tip: LogTip, bodies: ColdBodyStore) -> None:
         self._tip = tip
         self._bodies = bodies
-        self.remote: Mapping[str, int] = {}
 
     async def run(self) -> None:
         """Drop bodies until cancelled. Reads the newest manifest once; the maintenance loop learns of newer ones."""
@@ -280,7 +276,7 @@ class BodyEvictor:
         if covered is None:
             return False
         before_us = micros(tip.clock.now() - tip.settings.body_retention)
-        looked_at, self.remote = await tip.in_writer(
+        looked_at = await tip.in_writer(
             lambda: tip.state.drop_bodies(covered=covered, before_us=before_us, limit=_BODIES_AT_ONCE)
         )
         return looked_at == _BODIES_AT_ONCE

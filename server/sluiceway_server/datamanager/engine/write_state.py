@@ -51,7 +51,6 @@ class Effects:
     groups: dict[str, Position] = field(default_factory=dict)
 
     def add(self, other: Effects) -> None:
-        """Add the effects of later transactions."""
         self.records.update(other.records)
         self.groups.update(other.groups)
 
@@ -201,16 +200,13 @@ class State(Overlay):
         self._written = written
         self._committed, self._unapplied = Effects(), []
 
-    def drop_bodies(self, *, covered: LogSequence, before_us: int, limit: int) -> tuple[int, dict[str, int]]:
-        """Drop bodies as `Replica.drop_bodies` does; return the number of remote records of each type too."""
+    def drop_bodies(self, *, covered: LogSequence, before_us: int, limit: int) -> int:
         with self._database.transaction():
-            looked_at = self._database.drop_bodies(covered=covered, before_us=before_us, limit=limit)
-            return looked_at, self._database.remote_records()
+            return self._database.drop_bodies(covered=covered, before_us=before_us, limit=limit)
 
     # -- reading
 
     def view(self, position: Position, fetched: FetchedBodies = NO_BODIES) -> View:
-        """Return the exact state as a view."""
         return ReplicaView(self._database, self, position=position, fetched=fetched)
 
     def find(self, key: RecordKey) -> Known | None:

@@ -20,7 +20,6 @@ import fcntl
 import os
 import sqlite3
 import time
-from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import aclosing, asynccontextmanager, suppress
@@ -202,7 +201,7 @@ class ReplicaFile:
             "read_database_filled",
             manifest=str(from_sequence_proto(manifest.sequence)),
             records=load.records,
-            remote=sum(load.remote.values()),
+            remote=load.remote,
             seconds=round(time.monotonic() - began, 1),
         )
         return database
@@ -238,7 +237,7 @@ class _BulkLoad:
 
     Attributes:
         records: how many were added.
-        remote: how many of each type were added without a body.
+        remote: how many of these without a body.
     """
 
     def __init__(self, path: Path, tables: Tables) -> None:
@@ -259,10 +258,9 @@ class _BulkLoad:
         for line in tables.schema:
             self._connection.execute(line)
         self.records = 0
-        self.remote: Counter[str] = Counter()
+        self.remote = 0
 
     def add_rows(self, table: Table, blocks: Sequence[IndexBlock]) -> None:
-        """Add rows of an index dump."""
         for block in blocks:
             self._insert_of_type(table, block, block.columns, block.bodies)
 
@@ -286,8 +284,7 @@ class _BulkLoad:
         columns: Sequence[Sequence[Value]],
         bodies: Sequence[bytes | None],
     ) -> None:
-        if table.is_remote:
-            self.remote[table.type.name] += bodies.count(None)
+        self.remote += bodies.count(None)
         named = dict(zip(table.columns, columns, strict=True))
         self._insert(table.name, {"id": block.ids, "revision": _each(block.revisions), **named, "body": bodies})
 
@@ -309,7 +306,6 @@ class _BulkLoad:
         """Create the indexes, and sync the file."""
         for line in self._tables.indexes:
             self._connection.execute(line)
-        self._connection.executemany("INSERT INTO remote VALUES (?, ?)", self.remote.items())
         self._connection.execute("COMMIT")
         self._connection.close()
         descriptor = os.open(self._path, os.O_RDONLY)
@@ -324,7 +320,6 @@ class _BulkLoad:
             self._connection.interrupt()
 
     def close(self) -> None:
-        """Close and delete the file."""
         self._connection.close()
         Replica.delete(self._path)
 

@@ -118,18 +118,10 @@ class Replica:
         return row is not None and tuple(row) == (database_id, self._tables.fingerprint, epoch)
 
     def database_id(self) -> str:
-        """Return the id of the database."""
         row = self._connection.execute("SELECT database_id FROM about").fetchone()
         return "" if row is None else str(row[0])
 
-    @property
-    def page_bytes(self) -> int:
-        """The limit of SQLite's page cache for this connection."""
-        (value,) = self._connection.execute("PRAGMA cache_size").fetchone()
-        return -int(value) * 1024
-
     def close(self) -> None:
-        """Close the connection."""
         self._connection.close()
 
     def begin(self, *, snapshot: bool = False) -> None:
@@ -152,19 +144,16 @@ class Replica:
             raise
 
     def rollback(self) -> None:
-        """Roll back the transaction, if one is open."""
         if self._connection.in_transaction:
             self._connection.execute("ROLLBACK")
 
     def applied_up_to(self) -> AppliedUpTo:
-        """Return the last entry that is applied."""
         position, digest, time_us, total = self._connection.execute(
             "SELECT position, digest, time_us, total_bytes FROM about"
         ).fetchone()
         return AppliedUpTo(unpack(position), digest, time_us, total)
 
     def move_to(self, applied: AppliedUpTo) -> None:
-        """Store the last entry that is applied."""
         self._connection.execute(
             "UPDATE about SET position = ?, digest = ?, time_us = ?, total_bytes = ?",
             (pack(applied.position), applied.digest, applied.time_us, applied.total_bytes),
@@ -184,55 +173,27 @@ class Replica:
             groups: by name.
             times_us: of their entries. None: the transaction will be rolled back.
         """
-        puts: dict[str, list[tuple[Any, ...]]] = {}
-        deletes: dict[str, list[tuple[Any, ...]]] = {}
-        resting: list[tuple[Any, ...]] = []
+        by_type: dict[str, list[tuple[str, Version | None]]] = {}
         for (name, id_), version in records.items():
+            by_type.setdefault(name, []).append((id_, version))
+        execute = self._connection.executemany
+        for name, changed in by_type.items():
             table = self._tables.find(name)
-            key = (id_,) if table else (name, id_)
-            if version is None:
-                deletes.setdefault(name, []).append(key)
-            elif table is None:
-                puts.setdefault(name, []).append((*key, pack(version.revision), version.body))
-            else:
-                values = table.values(id_, version)
-                puts.setdefault(name, []).append(values)
-                if times_us is not None and table.is_settled(version.message):
-                    resting.append((values[1], name, id_, times_us[version.revision.sequence]))
-        self._forget_remote(puts)
-        self._forget_remote(deletes)
-        for name, rows in puts.items():
-            table = self._tables.find(name)
-            self._connection.executemany(
-                table.put if table else "INSERT OR REPLACE INTO unknown VALUES (?, ?, ?, ?)", rows
-            )
-        for name, rows in deletes.items():
-            table = self._tables.find(name)
-            self._connection.executemany(
-                table.delete if table else "DELETE FROM unknown WHERE type = ? AND id = ?", rows
-            )
-        if resting:
-            self._connection.executemany("INSERT OR REPLACE INTO resting VALUES (?, ?, ?, ?)", resting)
-        if groups:
-            self._connection.executemany(
-                "INSERT OR REPLACE INTO change_groups VALUES (?, ?)",
-                [(name, pack(revision)) for name, revision in groups.items()],
-            )
-
-    def _forget_remote(self, changed: Mapping[str, list[tuple[Any, ...]]]) -> None:
-        # Deleted beforehand, so that `remote` counts the records without a body.
-        for name, rows in changed.items():
-            table = self._tables.find(name)
-            if table is not None and table.is_remote:
-                gone = self._connection.executemany(table.delete_remote, [row[:1] for row in rows]).rowcount
-                self._count_remote(name, -gone)
-
-    def _count_remote(self, name: str, more: int) -> None:
-        if more:
-            self._connection.execute(
-                "INSERT INTO remote VALUES (?, ?) ON CONFLICT (type) DO UPDATE SET records = records + ?",
-                (name, more, more),
-            )
+            gone = [id_ for id_, version in changed if version is None]
+            there = [(id_, version) for id_, version in changed if version is not None]
+            if table is None:
+                execute("DELETE FROM unknown WHERE type = ? AND id = ?", [(name, id_) for id_ in gone])
+                unknown = [(name, id_, pack(version.revision), version.body) for id_, version in there]
+                execute("INSERT OR REPLACE INTO unknown VALUES (?, ?, ?, ?)", unknown)
+                continue
+            execute(table.delete, [(id_,) for id_ in gone])
+            execute(table.put, [table.values(id_, version) for id_, version in there])
+            if times_us is not None and table.is_remote:
+                settled = [(id_, version.revision) for id_, version in there if table.is_settled(version.message)]
+                times = [(pack(revision), name, id_, times_us[revision.sequence]) for id_, revision in settled]
+                execute("INSERT OR REPLACE INTO resting VALUES (?, ?, ?, ?)", times)
+        rows = [(name, pack(revision)) for name, revision in groups.items()]
+        execute("INSERT OR REPLACE INTO change_groups VALUES (?, ?)", rows)
 
     def drop_bodies(self, *, covered: LogSequence, before_us: int, limit: int) -> int:
         """Drop the bodies of settled records that are in the object storage.
@@ -251,22 +212,15 @@ class Replica:
         ).fetchall()
         # The times of entries never decrease, so the order of revisions is that of times.
         due = [row for row in rows if row[3] < before_us]
-        by_type: dict[str, list[tuple[str, bytes]]] = {}
-        for revision, name, id_, _ in due:
-            by_type.setdefault(name, []).append((id_, revision))
-        for name, keys in by_type.items():
+        for name in {name for _, name, _, _ in due}:
             table = self._tables.find(name)
             if table is not None:
-                dropped = self._connection.executemany(table.drop_body, keys).rowcount
-                self._count_remote(name, dropped)
+                dropped = [(id_, revision) for revision, name_, id_, _ in due if name_ == name]
+                self._connection.executemany(table.drop_body, dropped)
         self._connection.executemany(
             "DELETE FROM resting WHERE revision = ? AND type = ? AND id = ?", [row[:3] for row in due]
         )
         return len(due)
-
-    def remote_records(self) -> dict[str, int]:
-        """Return how many records of each type have no body here."""
-        return dict(self._connection.execute("SELECT type, records FROM remote WHERE records > 0").fetchall())
 
     def find(self, type_: RecordType[Any], id_: str) -> Row | None:
         row = self._connection.execute(self._tables.table(type_).get, (id_,)).fetchone()

@@ -105,7 +105,6 @@ class Table:
         )
         self.put = f"INSERT OR REPLACE INTO {name} VALUES ({marks})"
         self.delete = f"DELETE FROM {name} WHERE id = ?"
-        self.delete_remote = f"DELETE FROM {name} WHERE id = ? AND body IS NULL"
         self.drop_body = f"UPDATE {name} SET body = NULL WHERE id = ? AND revision = ? AND body IS NOT NULL"
         self.get = f"SELECT id, revision, body FROM {name} WHERE id = ?"
         self.ids = f"SELECT id FROM {name}"
@@ -115,11 +114,9 @@ class Table:
         self.scan_from = f"SELECT id, revision, body FROM {name} WHERE id >= ? ORDER BY id LIMIT ?"
 
     def column_values(self, message: Message) -> tuple[Value, ...]:
-        """Compute the columns of a record."""
         return tuple(column.of(message) for column in self.type.columns)
 
     def values(self, id_: str, version: Version) -> tuple[Any, ...]:
-        """Return the row of a record."""
         return (id_, pack(version.revision), *self.column_values(version.message), version.body)
 
     def is_settled(self, message: Message) -> bool:
@@ -197,8 +194,6 @@ _SHARED_SCHEMA = (
     # Settled records whose body is still here, oldest first. One that changed since is skipped.
     "CREATE TABLE resting (revision BLOB NOT NULL, type TEXT NOT NULL, id TEXT NOT NULL, time_us INTEGER NOT NULL,"
     " PRIMARY KEY (revision, type, id)) WITHOUT ROWID",
-    # How many records of a type have no body here.
-    "CREATE TABLE remote (type TEXT PRIMARY KEY NOT NULL, records INTEGER NOT NULL) WITHOUT ROWID",
 )
 
 
