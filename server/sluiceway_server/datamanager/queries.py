@@ -54,11 +54,9 @@ class ListPlan:
     fingerprint: str
 
     def holds(self, fields: Fields) -> bool:
-        """Return whether a record with these columns is in the list."""
         return any(all(fields[name] == value for name, value in where) for where in self.wheres)
 
     def token(self, place: Place) -> str:
-        """Return the token of the page after `place`."""
         return token_of(self.fingerprint, place)
 
 

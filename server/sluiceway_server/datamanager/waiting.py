@@ -34,7 +34,6 @@ class Mark(Generic[K]):
 
     @property
     def value(self) -> K:
-        """The current value."""
         return self._value
 
     def move(self, value: K) -> None:
@@ -118,7 +117,6 @@ class SharedCall(Generic[T]):
             raise self._ended from None
 
     async def close(self) -> None:
-        """Wait for running calls."""
         tasks = {task for task in (self._running, self._next) if task is not None}
         if tasks:
             await asyncio.wait(tasks)
@@ -174,10 +172,8 @@ class Backoff:
         self._seconds = 0.02
 
     async def wait(self) -> None:
-        """Wait once, and longer the next time."""
         await asyncio.sleep(jittered(self._seconds))
         self._seconds = min(self._seconds * 2, 1.0)
 
     def reset(self) -> None:
-        """Start again with the shortest wait."""
         self._seconds = 0.02

@@ -116,7 +116,9 @@ async def test_the_refusal_says_what_to_do_and_ends_with_the_alarm() -> None:
 
 async def test_what_etcd_refused_is_known_before_the_next_look() -> None:
     watched = watch(FakeKeyValueStore(), FakeClock())
-    assert watched.refused().reason == "STORE_FULL"
+    watched.note_refusal()
+    assert watched.refusal is not None
+    assert watched.refusal.reason == "STORE_FULL"
     assert watched.health.fullness is Fullness.FULL
 
 

@@ -281,9 +281,9 @@ class Committer:
     def _put_back(self, requests: list[_Request], error: Unavailable) -> None:
         """Queue requests again while they may wait. With a full etcd they fail: an operator has to act."""
         if error.reason == _STORE_FULL:
-            refusal = self._capacity.refused()
+            self._capacity.note_refusal()
             for request in requests:
-                request.fail(refusal)
+                request.fail(self._capacity.refusal or error)
             return
         late = Unavailable(f"nothing was written: {error}", reason=error.reason)
         self._queue.extendleft(reversed(self._fail_late(requests, late)))

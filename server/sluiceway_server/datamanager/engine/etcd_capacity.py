@@ -119,24 +119,22 @@ class EtcdCapacityMonitor:
     @property
     def refusal(self) -> Unavailable | None:
         """Why nothing can be written now; None: it can."""
-        return self._is_full() if self.health.fullness is Fullness.FULL else None
-
-    def refused(self) -> Unavailable:
-        """Note that etcd refused a write because it is full; return the error for the caller."""
-        if self.health.fullness is not Fullness.FULL:
-            quota = self.health.quota_bytes or self._settings.etcd_quota_bytes
-            self._take(replace(self.health, fullness=Fullness.FULL, quota_bytes=quota, alarms=("NOSPACE",)))
-        self._look_now.set()
-        return self._is_full()
-
-    def _is_full(self) -> Unavailable:
         health = self.health
+        if health.fullness is not Fullness.FULL:
+            return None
         return Unavailable(
             f"etcd at {self._settings.etcd_name} is full ({_mib(health.in_use_bytes)} of {_mib(health.quota_bytes)} in"
             f" use, alarm NOSPACE) and refuses writes; nothing was written. An operator has to {_MAKE_ROOM}",
             reason="STORE_FULL",
             retry_after=self._settings.etcd_check_interval,
         )
+
+    def note_refusal(self) -> None:
+        """Note that etcd refused a write because it is full."""
+        if self.health.fullness is not Fullness.FULL:
+            quota = self.health.quota_bytes or self._settings.etcd_quota_bytes
+            self._take(replace(self.health, fullness=Fullness.FULL, quota_bytes=quota, alarms=("NOSPACE",)))
+        self._look_now.set()
 
     async def slow_down(self) -> None:
         """Wait before a batch, when etcd is nearly full; no longer than until it is better."""

@@ -70,7 +70,6 @@ class Flusher:
                 await backoff.wait()
 
     async def flush_all(self) -> None:
-        """Flush all that is applied."""
         while self._tip.applied.value.sequence > self._tip.flushed.sequence and await self.flush_once():
             pass
 

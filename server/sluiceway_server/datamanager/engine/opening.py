@@ -117,7 +117,6 @@ class Place:
 
     @property
     def file(self) -> Path:
-        """The file of the replica."""
         return self.folder / "read.sqlite"
 
     def stores(self) -> Stores:

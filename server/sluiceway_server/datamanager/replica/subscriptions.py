@@ -26,7 +26,7 @@ from sluiceway_server.datamanager.log.entries import (
     decode_transactions,
 )
 from sluiceway_server.datamanager.log.lineage import Lineage
-from sluiceway_server.datamanager.log.segments import Segment, SegmentStore
+from sluiceway_server.datamanager.log.segments import SegmentStore
 from sluiceway_server.datamanager.model import Applied, LogSequence, Position
 from sluiceway_server.datamanager.replica.readers import Readers
 
@@ -241,25 +241,23 @@ class Subscriptions:
         return position == self._start or position.sequence.counter == 0
 
     async def _entries_of_segment(self, after: Position) -> Sequence[LogEntry]:
-        """Return the entries of the segment in the object storage that has what follows a position, if there is one."""
-        segment = await self._segment_after(after.sequence if self._is_end(after) else _before(after.sequence))
-        if segment is not None and segment.entries[-1].position <= after:
-            segment = await self._segment_after(after.sequence)
-        return segment.entries if segment is not None else ()
-
-    async def _segment_after(self, sequence: LogSequence) -> Segment | None:
+        """Return the entries of the first segment in the object storage that has something after a position, if any."""
+        sequence = after.sequence if self._is_end(after) else _before(after.sequence)
         try:
             async with (
                 time_limit(_SEGMENT_SECONDS),
                 aclosing(self._segments.after(sequence, self._lineage)) as segments,
             ):
-                return await anext(segments, None)
+                async for segment in segments:
+                    if segment.entries[-1].position > after:
+                        return segment.entries
         except TimeoutError as cause:
             raise Unavailable(
                 f"the object storage, which has the log after {sequence}, did not respond within {_SEGMENT_SECONDS} s"
             ) from cause
         except PermissionDenied as cause:  # denied to this server, and not to the subscriber
             raise Unavailable(f"the object storage, which has the log after {sequence}: {cause.message}") from cause
+        return ()
 
 
 def _before(sequence: LogSequence) -> LogSequence:
