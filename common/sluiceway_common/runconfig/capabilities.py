@@ -1,8 +1,8 @@
-"""What drivers can do, and what of a task one cannot.
+"""The capabilities of drivers, and the parts of a task that a driver cannot run.
 
-A driver declares its `Capabilities` as a value. The values are here and not with the drivers, since the command line
-and the server ask too: `sluice config check` before there is a run, the server when a run is created, and the executor
-before a pod is made. All of them use the words of this module. Pure.
+The `Capabilities` of each driver are a value. The values are here and not with the drivers, because three programs use
+them: `sluice config check`, the server when a run is created, and the executor before it creates a pod. All of them
+have the messages of this module. Pure.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ __all__ = [
 ]
 
 BUILT_STEPS: Final = frozenset({"run", "clone"})
-"""The types of steps that this version carries out."""
+"""The types of steps that this version supports."""
 
 
 class Feature(StrEnum):
@@ -55,7 +55,7 @@ class Capabilities:
 
     Attributes:
         driver: its name.
-        steps: the types of steps that its executor carries out.
+        steps: the types of steps that its executor supports.
         registry_images: images of a registry, by name.
         folder_images: folders of the executor's machine as images, by absolute path.
         services: containers after the first.
@@ -63,7 +63,7 @@ class Capabilities:
         entrypoint: an entrypoint of the first container.
         volumes: memory file systems.
         users: the users that steps can run as; None: any, or it depends on the machine.
-        networks: the words for the network of a pod that mean what they say.
+        networks: the values of `network` that it supports.
         limits_processors: `resources.cpu` has an effect.
     """
 
@@ -81,7 +81,7 @@ class Capabilities:
 
 
 SANDBOX: Final = Capabilities("sandbox", folder_images=True, volumes=True, users=frozenset({"sluice", "1000"}))
-# Its one user is that of the executor, which nobody but the executor knows.
+# Its only user is that of the executor, which other processes do not know.
 HOST: Final = Capabilities("host", networks=frozenset({"host"}))
 
 DRIVERS: Final = (SANDBOX, HOST)
@@ -90,7 +90,7 @@ DRIVERS: Final = (SANDBOX, HOST)
 
 @dataclass(frozen=True, slots=True)
 class PodNeeds:
-    """What the pod of a task asks for. `network` is empty where nothing is asked for."""
+    """The requirements of the pod of a task. `network` is empty if there is none."""
 
     image: str = "host"
     user: str = ""
@@ -103,19 +103,19 @@ class PodNeeds:
 
 @dataclass(frozen=True, slots=True)
 class Unsupported:
-    """Something that a driver lacks: what was asked for, with its verb, and a hint, which may be empty."""
+    """A missing feature of a driver: the requirement, with its verb, and a hint, which may be empty."""
 
     feature: Feature
     what: str
     hint: str = ""
 
-    def said_of(self, who: str) -> str:
+    def sentence_for(self, who: str) -> str:
         """Return the sentence for one driver, or for all drivers."""
         return f"{self.what} not supported by {who}{f': {self.hint}' if self.hint else ''}"
 
 
 def unsupported(needs: PodNeeds, capabilities: Capabilities) -> list[Unsupported]:
-    """List what a pod asks for and a driver lacks; empty when it can make the pod."""
+    """List the requirements of a pod that a driver does not meet."""
     return list(_unsupported(needs, capabilities))
 
 
@@ -197,7 +197,7 @@ class Runtime(Protocol):
 
 
 def needs_of(runtime: Runtime, user: str) -> PodNeeds:
-    """Read what the pod of a task asks for; `user` is the task's own, which goes before the container's."""
+    """Read the requirements of the pod of a task; `user` is the task's own, which goes before the container's."""
     containers = list(runtime.containers)
     if not containers:
         return PodNeeds(user=user, network=runtime.network or "")
@@ -216,7 +216,7 @@ def needs_of(runtime: Runtime, user: str) -> PodNeeds:
 def unsupported_parts(
     runtime: Runtime, user: str, steps: Iterable[str], drivers: Sequence[Capabilities] = DRIVERS
 ) -> list[tuple[DocumentPath, str]]:
-    """Return which parts of a task cannot be carried out by any of some drivers; empty when one of them can do all.
+    """Return which parts of a task cannot be run by any of the given drivers; empty when one of them can do all.
 
     Args:
         runtime: of the task.
@@ -232,12 +232,12 @@ def unsupported_parts(
     lacks = [unsupported(needs, capabilities) for capabilities in drivers]
     if all(lacks):
         who = f"the {drivers[0].driver} driver" if len(drivers) == 1 else "any driver of this version"
-        # What each of them lacks; where that is nothing, what the first one lacks: no single one can do all.
+        # What all of them lack; if that is nothing, what the first one lacks, because no single driver can run it.
         shared = set.intersection(*({lack.feature for lack in each} for each in lacks))
         for lack in lacks[0]:
             if not shared or lack.feature in shared:
                 of = who if shared else f"the {drivers[0].driver} driver"
-                found.append((_path_of(lack.feature, runtime, user), lack.said_of(of)))
+                found.append((_path_of(lack.feature, runtime, user), lack.sentence_for(of)))
     for index, kind in enumerate(steps):
         message = unsupported_step(kind, drivers)
         if message is not None:
@@ -253,7 +253,7 @@ def drivers_for(runtime: Runtime, user: str, drivers: Sequence[Capabilities] = D
 
 
 def without_effect(drivers: Sequence[Capabilities] = DRIVERS) -> str | None:
-    """Warn of a limit of processors that none of some drivers keeps; None when one does."""
+    """Warn of a limit of processors that none of the given drivers enforces; None if one does."""
     if any(capabilities.limits_processors for capabilities in drivers):
         return None
     who = f"the {drivers[0].driver} driver does not limit" if len(drivers) == 1 else "no driver of this version limits"

@@ -1,6 +1,6 @@
-"""What the fields alone cannot say: names that must differ, edges that must lead somewhere, graphs that can run.
+"""Checks that span several fields: names that must differ, edges that must have a parent, graphs that can run.
 
-Each check looks at one run and reports all that it finds. They stay near linear in tasks and edges. Pure.
+Each check reports all that it finds in one run. They are almost linear in tasks and edges. Pure.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ __all__ = ["Report", "check_runs", "check_values"]
 Report = Callable[[DocumentPath, str], None]
 
 _CLEAN_UP = frozenset({Condition.ALWAYS, Condition.ON_STOPPED})
-# With thousands of names and thousands of wrong edges, the search for what was meant alone would take minutes.
+# With thousands of names and thousands of wrong edges, the search for similar names would take minutes.
 _MAX_SUGGESTION_NAMES = 200
 
 
@@ -43,9 +43,9 @@ def check_runs(
     """Report all errors and warnings that span fields.
 
     Args:
-        runs: what is checked.
-        error: takes the errors.
-        warning: takes the warnings.
+        runs: to be checked.
+        error: called with each error.
+        warning: called with each warning.
         system: the names of the variables that the system sets.
         drivers: those that may run the tasks.
     """
@@ -84,8 +84,8 @@ def _check_task(
 
 
 def check_values(document: Any, warning: Report) -> None:
-    """Warn of values that are allowed and most likely not meant, wherever they are."""
-    # A stack of our own: a document may be nested as deeply as the interpreter's.
+    """Warn of values anywhere that are allowed but probably mistakes."""
+    # Not recursive: a document may be nested deeper than the stack of the interpreter.
     waiting: list[tuple[DocumentPath, Any]] = [((), document)]
     while waiting:
         path, value = waiting.pop()
@@ -149,7 +149,7 @@ def _check_names(what: str, names: Iterable[tuple[str | None, DocumentPath]], er
             warning((*path, "name"), f"{quoted(name)} looks like the name of another {what}, {quoted(other)}")
 
 
-# Letters of other scripts that nobody tells from Latin ones (the common part of Unicode's confusables, UTS 39).
+# Letters of other scripts that look like Latin ones (the common part of Unicode's confusables, UTS 39).
 _CONFUSABLES = str.maketrans("аеорсухіјѕһԁԛԝαορνϲ", "aeopcyxijshdqwaopvc")
 
 
@@ -169,12 +169,12 @@ Edges = list[dict[int, EdgeOutline]]
 
 
 def _check_edges(run: RunOutline, error: Report) -> Edges:
-    """Check each edge by itself; give those that are right, in the order of the file."""
+    """Check each edge by itself; return the valid ones, in the order of the file."""
     by_name: dict[str, int] = {}
     for index, task in enumerate(run.tasks):
         if task.name is not None:
             by_name.setdefault(task.name, index)
-    # Where a name could not be read, it may be the one that an edge means; its own error is enough.
+    # If a name could not be read, an edge may mean that task; the error of the name is enough.
     all_named = all(t.name is not None for t in run.tasks)
     edges: Edges = []
     for task in run.tasks:

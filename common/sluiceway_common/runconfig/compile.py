@@ -1,8 +1,7 @@
-"""From the files of a repository to a checked configuration: the one way in, for server and command line alike.
+"""Load a checked configuration from the files of a repository, for the server and the command line.
 
-`load` finds the file, renders or parses it, fits it to the model and checks it. What is wrong with the configuration
-is in the result, all of it; what is wrong with the world (the repository is away) is raised, since a caller tries that
-again.
+`load` finds the file, renders or parses it, validates it with the model and checks it. All faults of the configuration
+are in the result; other failures (the repository is unavailable) are raised, because a caller may retry.
 """
 
 from __future__ import annotations
@@ -39,19 +38,19 @@ from sluiceway_common.runconfig.when import Context
 
 __all__ = ["MAX_PROBLEMS", "LoadResult", "check_document", "load", "load_source"]
 
-# More than anybody reads, and fewer than the errors that a run may be created with.
+# More than a person reads, and fewer than the errors that a run may be created with.
 MAX_PROBLEMS: Final = 500
 
 
 @dataclass(frozen=True, slots=True)
 class LoadResult:
-    """What became of a configuration.
+    """The result of loading a configuration.
 
     Attributes:
         config: the checked model; None when there are errors.
         document: the configuration as plain data (dict, list, str, ...), after jsonnet; None when there is none.
-        errors: all that is wrong; none means that runs can be made of it.
-        warnings: what is allowed and probably not meant.
+        errors: all faults; if there are none, runs can be created from it.
+        warnings: what is allowed but probably a mistake.
         source_path: the file, from the root of the repository; empty when none was found.
     """
 
@@ -76,7 +75,7 @@ def load(files: RepositoryFiles, context: Context, *, drivers: Sequence[Capabili
         drivers: those that may run the tasks; what none of them can do is an error.
 
     Raises:
-        Unavailable: `files` is away, or the jsonnet process could not be started. Nothing is said about the file then.
+        Unavailable: `files` cannot be read, or the jsonnet process could not be started. The file may be valid.
     """
     return _Loading(files, context, drivers).load()
 
@@ -84,7 +83,7 @@ def load(files: RepositoryFiles, context: Context, *, drivers: Sequence[Capabili
 def load_source(
     path: str, content: bytes, files: RepositoryFiles, context: Context, *, drivers: Sequence[Capabilities] = DRIVERS
 ) -> LoadResult:
-    """Load one given text, whatever its folder; `path` tells its syntax, and what its imports are relative to.
+    """Load the text of a file in any folder; its syntax, and the folder of its imports, follow from `path`.
 
     Raises:
         Unavailable: as `load`.
@@ -128,7 +127,7 @@ class _Loading:
         return check_document(document, source.path, drivers=self._drivers)
 
     def _parse(self, source: Source) -> Document:
-        # A command line reads one file: what reads the other syntaxes need not be imported for it.
+        # Imported on use: the command line reads one file, in one syntax.
         if source.syntax is Syntax.YAML:
             from sluiceway_common.runconfig.yaml_documents import parse_yaml  # noqa: PLC0415 - see above
 
@@ -145,7 +144,7 @@ class _Loading:
 def check_document(
     document: Document, source_path: str = "", *, drivers: Sequence[Capabilities] = DRIVERS
 ) -> LoadResult:
-    """Fit a document to the model and check it; all faults are in the result."""
+    """Validate a document with the model and check it; all faults are in the result."""
     problems = _Problems(document, warnings=list(document.warnings))
     config: Config | None = None
     try:

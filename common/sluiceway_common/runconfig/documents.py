@@ -1,4 +1,4 @@
-"""A document: plain data, and where each node of it stands in the text.
+"""A document: plain data, and the place of each node in the text.
 
 Its value is dict, list, str, int, float, bool or None. `yaml_documents` and `json_documents` make them. Pure.
 """
@@ -28,7 +28,7 @@ MAX_NUMBER_CHARACTERS: Final = 100
 
 
 class DocumentError(ValueError):
-    """The text is not a document. Carries every problem that is known."""
+    """The text is not a document. Has every problem that was found."""
 
     def __init__(self, problems: list[Problem]) -> None:
         super().__init__("; ".join(map(str, problems)))
@@ -37,9 +37,9 @@ class DocumentError(ValueError):
 
 @dataclass(slots=True)
 class Mark:
-    """Where a node begins, counted from 1, and where its children do; a map's child is where its key begins.
+    """The place of a node, counted from 1, and of its children; the place of a child of a map is that of its key.
 
-    `written` is the text of a scalar that is no string, as it stands in the file (`3.10`); None for other nodes.
+    `written` is the text of a scalar other than a string, as in the file (`3.10`); None for other nodes.
     """
 
     line: int
@@ -62,7 +62,7 @@ class Mark:
 
 @dataclass(slots=True)
 class Document:
-    """A document's value, where each node of it stands in the text, and what was doubtful in the text itself."""
+    """The value of a document, the places of its nodes, and warnings about the text itself."""
 
     value: Any
     _find_marks: Callable[[], Mark | None] = field(default=lambda: None)

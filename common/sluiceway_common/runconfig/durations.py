@@ -1,6 +1,6 @@
 """Durations as a configuration writes them: `"10s"`, `"1h30m"`, `"7d"`, or integer nanoseconds.
 
-Nanoseconds in an int are what we keep: exact, and fit for protobuf's Duration. Pure.
+The value is an int of nanoseconds: exact, as in protobuf's Duration. Pure.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ MINUTE: Final = 60 * SECOND
 HOUR: Final = 60 * MINUTE
 DAY: Final = 24 * HOUR
 
-# Ten years: longer than anything waits for, and far inside what a protobuf Duration can hold.
+# Ten years: longer than any wait, and much less than the maximum of protobuf's Duration.
 MAX_DURATION: Final = 3650 * DAY
 
 _UNITS: Final = {
@@ -40,7 +40,7 @@ def parse_duration(value: object) -> int:
         ValueError: what is wrong, for a person.
     """
     if isinstance(value, bool) or not isinstance(value, int | str):
-        # A ValueError like the others: pydantic and our callers take it as a fault of the input.
+        # A ValueError like the others: pydantic and our callers treat it as a fault of the input.
         raise ValueError('must be a duration such as "10s", "1h30m" or "7d", or an integer of nanoseconds')  # noqa: TRY004 - see above
     total = value if isinstance(value, int) else _parse_text(value)
     if total <= 0:

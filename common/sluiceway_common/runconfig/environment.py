@@ -1,7 +1,7 @@
-"""What the system puts into a task's environment (run-config.md, "What a task's environment holds"). Pure.
+"""The variables that the system sets for a task (run-config.md, "What a task's environment holds"). Pure.
 
-`static_environment` is what never changes for a run and its restarts: where it came from. `run_environment` is what
-belongs to one attempt at it. A repository read from `.agola/` has each name with the prefix `AGOLA_` as well; that it
+`static_environment` describes the origin of a run, and is the same for its restarts. `run_environment` describes the
+run itself. A repository read from `.agola/` has each name with the prefix `AGOLA_` as well; that it
 was is seen in the static environment, which is stored with the run.
 """
 
@@ -16,7 +16,7 @@ from sluiceway_common.runconfig.when import Context
 __all__ = ["POD_VARIABLE", "has_agola_names", "run_environment", "skips_ci", "static_environment", "system_variables"]
 
 POD_VARIABLE: Final = "SLUICE_POD"
-"""What an executor knows the processes of a pod by. No layer can set it."""
+"""The variable by which an executor finds the processes of a pod. No layer can set it."""
 
 _PREFIX: Final = "SLUICE_"
 _AGOLA_PREFIX: Final = "AGOLA_"
@@ -24,7 +24,7 @@ _SKIP = re.compile(r"\[(?:ci skip|skip ci)\]", re.IGNORECASE)
 
 
 def static_environment(context: Context, *, repository_url: str, agola: bool = False) -> dict[str, str]:
-    """Return what a run's origin puts into the environment of each of its tasks; empty strings are there too."""
+    """Return the variables for the origin of a run, which all of its tasks have; also those that are empty."""
     named = {
         "REPOSITORY_URL": repository_url,
         "GIT_REF_TYPE": context.ref_type,
@@ -51,7 +51,7 @@ def run_environment(*, run_id: str, run_number: int, task_name: str, api_url: st
 
 
 def system_variables(*, agola: bool = False) -> frozenset[str]:
-    """List the names that the system sets, whatever a task says."""
+    """List the names that the system sets; a task cannot override them."""
     static = static_environment(Context(), repository_url="", agola=agola)
     return frozenset({*static, *run_environment(run_id="", run_number=0, task_name="", api_url="-", agola=agola)})
 

@@ -1,8 +1,8 @@
-"""Running a stranger's jsonnet: in a child process, bounded, with the repository's files and nothing else.
+"""Run untrusted jsonnet in a child process, with limits, and with access to the files of the repository only.
 
-The child (`jsonnet_child`) has no environment, no open file but its pipes and no way to open one; it asks this side
-for each import, and this side decides what an import may reach. A bomb ends the child, and here becomes an
-`EvaluationError` that says which limit it met.
+The child (`jsonnet_child`) has no environment, no open file but its pipes, and cannot open one. It requests each import
+from the parent, which decides what may be imported. A text that exceeds a limit kills the child, and the parent raises
+an `EvaluationError` that names the limit.
 """
 
 from __future__ import annotations
@@ -47,21 +47,21 @@ class EvaluationError(ValueError):
 
 
 def evaluate(path: str, text: str, files: FileReader, context: Context) -> str:
-    """Run jsonnet and give its output, a JSON text of at most 1 MiB.
+    """Run jsonnet and return its output, a JSON text of at most 1 MiB.
 
     A function is called with `ctx`. `path` is where `text` lies in the repository: imports are relative to it. Blocks
-    for up to `WALL_SECONDS`. May be repeated: the same text, files and context give the same output.
+    for up to `WALL_SECONDS`. May be repeated: the same text, files and context have the same output.
 
     Raises:
-        EvaluationError: the text is wrong, or met a limit.
-        Unavailable: the child could not be started, or `files` is away.
+        EvaluationError: the text is invalid, or exceeds a limit.
+        Unavailable: the child could not be started, or `files` cannot be read.
     """
     return Evaluation(path, text, files, context).run()
 
 
 @dataclass(slots=True)
 class _Imports:
-    """Answers the child's imports, and counts them."""
+    """Handles the imports of the child, and counts them."""
 
     files: FileReader
     count: int = 0
@@ -91,7 +91,7 @@ def _refusal(message: str) -> bytes:
 
 
 class Evaluation:
-    """One run of the child. `run` once; `kill` from any thread, at any time, as often as one likes."""
+    """One evaluation. Call `run` once; `kill` may be called from any thread, at any time, repeatedly."""
 
     def __init__(self, path: str, text: str, files: FileReader, context: Context) -> None:
         self._path = path
@@ -163,7 +163,7 @@ class Evaluation:
             return self._process
 
     def _converse(self, to_child: IO[bytes], from_child: IO[bytes], source: bytes) -> tuple[bytes, str] | None:
-        """Answer imports until the child has said its last word; None when it died before."""
+        """Handle imports until the child sends its result; None if it died before."""
         ctx = json.dumps(self._context.as_dict()).encode()
         outgoing = jsonnet_child.pack(b"S", self._path.encode(), source, ctx)
         while True:
@@ -212,7 +212,8 @@ def _command() -> tuple[str, ...]:
     found = importlib.util.find_spec("_jsonnet")
     if found is None or found.origin is None:
         raise Unavailable("the jsonnet library is not installed")
-    # -I: no environment, no user's folder; -S: no site folder, which halves the start. The library's folder is told.
+    # -I: no environment, no user's folder; -S: no site folder, which halves the start time; so pass the library's
+    # folder.
     script = Path(jsonnet_child.__file__)
     return sys.executable, "-I", "-S", "-B", str(script), posixpath.dirname(found.origin)
 
@@ -221,7 +222,7 @@ _KIND = re.compile(r"\A(?:STATIC|RUNTIME) ERROR: ")
 
 
 def _as_error(path: str, text: str) -> EvaluationError:
-    """Turn jsonnet's message, with its trace, into one sentence and a place."""
+    """Convert a message of jsonnet, with its trace, to one sentence and a place."""
     message = _KIND.sub("", text)
     # The trace is what follows, in lines that begin with a tab.
     message, _, trace = message.partition("\n\t")

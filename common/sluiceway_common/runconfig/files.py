@@ -1,8 +1,8 @@
-"""The files of one repository, as a configuration may see them: at one commit, and nothing outside.
+"""The files of a repository that a configuration may read: those of one commit.
 
 `RepositoryFiles` is the port. `FolderFiles` serves a folder (a working tree), `GitFiles` a commit of a local
-repository, `MappingFiles` what somebody holds in memory. All of them refuse what leads out: `..`, absolute paths,
-links that leave. They block; callers on an event loop use them from a thread.
+repository, `MappingFiles` texts in memory. All of them refuse paths that leave the repository: `..`, absolute paths,
+links. They block; callers on an event loop use them from a thread.
 """
 
 from __future__ import annotations
@@ -39,28 +39,28 @@ _COMMIT = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?\Z")
 
 
 class FileRefused(InvalidInput):
-    """The path leads out of the repository, or to what is not a plain file of bearable size."""
+    """The path leads out of the repository, or to something that is not a file, or is too large."""
 
     reason = "FILE_REFUSED"
 
 
 class FileReader(Protocol):
-    """Where the text of a file comes from."""
+    """Reads the files of a repository."""
 
     def read(self, path: str) -> bytes | None:
         """Read a file by its path from the root, with `/` and without `..`; None when there is none.
 
-        May be repeated. "Not there" is None; "could not be fetched" is an error, since a caller tries that again.
+        May be repeated. A missing file is None; a failure to read is an error, because a caller may retry.
 
         Raises:
             FileRefused: it is there, and may not be read: a link that leaves, a folder, too large.
-            Unavailable: the source is away.
+            Unavailable: the repository cannot be read at present.
         """
         ...
 
 
 class RepositoryFiles(FileReader, Protocol):
-    """Where the texts of a configuration come from, and the names of the files beside it."""
+    """Reads and lists the files of a repository."""
 
     def list(self, folder: str) -> tuple[str, ...]:
         """List the names in a folder, sorted; empty where there is no such folder. `""` is the root.
@@ -70,7 +70,7 @@ class RepositoryFiles(FileReader, Protocol):
 
         Raises:
             FileRefused: the path leads out of the repository.
-            Unavailable: the source is away.
+            Unavailable: the repository cannot be read at present.
         """
         ...
 
@@ -132,7 +132,7 @@ class FolderFiles:
     def read(self, path: str) -> bytes | None:
         target = self._find(path)
         try:
-            # What the path names may have been exchanged since: no link is followed, and no pipe is waited for.
+            # The file may have been replaced since: do not follow links, and do not wait for a pipe.
             descriptor = os.open(target, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
         except (FileNotFoundError, NotADirectoryError):
             return None
@@ -166,7 +166,7 @@ class FolderFiles:
         inside = join_inside("", path)
         try:
             target = (self._root / inside).resolve()
-        except (OSError, RuntimeError) as cause:  # RuntimeError: links in a circle
+        except (OSError, RuntimeError) as cause:  # RuntimeError: a cycle of links
             raise FileRefused(f"{quoted(path)} cannot be read: {cause}") from cause
         if not target.is_relative_to(self._root) or ".git" in target.relative_to(self._root).parts:
             raise FileRefused(f"{quoted(path)} is a link that leaves the repository, or a part of .git")
@@ -191,7 +191,7 @@ class GitFiles:
         """Read a file of the commit; git follows links inside the commit itself."""
         inside = join_inside("", path)
         # With --follow-symlinks git tells apart a blob, a link that leaves the tree, a loop, and what is missing.
-        # The commit is asked for too: one that was not fetched looks like a missing file, and is not the same to a
+        # Request the commit too: one that was not fetched looks like a missing file, and must not be the same to a
         # caller.
         asked = f"{self._commit}^{{commit}}\n{self._commit}:{inside}\n"
         answer = self._git("cat-file", "--batch-check", "--follow-symlinks", text=asked)
@@ -215,13 +215,13 @@ class GitFiles:
 
     def _git(self, *arguments: str, text: str = "") -> bytes:
         command = ["git", "-C", str(self._repository), "--no-replace-objects", *arguments]
-        # No lazy fetch, no prompt: what is not here is not here.
+        # No lazy fetch, no prompt: use only objects that are here.
         environment = {
             "PATH": os.defpath,
             "HOME": "/nonexistent",
             "GIT_TERMINAL_PROMPT": "0",
             "GIT_NO_LAZY_FETCH": "1",
-            # Only objects are read, no hook and no filter runs: another owner of the folder does no harm.
+            # Only objects are read, and no hook or filter runs, so a folder of another owner is safe.
             "GIT_CONFIG_COUNT": "1",
             "GIT_CONFIG_KEY_0": "safe.directory",
             "GIT_CONFIG_VALUE_0": "*",

@@ -1,6 +1,6 @@
 """A run's graph for people and tools: as text, as Mermaid, as Graphviz' dot. Pure.
 
-Names are a stranger's text: each format quotes them by its own rules, so that no name can become markup.
+Names are untrusted: each format quotes them by its own rules, so that no name can become markup.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""JSON to document.
+"""Parse JSON into a document.
 
-The standard library reads it, with duplicate keys, NaN and depth refused. Where nodes stand is found by a second,
-slower reading, which happens only when there is something to report. Pure.
+The standard library parses it; duplicate keys, NaN and too much depth are refused. The places of nodes are found by a
+second, slower pass, which is done only if there is something to report. Pure.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The child process that runs jsonnet; `evaluation` starts it, and imports its limits and its form of messages.
 
-It bounds itself before it reads the first byte of a stranger's text: processor time, memory, and no further file
-descriptor, so that neither a file nor a socket can be opened whatever the interpreter could be made to do. Its only way
-out is the pair of pipes to its parent, which answers imports.
+It sets its limits before it reads the untrusted text: processor time, memory, and no further file descriptor, so that
+even an exploited interpreter cannot open a file or a socket. It communicates only with its parent, through two pipes;
+the parent handles imports.
 
 A message is a 4-byte length and a body; a body is one byte of kind and fields, each with a 4-byte length. To the child:
 `S` (file name, text, ctx as JSON) once, then for each import `F` (path, content) or `E` (message). From the child: `I`
@@ -28,12 +28,12 @@ def pack(kind: bytes, *fields: bytes) -> bytes:
 
 
 def read_exactly(count: int) -> bytes:
-    """Read from the parent; end quietly when it is gone."""
+    """Read from the parent; exit if it has exited."""
     parts = []
     while count:
         part = os.read(0, min(count, 1 << 16))
         if not part:
-            # The parent is gone; nobody wants an answer.
+            # The parent has exited.
             os._exit(0)
         parts.append(part)
         count -= len(part)
@@ -46,7 +46,7 @@ def receive() -> tuple[bytes, list[bytes]]:
 
 
 def unpack(body: bytes) -> tuple[bytes, list[bytes]]:
-    """Take a body apart: its kind and its fields."""
+    """Parse a body: its kind and its fields."""
     fields, position = [], 1
     while position < len(body):
         end = position + 4 + int.from_bytes(body[position : position + 4], "big")
@@ -63,14 +63,14 @@ def send(message: bytes) -> None:
 
 
 def limit(kind: int, soft: int, hard: int) -> None:
-    """Bound this process, where the system can."""
+    """Set the limits of this process that the system supports."""
     # Not every system has every limit (macOS has no bound of the address space); the others still hold.
     with contextlib.suppress(ValueError, OSError):
         resource.setrlimit(kind, (soft, hard))
 
 
 def import_file(folder: str, path: str) -> tuple[str, bytes]:
-    """Ask the parent for a file (jsonnet's import callback)."""
+    """Request a file from the parent (jsonnet's import callback)."""
     send(pack(b"I", folder.encode("utf-8", "replace"), path.encode("utf-8", "replace")))
     kind, fields = receive()
     if kind == b"E":
@@ -79,7 +79,7 @@ def import_file(folder: str, path: str) -> tuple[str, bytes]:
 
 
 def main() -> None:
-    """Bound this process, evaluate one text, and answer."""
+    """Set the limits, evaluate one text, and send the result."""
     limit(resource.RLIMIT_CORE, 0, 0)
     limit(resource.RLIMIT_CPU, *CPU_SECONDS)
     sys.path.append(sys.argv[1])

@@ -1,10 +1,9 @@
-"""Where in a jsonnet text a part of its output is written.
+"""Find the place in a jsonnet text from which a part of its output comes.
 
 The output has no lines. But a configuration is mostly literal objects and lists, with locals, functions of one object
-and comprehensions between them, and through these a path of the output leads to a place in the text without evaluating
-anything. Where it meets anything else (an `if`, an import, a function of the standard library), that expression is the
-nearest place that is known. Nothing here is ever certain to be complete, so a caller shows it beside the path and never
-instead of it. Pure.
+and comprehensions between them, and through these a path of the output can be followed to a place in the text without
+evaluation. At anything else (an `if`, an import, a function of the standard library), that expression is the nearest
+known place. The place may be missing or inexact, so callers show it in addition to the path. Pure.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from sluiceway_common.runconfig.jsonnet_tokens import Kind, Token, Tokens
 
 __all__ = ["JsonnetPlace", "find_fields", "place_of_output"]
 
-# A chain of locals and calls that is longer is a loop, or nobody's configuration.
+# A longer chain of locals and calls is a loop, or not a real configuration.
 _MAX_STEPS: Final = 200
 _MAX_OPERANDS: Final = 200
 _CONSTANTS: Final = frozenset({"true", "false", "null"})
@@ -27,7 +26,7 @@ _REACHING: Final = frozenset({"if", "function", "error", "local", "assert", "imp
 
 @dataclass(slots=True, eq=False)
 class _Scope:
-    """The names that an expression sees; None: bound to what we cannot follow."""
+    """The names in the scope of an expression; None: bound to something that cannot be followed."""
 
     parent: _Scope | None = None
     names: dict[str, _Bound | None] = field(default_factory=dict)
@@ -46,7 +45,7 @@ class _Scope:
 
 @dataclass(frozen=True, slots=True)
 class _Span:
-    """An expression: the tokens from `start` up to `end`, and the names that it sees."""
+    """An expression: the tokens from `start` up to `end`, and the names in its scope."""
 
     start: int
     end: int
@@ -63,7 +62,7 @@ class _Bound:
 
 @dataclass(frozen=True, slots=True)
 class _Member:
-    """A field of a literal object: the token of its name, and its value; an empty one where it cannot be told."""
+    """A field of a literal object: the token of its name, and its value; an empty one if it is unknown."""
 
     at: int
     value: _Span
@@ -103,12 +102,12 @@ class JsonnetPlace:
         return self._reader.constant(self._span)
 
     def field(self, name: str) -> JsonnetPlace | None:
-        """Find where a field of this object is written: its name; None where that cannot be told."""
+        """Find where a field of this object is written: its name; None if it is unknown."""
         member = self._fields.get(name)
         return JsonnetPlace(self._reader, member.at, member.value) if member is not None else None
 
     def element(self, index: int, length: int) -> JsonnetPlace | None:
-        """Find where an element of this list of `length` elements is written; None where that cannot be told."""
+        """Find where an element of this list of `length` elements is written; None if it is unknown."""
         if self._elements is None:
             return None
         before, unknown, after = self._elements
@@ -128,7 +127,7 @@ class JsonnetPlace:
 
 
 class _Reader:
-    """Finds its way through the tokens of one text."""
+    """Follows expressions in the tokens of one text."""
 
     def __init__(self, tokens: Tokens) -> None:
         self.tokens = tokens
@@ -149,7 +148,7 @@ class _Reader:
         return None
 
     def fields(self, span: _Span) -> Mapping[str, _Member]:
-        """Read the fields of an object, or of a sum of them, as far as they can be told."""
+        """Read the fields of an object, or of a sum of them, as far as they are known."""
         found: dict[str, _Member] = {}
         # Of objects that are added, the last one that has a field wins; one that we cannot read may have any.
         for operand in reversed(self._operands(span)):
@@ -218,7 +217,7 @@ class _Reader:
         return None
 
     def _operands(self, span: _Span) -> list[_Span]:
-        """Take a sum apart, and `base {...}`, which is one too; anything else is one operand."""
+        """Return the operands of a sum, or of `base {...}`, which is one too; anything else is one operand."""
         operands: list[_Span] = []
         # The last one first, so that what is put back comes next.
         waiting = [span]
@@ -319,7 +318,7 @@ class _Reader:
             name = tokens.all[start].text
             if name is None or separator >= end or not _is_separator(tokens.all[separator]):
                 continue
-            # The value of a method is no output, and what `+:` adds to cannot be told from here.
+            # The value of a method is no output, and what `+:` adds to is not known here.
             is_plain = not is_method and not (tokens.all[separator].text or "").startswith("+")
             members[name] = _Member(start, _Span(separator + 1 if is_plain else end, end, inner))
         return members

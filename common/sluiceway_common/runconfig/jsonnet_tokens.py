@@ -1,6 +1,6 @@
-"""The tokens of a jsonnet text, with their places: as much of the language as it takes to find where something is.
+"""The tokens of a jsonnet text, with their places: as much of the language as places need.
 
-Follows the lexing rules of jsonnet's specification, and takes any text: what is no token is skipped. Pure.
+Follows the lexing rules of jsonnet's specification, and accepts any text: what is not a token is skipped. Pure.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ __all__ = ["Kind", "Token", "Tokens", "tokenize"]
 
 
 class Kind(Enum):
-    """What a token is."""
+    """The kind of a token."""
 
     WORD = auto()
     NUMBER = auto()
@@ -48,7 +48,7 @@ _OPENING: Final = {"(": ")", "[": "]", "{": "}"}
 
 
 class Tokens:
-    """The tokens of a text, which of them close which, and where they are."""
+    """The tokens of a text, their matching brackets, and their places."""
 
     def __init__(self, text: str) -> None:
         self.all = tokenize(text)
@@ -92,7 +92,7 @@ class Tokens:
 
 
 def tokenize(text: str) -> list[Token]:
-    """Take a text apart. Linear in its length."""
+    """Split a text into tokens. Linear in its length."""
     tokens: list[Token] = []
     position = 0
     while match := _TOKEN.match(text, position):

@@ -1,7 +1,7 @@
-"""What a task may say, and most likely does not mean: the words of the warnings.
+"""Warnings for values that are allowed but probably mistakes.
 
-The checks of a configuration use them for a document, and the server for the tasks of a run that somebody creates
-without one, so that both say the same. Pure.
+The checks of a configuration use them for a document, and the server for the tasks of a run that is created without
+one, so that both have the same messages. Pure.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ __all__ = [
 ]
 
 _REF_RULES: Final = ("branch", "tag", "ref")
-# Nobody means less.
+# A smaller value is a mistake.
 _LEAST_DURATION: Final = 1_000_000
 _LEAST_MEMORY: Final = 1 << 20
 

@@ -1,6 +1,6 @@
-"""Which file is the configuration: `.sluice/`, then `.agola/`; in it jsonnet, then JSON, then YAML. Pure.
+"""Find the file of the configuration: in `.sluice/`, then `.agola/`; in it jsonnet, then JSON, then YAML. Pure.
 
-A file that is not read and was probably meant (`config.yaml`, `.sluice.yml`, `Config.json`, `config.jsonnet.txt`) is
+A file that is not read but probably intended (`config.yaml`, `.sluice.yml`, `Config.json`, `config.jsonnet.txt`) is
 named with what to do: `find_near_misses` where no configuration was found, `find_unread` beside one.
 """
 
@@ -103,7 +103,7 @@ _MAX_NEAR_MISSES: Final = 5
 
 
 def find_near_misses(files: RepositoryFiles) -> tuple[str, ...]:
-    """Name the files that were probably meant, and what to do; for a repository in which `find_source` finds none.
+    """Name the files that were probably intended, and what to do; for a repository in which `find_source` finds none.
 
     Raises:
         FileRefused, Unavailable: see `RepositoryFiles.list`.

@@ -1,4 +1,4 @@
-"""What pydantic found wrong with a document, in our words and at the document's own path. Pure."""
+"""The errors of pydantic, with our messages, and with paths in the document as written. Pure."""
 
 from __future__ import annotations
 
@@ -49,9 +49,9 @@ def describe_fault(detail: Any, document: Document) -> tuple[DocumentPath, str]:
 
 
 def _document_path(location: tuple[str | int, ...], document: Any) -> DocumentPath:
-    """Find pydantic's place in the document as written.
+    """Translate a location of pydantic to a path in the document as written.
 
-    pydantic's place has parts that a short form has not (a step's tag, the `include` of a rule); they are left out.
+    The location has parts that a short form does not have (a step's tag, the `include` of a rule); they are left out.
     """
     path: list[str | int] = []
     node = document
@@ -76,7 +76,7 @@ def _message(detail: Any, location: tuple[str | int, ...], written: str | None) 
     kind: str = detail["type"]
     given = detail["input"]
     limits: dict[str, Any] = detail.get("ctx", {})
-    if kind == "said":
+    if kind == "fault":
         hint = _quote_hint(limits["unquoted"], written) if "unquoted" in limits else ""
         return f"{limits['message']}{hint}"
     if kind == "missing":
@@ -134,7 +134,7 @@ def _shown(name: str) -> str:
 def _quote_hint(given: object, written: str | None) -> str:
     """Return how to write as a string what was read as a number or a boolean; empty for other values.
 
-    A number has many spellings (3.10, 0644, 0x1F, 1e3), so that its value does not tell the text that was meant.
+    A number has many spellings (3.10, 0644, 0x1F, 1e3), so the text cannot be derived from its value.
     """
     if given is None and written:
         return f'; quote it if it is text: "{written}"'

@@ -2,7 +2,7 @@
 
 Validators convert short forms (`run: make`, `depends: ["a"]`, `branch: main`) to the long form before pydantic
 validates; a null is the same as an absent field, since that is what jsonnet's `if` without `else` gives. Fields state
-their own limits; what spans several fields is in `checks`. Our own messages are raised with `values.said` and are
+their own limits; what spans several fields is in `checks`. Our own messages are raised with `values.fault` and are
 reported as they are; those of pydantic are replaced in `messages`. Pure.
 """
 
@@ -33,7 +33,7 @@ from sluiceway_common.runconfig.values import (
     Shell,
     Text,
     choice,
-    said,
+    fault,
     without_nulls,
 )
 from sluiceway_common.runconfig.when_model import When, one_or_many
@@ -83,7 +83,7 @@ class Condition(StrEnum):
 
 
 class RetryCause(StrEnum):
-    """Why an attempt ended badly; the four are disjoint."""
+    """Why an attempt did not succeed; the four are disjoint."""
 
     FAILED = "failed"
     LOST = "lost"
@@ -104,7 +104,7 @@ class RegistryAuth(Model):
         needed = ("username", "password") if self.type == "basic" else ("auth",)
         missing = [f"`{n}`" for n in needed if getattr(self, n) is None]
         if missing:
-            raise said(f"type {self.type} needs {' and '.join(missing)}")
+            raise fault(f"type {self.type} needs {' and '.join(missing)}")
         return self
 
 
@@ -135,7 +135,7 @@ class Resources(Model):
 
 
 class Ready(Model):
-    """What a service must answer before the steps start: a command that exits with 0, or a port that accepts."""
+    """The readiness probe of a service: a command that exits with 0, or a port that accepts connections."""
 
     command: Command | None = None
     port: Port | None = None
@@ -143,7 +143,7 @@ class Ready(Model):
     @model_validator(mode="after")
     def _one(self) -> Ready:
         if (self.command is None) == (self.port is None):
-            raise said("needs one of `command` and `port`")
+            raise fault("needs one of `command` and `port`")
         return self
 
 
@@ -188,11 +188,11 @@ class Depend(Model):
 
 
 def normal_depend(value: Any) -> Any:
-    """Bring an edge into its long form; raises `PydanticCustomError`."""
+    """Convert an edge to its long form; raises `PydanticCustomError`."""
     if isinstance(value, str):
         return {"task": value}
     if not isinstance(value, dict):
-        raise said(
+        raise fault(
             f"must be the name of a task, or {{TASK: [CONDITION, ...]}}, not {describe_type(value)}", unquoted=value
         )
     if len(value) > 1 or "task" in value:
@@ -200,13 +200,13 @@ def normal_depend(value: Any) -> Any:
     if isinstance(value.get("task"), str):
         return {**value, "conditions": one_or_many(value["conditions"])} if "conditions" in value else value
     if len(value) != 1:
-        raise said("must be the name of a task, {task: TASK, conditions: [...]}, or {TASK: [CONDITION, ...]}")
+        raise fault("must be the name of a task, {task: TASK, conditions: [...]}, or {TASK: [CONDITION, ...]}")
     ((task, conditions),) = value.items()
     return {"task": task, "conditions": one_or_many(conditions)}
 
 
 class Approval(Model):
-    """That a person must say yes before the task may run."""
+    """A person must approve the task before it runs."""
 
     timeout: Duration = 7 * durations.DAY
 
@@ -219,12 +219,12 @@ def _approval(value: Any) -> Any:
     if not isinstance(value, dict | Approval):
         word = boolean_word(value) if isinstance(value, str) else None
         shown = describe_type(value) if word is None else f"{quoted(value)}: write {word}"
-        raise said(f"must be true or {{timeout: DURATION}}, not {shown}")
+        raise fault(f"must be true or {{timeout: DURATION}}, not {shown}")
     return value
 
 
 class Retry(Model):
-    """When a bad end is followed by another attempt; `max_attempts` counts the first."""
+    """When a failed attempt is followed by another one; `max_attempts` counts the first."""
 
     max_attempts: Annotated[int, Field(ge=1, le=MAX_ATTEMPTS)] = 1
     on: list[Annotated[RetryCause, BeforeValidator(choice(RetryCause, "cause"))]] = Field(

@@ -1,8 +1,8 @@
-"""What the checks over a whole run need to know of it, read leniently from the document.
+"""The outline of a run that the checks need, read leniently from the document.
 
-A document whose fields are wrong here and there still has names and edges, and its author wants to hear of a cycle in
-the same breath as of a misspelt field. So the checks read this outline, not the model, which exists only when every
-field is right. What cannot be read is left out; the model's own errors have named it. Pure.
+A document with invalid fields still has names and edges, and its author wants the errors of both at once. So the checks
+read this outline, and not the model, which exists only if every field is valid. What cannot be read is left out: the
+validation with the model reports it. Pure.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ class RunOutline:
 
 
 def outline(document: Any) -> tuple[RunOutline, ...]:
-    """Read the runs of a document, whatever it is; no more than the limits allow are looked at."""
+    """Read the runs of any document, as many as the limits allow."""
     return tuple(
         RunOutline(path, _name(run), tuple(_task(t, p) for t, p in _maps(run, "tasks", path, MAX_TASKS)))
         for run, path in _maps(document, "runs", (), MAX_RUNS)

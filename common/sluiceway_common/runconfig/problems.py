@@ -1,8 +1,7 @@
-"""What is wrong with a configuration, and where.
+"""Faults of a configuration, and their places.
 
-A problem names a place twice: as a path in the document (`runs[0].tasks[2].depends[1]`) and as a line and a column of
-the file. jsonnet's output has no lines that a person wrote: the path stands alone where nothing in the source can be
-told to give that part of it. Pure.
+A problem has a path in the document (`runs[0].tasks[2].depends[1]`), and a line and a column of the file. The output of
+jsonnet has no lines of its own: if the source of a part of it is unknown, there is the path only. Pure.
 """
 
 from __future__ import annotations
@@ -60,7 +59,7 @@ def format_path(path: DocumentPath) -> str:
 
 
 def quoted(text: str) -> str:
-    """Show a string of a stranger: in quotes, cut, with whatever is not printable escaped."""
+    """Quote an untrusted string: cut, and with unprintable characters escaped."""
     shown = text if len(text) <= _SHOWN_CHARACTERS else text[:_SHOWN_CHARACTERS] + "…"
     body = "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in shown)
     return '"' + body.replace('"', '\\"') + '"'
@@ -86,7 +85,7 @@ def boolean_word(text: str) -> str | None:
 
 def did_you_mean(given: str, known: Iterable[str]) -> str:
     """Return the end of a message that names the known word that was meant; empty if none is near enough."""
-    # A word of a stranger may be a megabyte; nothing that long is near anything.
+    # An untrusted word may be a megabyte long, and is then similar to none.
     if len(given) > 100:
         return ""
     words = list(known)

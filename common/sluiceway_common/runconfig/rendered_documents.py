@@ -1,4 +1,4 @@
-"""The output of jsonnet as a document, with places in the text that it was made of, where they can be told. Pure."""
+"""The output of jsonnet as a document, with places in the text that it was made of, as far as they are known. Pure."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["RenderedDocument", "parse_rendered"]
 
 
 def parse_rendered(output: str, source: str = "", imported: Mapping[str, str] | None = None) -> RenderedDocument:
-    """Read what jsonnet gave.
+    """Read the output of jsonnet.
 
     Args:
         output: its JSON.
@@ -38,7 +38,7 @@ class RenderedDocument(Document):
     _places: dict[DocumentPath, JsonnetPlace | None] = field(default_factory=dict)
 
     def position(self, path: DocumentPath) -> tuple[int, int] | None:
-        """Return where a node is written, or the expression that gives it; None where that cannot be told.
+        """Return where a node is written, or the expression that makes it; None if it is unknown.
 
         A field that the text does not lead to is found by its name, when only one field of all files has it.
         """

@@ -1,4 +1,4 @@
-"""The runs of a checked configuration: which there are, which apply, and which variables they use. Pure."""
+"""The runs of a checked configuration: those that apply, and the variables that they use. Pure."""
 
 from __future__ import annotations
 

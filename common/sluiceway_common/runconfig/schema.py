@@ -1,7 +1,7 @@
 """The JSON Schema of a configuration, for editors. Made from the model, with its short forms added. Pure.
 
-It says what the model's fields say; what spans several of them (cycles, missing parents) only `checks` finds. A schema
-may let a document through that a check refuses, never the other way round.
+It has the rules of the fields of the model; what spans several fields (cycles, missing parents) only `checks` finds. So
+a document may satisfy the schema and fail a check, but not the other way round.
 """
 
 from __future__ import annotations

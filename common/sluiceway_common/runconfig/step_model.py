@@ -1,4 +1,4 @@
-"""The model of the steps of a task: one class a type, and the short forms of each. Pure."""
+"""The model of the steps of a task: a class for each type, and their short forms. Pure."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from sluiceway_common.runconfig.values import (
     Name,
     Shell,
     Text,
-    said,
+    fault,
     without_nulls,
 )
 from sluiceway_common.runconfig.when_model import When
@@ -132,9 +132,9 @@ _STEP_WORDS: Final = frozenset(STEP_MODELS).union(*(m.model_fields for m in STEP
 
 
 def normal_step(value: Any) -> Any:
-    """Bring a step into its long form; raises `PydanticCustomError`."""
+    """Convert a step to its long form; raises `PydanticCustomError`."""
     if not isinstance(value, dict):
-        raise said(f"a step must be a map such as {{run: COMMAND}} or {{clone: {{}}}}, not {describe_type(value)}")
+        raise fault(f"a step must be a map such as {{run: COMMAND}} or {{clone: {{}}}}, not {describe_type(value)}")
     given = without_nulls(value, _STEP_WORDS)
     if "type" not in given and STEP_MODELS.keys().isdisjoint(given):
         # `{clone: null}` is a clone, as a YAML file may write it; any other null is an absent field.
@@ -146,13 +146,13 @@ def normal_step(value: Any) -> Any:
             raise _unknown_step(kind)
         if kind in value:
             fields = "command: ..." if kind == "run" else "..."
-            raise said(f"has both `type` and `{kind}`; write {{type: {kind}, {fields}}} or {{{kind}: ...}}")
+            raise fault(f"has both `type` and `{kind}`; write {{type: {kind}, {fields}}} or {{{kind}: ...}}")
         return value
     if len(value) != 1:
         known = [k for k in value if k in STEP_MODELS]
         if len(known) == 1:
-            raise said(_too_many_keys(known[0], value))
-        raise said("a step needs `type`, or one key that is its type, such as {run: COMMAND}")
+            raise fault(_too_many_keys(known[0], value))
+        raise fault("a step needs `type`, or one key that is its type, such as {run: COMMAND}")
     ((kind, body),) = value.items()
     if kind not in STEP_MODELS:
         raise _unknown_step(kind)
@@ -163,10 +163,10 @@ def normal_step(value: Any) -> Any:
     if not isinstance(body, dict):
         wanted = "a command or a map" if kind == "run" else "a map"
         unquoted = body if kind == "run" else None
-        raise said(f"must be {wanted}, not {describe_type(body)}", at=(kind,), unquoted=unquoted)
+        raise fault(f"must be {wanted}, not {describe_type(body)}", at=(kind,), unquoted=unquoted)
     body = without_nulls(body, STEP_MODELS[kind].model_fields)
     if "type" in body and body["type"] != kind:
-        raise said(f"a short `{kind}` step has no `type` of its own")
+        raise fault(f"a short `{kind}` step has no `type` of its own")
     return {**body, "type": kind}
 
 
@@ -181,9 +181,9 @@ def _too_many_keys(kind: str, step: dict[str, Any]) -> str:
 
 def _unknown_step(kind: Any) -> PydanticCustomError:
     if not isinstance(kind, str):
-        return said(f"the type of a step must be a string, not {describe_type(kind)}")
+        return fault(f"the type of a step must be a string, not {describe_type(kind)}")
     hint = did_you_mean(kind, STEP_MODELS) or f"; there are {', '.join(STEP_MODELS)}"
-    return said(f"unknown step type {quoted(kind)}{hint}")
+    return fault(f"unknown step type {quoted(kind)}{hint}")
 
 
 _AnyStep = Annotated[

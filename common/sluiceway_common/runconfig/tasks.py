@@ -1,6 +1,6 @@
-"""From a checked run to the tasks of a run, as the API takes them.
+"""Make the tasks of a run, as messages of the API, from a checked configuration.
 
-All that a configuration inherits (registry credentials, timeouts) is resolved here; a `when` that does not match
+All that a configuration inherits (registry credentials, timeouts) is resolved here. A `when` that does not match
 becomes `skip`. Pure.
 """
 
@@ -43,7 +43,7 @@ _MAX_DEFAULT_NAME: Final = 40
 
 @dataclass(frozen=True, slots=True)
 class RunTasks:
-    """What a run is created from.
+    """The definition of a run to be created.
 
     Attributes:
         name: the run's name in the configuration.
@@ -76,10 +76,10 @@ def tasks_of_run(
     Args:
         config: without errors (`LoadResult.config`).
         run_name: which run.
-        context: what the run is made for.
+        context: the branch, tag or pull request of the run.
         changed_paths: the files that have changed, where known; see `when`.
-        variables: what variables stand for: a clear text, or a value; see `project_variables`. One that is not there
-            gives an empty string and a warning.
+        variables: the values of variables: a clear text, or a value; see `project_variables`. One that is missing is
+            an empty string, with a warning.
         from_fork: whether it is a run of a fork's pull request, whose priority is always 0.
 
     Raises:

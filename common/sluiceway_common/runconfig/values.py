@@ -1,6 +1,6 @@
-"""Kinds of values that a configuration's fields have: names, paths, durations, amounts, values from variables.
+"""The types of the fields of a configuration: names, paths, durations, amounts, values from variables.
 
-Each is a type with its validator, its own message, and its JSON Schema where pydantic cannot tell it. Pure.
+Each has its validator, its own message, and its JSON Schema where pydantic cannot derive it. Pure.
 """
 
 from __future__ import annotations
@@ -41,33 +41,33 @@ __all__ = [
     "Text",
     "Value",
     "choice",
+    "fault",
     "filled",
-    "said",
     "without_nulls",
 ]
 
 MAX_CACHE_KEY: Final = 200
 
 
-def said(message: str, *, at: DocumentPath = (), unquoted: object = None) -> PydanticCustomError:
-    """Make an error whose message is for people as it is.
+def fault(message: str, *, at: DocumentPath = (), unquoted: object = None) -> PydanticCustomError:
+    """Make a validation error whose message is shown unchanged.
 
     Args:
         message: what is wrong.
-        at: the way from the value that is validated to the one that is wrong.
-        unquoted: that one, where a string could stand there: when it is a number or a boolean, the message then says
-            how to quote it.
+        at: the path from the validated value to the wrong one.
+        unquoted: the wrong value, if a string is allowed in its place: for a number or a boolean, the message says how
+            to quote it.
     """
     context: dict[str, Any] = {"message": message}
     if at:
         context["at"] = at
     if unquoted is not None:
         context["unquoted"] = unquoted
-    return PydanticCustomError("said", "{message}", context)
+    return PydanticCustomError("fault", "{message}", context)
 
 
 class Model(BaseModel):
-    """What all parts of the model have in common: no guessing of types, no unknown fields, no changes."""
+    """The base of all models: no conversion of types, no unknown fields, no changes."""
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
@@ -87,17 +87,17 @@ def without_nulls(value: Any, known: Container[str] | None = None) -> Any:
     return value
 
 
-# Of an empty text, one that is too long, and one with a NUL, no more is shown.
+# The messages for a text that is empty, too long, or has a NUL do not quote it.
 _ALONE: Final = ("must not be empty", "must not hold", "can have")
 
 
 def _checked(fault_of: Callable[[str], str | None]) -> Callable[[str], str]:
-    """Make a validator of a rule that the server has too."""
+    """Make a validator from a rule that the server has too."""
 
     def check(value: str) -> str:
-        fault = fault_of(value)
-        if fault is not None:
-            raise said(fault if fault.startswith(_ALONE) else f"{quoted(value)} {fault}")
+        found = fault_of(value)
+        if found is not None:
+            raise fault(found if found.startswith(_ALONE) else f"{quoted(value)} {found}")
         return value
 
     return check
@@ -109,7 +109,7 @@ def _filled_fault(value: str) -> str | None:
 
 def _cache_key(value: str) -> str:
     if len(value) > MAX_CACHE_KEY:
-        raise said(f"a cache key can have at most {MAX_CACHE_KEY} characters, not {len(value)}")
+        raise fault(f"a cache key can have at most {MAX_CACHE_KEY} characters, not {len(value)}")
     return filled(value)
 
 
@@ -125,7 +125,7 @@ def _shell_fault(value: str) -> str | None:
 _name = _checked(name_fault)
 _no_nul = _checked(nul_fault)
 filled = _checked(_filled_fault)
-"""Check that a text says something, and can be shown."""
+"""Check that a text is not blank, and can be shown."""
 
 
 T = TypeVar("T", bound=StrEnum)
@@ -139,23 +139,23 @@ def choice(choices: type[T], what: str) -> Callable[[Any], T]:
         if isinstance(value, choices):
             return value
         if not isinstance(value, str):
-            raise said(f"must be a {what} ({', '.join(known)}), not {describe_type(value)}")
+            raise fault(f"must be a {what} ({', '.join(known)}), not {describe_type(value)}")
         if value not in known:
             hint = did_you_mean(value, known) or f"; there are {', '.join(known)}"
-            raise said(f"unknown {what} {quoted(value)}{hint}")
+            raise fault(f"unknown {what} {quoted(value)}{hint}")
         return choices(value)
 
     return parse
 
 
 def _by(parse: Callable[[Any], int]) -> Callable[[Any], int]:
-    """Make a validator of a function that raises ValueError with words for people."""
+    """Make a validator from a function that raises ValueError with a message for people."""
 
     def validate(value: Any) -> int:
         try:
             return parse(value)
         except ValueError as cause:
-            raise said(f"{quoted(value)} {cause}" if str(cause).startswith("is ") else str(cause)) from cause
+            raise fault(f"{quoted(value)} {cause}" if str(cause).startswith("is ") else str(cause)) from cause
 
     return validate
 
@@ -163,9 +163,9 @@ def _by(parse: Callable[[Any], int]) -> Callable[[Any], int]:
 def _arch(value: Any) -> Any:
     known = ("amd64", "arm64", "arm", "386")
     if not isinstance(value, str):
-        raise said(f"must be {', '.join(known[:-1])} or {known[-1]}, not {describe_type(value)}", unquoted=value)
+        raise fault(f"must be {', '.join(known[:-1])} or {known[-1]}, not {describe_type(value)}", unquoted=value)
     if value not in known:
-        raise said(f"unknown arch {quoted(value)}{did_you_mean(value, known) or '; there are ' + ', '.join(known)}")
+        raise fault(f"unknown arch {quoted(value)}{did_you_mean(value, known) or '; there are ' + ', '.join(known)}")
     return value
 
 
@@ -217,20 +217,20 @@ def _value(value: Any) -> Any:
     if isinstance(value, dict):
         return _value_of_variable(without_nulls(value, Value.model_fields))
     if isinstance(value, bool | int | float):
-        raise said(f"must be a string, not {describe_type(value)}", unquoted=value)
-    raise said(f"must be a string or {{from_variable: NAME}}, not {describe_type(value)}")
+        raise fault(f"must be a string, not {describe_type(value)}", unquoted=value)
+    raise fault(f"must be a string or {{from_variable: NAME}}, not {describe_type(value)}")
 
 
 def _value_of_variable(value: dict[str, Any]) -> Value:
     if list(value) != ["from_variable"]:
-        raise said("must be a string or {from_variable: NAME}, with nothing else in it")
+        raise fault("must be a string or {from_variable: NAME}, with nothing else in it")
     name = value["from_variable"]
     if not isinstance(name, str):
-        raise said(f"must be a string, not {describe_type(name)}", at=("from_variable",), unquoted=name)
+        raise fault(f"must be a string, not {describe_type(name)}", at=("from_variable",), unquoted=name)
     try:
         return Value(from_variable=_name(name))
     except PydanticCustomError as error:
-        raise said(error.message(), at=("from_variable",)) from error
+        raise fault(error.message(), at=("from_variable",)) from error
 
 
 _VALUE_SCHEMA: Final = {
@@ -252,7 +252,7 @@ _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*\Z")
 
 def _variable_name(value: str) -> str:
     if not _VARIABLE.match(value) or len(value) > 255:
-        raise said(f"{quoted(value)} is not the name of an environment variable")
+        raise fault(f"{quoted(value)} is not the name of an environment variable")
     return value
 
 

@@ -1,10 +1,10 @@
-"""When something of a configuration applies: rules over branch, tag, ref and changed files.
+"""Evaluate `when`: rules over branch, tag, ref and changed files.
 
-The meaning, in one place. Without `when`, or with an empty one, everything applies. Else the ref decides first: start
+Without `when`, or with an empty one, everything applies. Else the ref decides first: start
 with "no"; for `branch` (branches only), `tag` (tags only) and `ref` (always), in this order, a matching include sets
 "yes" and after it a matching exclude sets "no". So a rule with excludes only never says "yes". Then `paths`, when
-given, must agree too: some changed file is included (all are, where no include is given) and not excluded. Where nobody
-knows what has changed (a first push, a person's start), `paths` agrees: it is worse to miss a test than to run one too
+given, must agree too: some changed file is included (all are, where no include is given) and not excluded. If the
+changed files are unknown (a first push, a manual start), `paths` agrees: it is worse to miss a test than to run one too
 many.
 
 A rule between slashes or hashes (`/^v[0-9]/`, `#^feat/#`) is a regular expression of RE2, searched; any other is
@@ -28,7 +28,7 @@ __all__ = ["Context", "Rules", "When", "check_expression", "matches"]
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What a run is made for; empty strings where something does not apply (run-config.md, `ctx`)."""
+    """The ref or pull request of a run; strings that do not apply are empty (run-config.md, `ctx`)."""
 
     ref_type: str = ""
     ref: str = ""
@@ -51,7 +51,7 @@ class Context:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What is let in, and what is then let out again."""
+    """What is included, and what is excluded from that."""
 
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
@@ -146,7 +146,7 @@ def check_expression(rule: str) -> None:
 @lru_cache(maxsize=1024)
 def _compiled(body: str) -> Any:
     options = re2.Options()
-    # By default it writes to stderr, which belongs to the program.
+    # By default it logs to stderr.
     options.log_errors = False
     options.max_mem = 1 << 20
     return re2.compile(body, options)
@@ -165,5 +165,5 @@ def _glob_to_expression(pattern: str) -> str:
             body, position = body + "[^/]", position + 1
         else:
             body, position = body + re.escape(pattern[position]), position + 1
-    # A name of a folder means what is in it.
+    # The name of a folder matches the files in it.
     return rf"(?s)\A{body.rstrip('/')}(?:/.*)?\z"

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from sluiceway_common.runconfig import when
 from sluiceway_common.runconfig.problems import describe_type, quoted
-from sluiceway_common.runconfig.values import Model, filled, said
+from sluiceway_common.runconfig.values import Model, fault, filled
 
 __all__ = ["RefRules", "When", "one_or_many"]
 
@@ -22,7 +22,7 @@ def _rules(value: Any) -> Any:
     if isinstance(value, list):
         return {"include": value}
     if not isinstance(value, dict | RefRules):
-        raise said(f"must be a string, a list or {{include, exclude}}, not {describe_type(value)}", unquoted=value)
+        raise fault(f"must be a string, a list or {{include, exclude}}, not {describe_type(value)}", unquoted=value)
     return value
 
 
@@ -33,7 +33,7 @@ def one_or_many(value: Any) -> Any:
 
 def _rule_texts(value: Any) -> Any:
     if not isinstance(value, str | list):
-        raise said(f"must be a string or a list of strings, not {describe_type(value)}", unquoted=value)
+        raise fault(f"must be a string or a list of strings, not {describe_type(value)}", unquoted=value)
     return one_or_many(value)
 
 
@@ -41,7 +41,7 @@ def _rule(value: str) -> str:
     try:
         when.check_expression(value)
     except ValueError as cause:
-        raise said(f"{quoted(value)} {cause}") from cause
+        raise fault(f"{quoted(value)} {cause}") from cause
     return filled(value)
 
 
@@ -49,7 +49,7 @@ RuleTexts = Annotated[list[Annotated[str, AfterValidator(_rule)]], BeforeValidat
 
 
 class RefRules(Model):
-    """What is included, and what is excluded again."""
+    """What is included, and what is excluded from that."""
 
     include: RuleTexts = Field(default_factory=list)
     exclude: RuleTexts = Field(default_factory=list)

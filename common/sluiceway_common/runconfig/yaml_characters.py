@@ -1,10 +1,10 @@
 """The characters that YAML 1.2 and libyaml, which follows YAML 1.1, disagree about.
 
-libyaml takes U+0085, U+2028 and U+2029 for line breaks; in YAML 1.2 they are content everywhere (section 5.4). It
+libyaml treats U+0085, U+2028 and U+2029 as line breaks; in YAML 1.2 they are content everywhere (section 5.4). It
 refuses DEL, the C1 controls and two noncharacters, and skips a byte order mark at the beginning of any line; YAML 1.2
-takes all of these as content of quoted scalars, and nowhere else in a document (sections 5.1 and 5.2).
+accepts all of these as content of quoted scalars, and nowhere else in a document (sections 5.1 and 5.2).
 
-So each of them is replaced, one for one, by a character that the text neither holds nor escapes, before libyaml sees
+So each of them is replaced, one for one, by a character that is not in the text, raw or escaped, before libyaml parses
 it: positions do not change. `Masked.restored` puts them back into what was read. A parser in Python (ruamel.yaml) takes
 26 times as long, and ends a comment at U+0085, too. Pure.
 """

@@ -1,9 +1,9 @@
-"""YAML 1.2 to document.
+"""Parse YAML 1.2 into a document.
 
-PyYAML's loaders follow YAML 1.1, in which `on` is true and `010` is 8, and let a duplicate key win in silence. So only
+PyYAML's loaders follow YAML 1.1, in which `on` is true and `010` is 8, and accept duplicate keys. So only
 the events of its C parser are used, and the nodes are composed and resolved here: the core schema of YAML 1.2, string
-keys, duplicate keys refused, no foreign tags, no merge keys, one document. `yaml_characters` hides from the parser what
-it takes for line breaks and YAML 1.2 does not. What an alias would expand to is counted (nodes
+keys, duplicate keys refused, no foreign tags, no merge keys, one document. `yaml_characters` hides from the parser the
+characters that it treats as line breaks and YAML 1.2 does not. What an alias would expand to is counted (nodes
 and characters), so that "a billion laughs" costs nothing. Aliased nodes are shared objects: never change one. Pure.
 """
 
@@ -30,7 +30,7 @@ from sluiceway_common.runconfig.yaml_characters import Masked, find_control, mas
 
 __all__ = ["MAX_ALIAS_CHARACTERS", "MAX_ALIAS_NODES", "parse_yaml"]
 
-# What a configuration's aliases may add: far above any honest one (2,000 tasks of 20 steps).
+# The limit of what aliases may add: far above that of any real configuration (2,000 tasks of 20 steps).
 MAX_ALIAS_NODES: Final = 100_000
 MAX_ALIAS_CHARACTERS: Final = 4 << 20
 
@@ -132,7 +132,7 @@ class _YamlComposer:
             fail(f"nested deeper than {MAX_DEPTH} levels", line, column)
         anchor: str | None = event.anchor
         if anchor is not None:
-            # Known but unfinished: an alias to it from inside would be endless.
+            # Known but unfinished: an alias to it from inside would be infinite.
             self._anchors[anchor] = None
         if isinstance(event, yaml.ScalarEvent):
             value = self._scalar(event, path)
@@ -272,7 +272,7 @@ def _resolve_plain(text: str, line: int, column: int, path: DocumentPath) -> Any
         return None
     if text in _BOOLEANS:
         return _BOOLEANS[text]
-    # Words are by far the most: leave early.
+    # Most scalars are words: return early.
     if text[0] not in "0123456789+-.":
         return text
     if _NOT_FINITE.match(text):

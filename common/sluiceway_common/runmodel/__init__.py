@@ -1,4 +1,4 @@
-"""Runs, tasks and executors, and the rules that move them. Pure: no I/O, clock, randomness or protobuf.
+"""Runs, tasks and executors, and the rules that change them. Pure: no I/O, clock, randomness or protobuf.
 
 The contract is docs/design/run-model.md. Read in this order:
 
@@ -10,7 +10,7 @@ The contract is docs/design/run-model.md. Read in this order:
   and executors do to an attempt.
 - `creation`: a request becomes a run. `restart`: a run becomes the request for another one. `groups`: paths of groups.
 - `queues` and `placement` decide which run starts, and where a task runs. `explain` says why something waits, or how it
-  ended. `executor_state`: what is known of an executor.
+  ended. `executor_state`: the stored state of an executor.
 
 In one transaction:
 
@@ -19,5 +19,6 @@ In one transaction:
     after = rules.settle(after.then(updates.assign(after.state, ...)), now)  # for each choice of placement
 
 Then store `after.run`, `after.tasks`, `after.assignments`, and the events between the stored state and `after.state`.
-Keep `after.state` for the next transaction: it remembers the last pass, so that the next looks only at what changed.
+Keep `after.state` for the next transaction: it has the results of the last pass, so that the next one evaluates only
+what changed.
 """

@@ -1,9 +1,9 @@
-"""How a request becomes a run.
+"""Create a run from a request.
 
-Two kinds of faults are kept apart. What can never work and nobody could look at (no group, two tasks of one name, a
-priority out of range) is refused with every violation. What a person who pushed a broken configuration should *see* (a
-cycle, a parent that is not there, whatever the caller could not parse) makes a run in phase `setup_error` with every
-error and no task.
+There are two kinds of faults. A request with faults of its caller (no group, two tasks with one name, a priority out of
+range) is refused with every violation. Faults that a person who pushed a broken configuration should *see* (a cycle, a
+parent that does not exist, whatever the caller could not parse) make a run in phase `setup_error` with every error and
+no task.
 
 Ids, number and time come from the caller.
 """
@@ -35,7 +35,7 @@ _NO_SOURCE = Source()
 
 @dataclass(frozen=True, slots=True)
 class CreationRequest:
-    """What the caller wants, and the facts that the server adds.
+    """The request of the caller, and the facts that the server adds.
 
     Attributes:
         task_ids: one for each of `tasks`, in their order.
@@ -77,7 +77,7 @@ def create(request: CreationRequest) -> Created:
 
     Raises:
         InvalidInput: the request can never work; every violation, each with its path (`tasks[2].depends[0]`).
-        ValueError: there is not one id for each task: our own mistake.
+        ValueError: there is not one id for each task: a bug.
     """
     found = violations(request)
     if found:
@@ -97,7 +97,7 @@ def create(request: CreationRequest) -> Created:
 
 
 def violations(request: CreationRequest) -> tuple[Violation, ...]:
-    """Everything for which the request is refused; empty: nothing."""
+    """Return the violations for which the request is refused."""
     found = [Violation("run.group", fault) for fault in groups.faults(request.group)]
     found += _name_faults("run.name", request.name)
     found += _priority_faults("run.priority", request.priority)
@@ -119,7 +119,7 @@ def violations(request: CreationRequest) -> tuple[Violation, ...]:
 
 
 def graph_errors(tasks: Sequence[TaskDefinition]) -> tuple[str, ...]:
-    """Return what is wrong with the graph, as sentences: parents that are not there, then cycles (`graph.cycles`)."""
+    """Return what is wrong with the graph, as sentences: unknown parents, then cycles (`graph.cycles`)."""
     names = {task.name for task in tasks}
     errors = []
     for task in tasks:
@@ -139,7 +139,7 @@ def graph_errors(tasks: Sequence[TaskDefinition]) -> tuple[str, ...]:
 
 
 def levels_of(tasks: Sequence[TaskDefinition]) -> dict[str, int]:
-    """The level of each task by name. The graph must be free of errors."""
+    """Return the level of each task by name. The graph must be free of errors."""
     names, parents = _numbered(tasks)
     return dict(zip(names, graph.levels(parents), strict=True))
 
@@ -231,7 +231,7 @@ def _priority_faults(path: str, priority: int) -> list[Violation]:
 
 
 def _numbered(tasks: Sequence[TaskDefinition]) -> tuple[list[str], list[list[int]]]:
-    """Return the names, sorted, and for each the places of its parents; parents that are not there are left out."""
+    """Return the names, sorted, and for each the places of its parents; unknown parents are left out."""
     names = sorted({task.name for task in tasks})
     places = {name: place for place, name in enumerate(names)}
     parents: list[list[int]] = [[] for _ in names]

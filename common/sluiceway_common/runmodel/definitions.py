@@ -21,12 +21,12 @@ class DependsOn:
 
 @dataclass(frozen=True, slots=True)
 class TaskDefinition:
-    """What the rendered configuration says of a task, as far as rules and placement need it.
+    """The part of a task's definition that rules and placement need.
 
     Attributes:
         skip: its `when` did not match; it is created as skipped (R12).
         priority: None: that of the run.
-        timeout: the one that holds for it (task over run over top), or None for none.
+        timeout: the one of the task, else of the run, else of the configuration; None: none.
         steps: its steps, none of which has started.
     """
 

@@ -1,4 +1,4 @@
-"""What the database knows of an executor, and every way in which that changes. Pure.
+"""The stored state of an executor, and all of its transitions. Pure.
 
 An executor is registered by its first hello, and has one state from then on; `None` is the state of an executor that is
 not registered. Four parts of the state change independently:
@@ -7,14 +7,14 @@ not registered. Four parts of the state change independently:
    journal, so that it survives broken streams and restarts on both sides. An ACTIVE session may be continued. A
    VANISHED one was fenced by the failure detector, a DELETED one by an operator. A fenced session never becomes active
    again: every update names its session, so that an executor that was declared lost cannot change the task that another
-   one runs now. Only a new session leads out of VANISHED and DELETED.
+   one runs now. Only a new session leaves VANISHED and DELETED.
 2. **The epoch in which it settled**: in which it reported all that it holds, and all that follows from that was
    committed. In a new epoch nothing is assigned before each executor that may hold assignments has settled.
 3. **Its drain**, which lasts until an operator ends it, through sessions and restarts.
 4. **Its use**: whether it may hold assignments. An executor that never had one is not waited for in a new epoch, and is
    removed, not kept, when it vanishes.
 
-Whether a stream serves the session at the moment is not part of the state: etcd has that (a key on a lease). The loss
+Whether a stream serves the session at present is not part of the state: etcd has that (a key on a lease). The loss
 of that key is not an event here; it starts a timer (the server's `absence`), and when that expires, `Vanished` follows.
 
 Transitions; "-" raises `InvariantBroken`, "=" changes nothing:
@@ -37,8 +37,8 @@ where the table says removed or DELETED, an executor that still has live assignm
 
 A hello is not an event by itself: `admit` decides whether it begins a session, continues one, or is refused. Session
 ids are UUIDv7, so that of two the newer one is known. An executor that names an *older* session than the stored one was
-replaced, and is refused. One that names a *newer* one remembers what the database lost with its last second: it begins
-a new session and settles.
+replaced, and is refused. One that names a *newer* one has a session that the database lost: it begins a
+new session and settles.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ __all__ = [
 
 
 class SessionLives(AlreadyExists):
-    """Another stream holds the session, and this one did not prove it. Try again: the other one may be about to end."""
+    """Another stream uses the session, and this hello did not prove that it owns it. Retry: the other one may end."""
 
     reason = "SESSION_LIVES"
 
@@ -95,7 +95,7 @@ class SessionFenced(FailedPrecondition):
 
 
 class ExecutorPhase(StrEnum):
-    """What may be done with an executor's session."""
+    """The phase of the session of an executor."""
 
     ACTIVE = "active"
     """It may be continued, and its executor may be given assignments while a stream serves it."""
@@ -154,7 +154,7 @@ class ExecutorState:
 
     @property
     def is_fenced(self) -> bool:
-        """Whether its session is over for good."""
+        """Whether its session is fenced."""
         return self.phase is not ExecutorPhase.ACTIVE
 
     def is_waited_for(self, epoch: int) -> bool:
@@ -261,7 +261,7 @@ def apply(state: ExecutorState | None, event: ExecutorEvent, now: datetime) -> E
     Late and repeated events change nothing.
 
     Raises:
-        InvariantBroken: the event cannot happen in this phase; whoever made it must look at the phase first.
+        InvariantBroken: the event cannot happen in this phase; the caller must check the phase first.
     """
     if isinstance(event, SessionEvent) and state is not None and state.session_id != event.session_id:
         return state
@@ -276,7 +276,7 @@ def _keep(state: ExecutorState | None, _event: Any, _now: datetime) -> ExecutorS
 
 
 def _begin(state: ExecutorState | None, event: SessionBegan, now: datetime) -> ExecutorState:
-    # A drain outlives its session, but whoever registers under the id of a deleted executor is another one.
+    # A drain outlives its session, but an executor that registers with the id of a deleted one is a new executor.
     keeps_drain = state is not None and state.phase is not ExecutorPhase.DELETED
     return ExecutorState(
         group=event.group,
@@ -384,12 +384,12 @@ def admit(
     new_session_id: str,
     new_secret_digest: bytes,
 ) -> SessionBegan | SessionContinued:
-    """Return the event that a hello is.
+    """Return the event for a hello.
 
     Args:
         executor_id: of the hello.
         state: of that executor.
-        hello: what it says.
+        hello: its fields.
         is_live: whether some server serves a stream of the stored session: etcd has its key.
         new_session_id: for a session that begins.
         new_secret_digest: as `new_session_id`.
@@ -397,7 +397,7 @@ def admit(
     Raises:
         PermissionDenied: the id belongs to an executor of another group.
         SessionFenced: the hello names a session that was fenced or replaced.
-        SessionLives: the hello proves nothing, and the session is in use.
+        SessionLives: the hello has no valid proof, and the session is in use.
     """
     begins = SessionBegan(new_session_id, new_secret_digest, hello.group, hello.journal_id, hello.dynamic)
     if state is None:

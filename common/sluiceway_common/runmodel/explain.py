@@ -1,7 +1,7 @@
 """Why a task or a run waits, where it runs, or why it ended as it did: sentences with machine codes, for every state.
 
-Nothing here decides. Parents, approvals and attempts are read from the state; what `placement` and `queues` decided is
-passed in.
+Nothing is decided here. Parents, approvals and attempts are read from the state; the decisions of `placement` and
+`queues` are passed in.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _COUNT_WORDS: Final[Mapping[TaskStatus, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """Why a task stands as it does. `lines`: what executors lack, one for each kind."""
+    """Why a task has its state. `lines`: what executors lack, one for each kind."""
 
     task_id: TaskId
     name: str
@@ -61,7 +61,7 @@ def explain_run(
 
     Args:
         state: the stored state.
-        placed: what the last placement said of the runnable ones; otherwise the stored reason is used.
+        placed: the explanations of runnable tasks by the last placement; otherwise the stored reason is used.
         queued: for a queued run: why it is (`explain_queued`).
     """
     placed = placed or {}
@@ -101,7 +101,7 @@ def explain_task(
 
 
 def explain_standing(state: RunState, *, waiting: Reason | None = None) -> tuple[Reason, ...]:
-    """Explain how a run stands that is not queued: how far it is, or why it ended as it did.
+    """Explain a run that is not queued: how far it is, or why it ended as it did.
 
     Args:
         state: the stored state.
@@ -134,7 +134,7 @@ def _failures(state: RunState) -> list[Reason]:
         if (task := state.tasks[key]).status.is_failure or (task.status is TaskStatus.STOPPED and not run.is_ending)
         if not task.ignore_failure
     ]
-    told = [
+    named = [
         Reason(
             ReasonCode.TASK_FAILED,
             f"task {quoted(task.name)} {status_words(task.status)}"
@@ -143,8 +143,8 @@ def _failures(state: RunState) -> list[Reason]:
         for task in bad[:_MOST_NAMED]
     ]
     if len(bad) > _MOST_NAMED:
-        told.append(Reason(ReasonCode.TASK_FAILED, f"and {len(bad) - _MOST_NAMED} more tasks did not succeed"))
-    return told
+        named.append(Reason(ReasonCode.TASK_FAILED, f"and {len(bad) - _MOST_NAMED} more tasks did not succeed"))
+    return named
 
 
 def _progress(state: RunState) -> str:
@@ -169,8 +169,8 @@ def _runs(task: Task, assignment: Assignment) -> tuple[Reason, ...]:
     reasons = [Reason(ReasonCode.RUNS_ON_EXECUTOR, sentence + _attempt(task))]
     if assignment.stop_requested is not None:
         why = f": {assignment.stop_reason.sentence}" if assignment.stop_reason is not None else ""
-        told = f"was told to stop at {moment(assignment.stop_requested)}{why}"
-        reasons.append(Reason(ReasonCode.TOLD_TO_STOP, told))
+        sentence = f"was told to stop at {moment(assignment.stop_requested)}{why}"
+        reasons.append(Reason(ReasonCode.TOLD_TO_STOP, sentence))
     return tuple(reasons)
 
 
@@ -210,8 +210,8 @@ def explain_queued(
 
     Args:
         run: the queued run; of another phase: nothing to explain.
-        decided: what `queues.decide` said of it; None: it may start, and the scheduler will do that.
-        holder: the run that holds its group, if one does; then the task for whose approval everybody waits is named.
+        decided: the reason of `queues.decide`; None: it may start, and the scheduler will start it.
+        holder: the run that holds its group, if one does; then the task whose approval it waits for is named.
         approvers: who may approve, as people know them.
     """
     if run.phase is not RunPhase.QUEUED:

@@ -37,7 +37,7 @@ def escape(segment: str) -> str:
 
 
 def unescape(segment: str) -> str:
-    """The opposite of `escape`.
+    """Undo `escape`.
 
     Raises:
         InvalidInput: an escape is cut short, is not hexadecimal, or does not give UTF-8.
@@ -52,13 +52,13 @@ def join(*parts: str) -> str:
     """Make a group of plain segments: `join("project", id, "branch", "feat/x")`.
 
     Raises:
-        InvalidInput: what comes out is not a group (no segment, or an empty one).
+        InvalidInput: the result is not a group (no segment, or an empty one).
     """
     return canonical("/" + "/".join(escape(part) for part in parts))
 
 
 def segments(group: str) -> tuple[str, ...]:
-    """The plain segments of a group.
+    """Return the unescaped segments of a group.
 
     Raises:
         InvalidInput: see `canonical`.
@@ -79,7 +79,7 @@ def canonical(group: str) -> str:
 
 
 def faults(group: str) -> tuple[str, ...]:
-    """Everything that is wrong with a group, as sentences; empty: nothing."""
+    """Return what is wrong with a group, as sentences."""
     if not group:
         return ("it must not be empty",)
     if not group.startswith("/"):
@@ -91,7 +91,7 @@ def faults(group: str) -> tuple[str, ...]:
 
 
 def scope_of(group: str) -> str:
-    """The first two segments of a canonical group: where numbers count. All of it, when it has fewer."""
+    """Return the first two segments of a canonical group, in which runs are numbered. All of it if it has fewer."""
     return "/".join(group.split("/")[:3])
 
 
@@ -109,7 +109,7 @@ def is_below(group: str, prefix: str) -> bool:
 
 
 def of_caller(group: str, user_id: str) -> str:
-    """Put the caller's id for `me` in `/user/me` and in what is below it; any other text stays as it is."""
+    """Replace `me` by the id of the caller in `/user/me` and below it; any other text is unchanged."""
     if faults(group):
         return group
     first, *rest = segments(group)

@@ -1,7 +1,7 @@
-"""What is always true of a run, whatever happened to it.
+"""The invariants of a run.
 
-`check` names every invariant that a state breaks. Tests call it after every step, the engine before it saves: a state
-that breaks one was made by a mistake of ours, and must not be stored.
+`check` names every invariant that a state breaks. Tests call it after every step, the engine before it stores a state:
+one that breaks an invariant is the result of a bug, and must not be stored.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ def check(state: RunState, *, before: RunState | None = None) -> None:
 
     Args:
         state: a fixpoint of the rules, about to be stored.
-        before: the stored state that it comes from; then what may never go back is checked too.
+        before: the stored state before it; then also check that nothing went backwards.
 
     Raises:
-        InvariantBroken: with every sentence of `broken`, and what is stored of the tasks that they name.
+        InvariantBroken: with every sentence of `broken`, and the history of the tasks that they name.
     """
     found = broken(state, before=before)
     if not found:
@@ -36,7 +36,7 @@ def check(state: RunState, *, before: RunState | None = None) -> None:
 
 
 def broken(state: RunState, *, before: RunState | None = None) -> tuple[str, ...]:
-    """The invariants that a state breaks, as sentences; empty: none."""
+    """Return the invariants that a state breaks, as sentences."""
     found = [*_of_run(state), *_of_assignments(state)]
     for task in state.tasks.values():
         found.extend(f"task {quoted(task.name)} {fault}" for fault in _of_task(state, task))
@@ -116,7 +116,7 @@ def _of_task(state: RunState, task: Task) -> Iterator[str]:
 
 
 def _of_step(before: RunState, after: RunState) -> Iterator[str]:
-    """What never goes back: terminal phases, results, finished statuses, numbers of attempts."""
+    """Check what never goes backwards: terminal phases, results, finished statuses, numbers of attempts."""
     old, new = before.run, after.run
     if old.phase.is_terminal and new.phase is not old.phase:
         yield f"it went from {old.phase} to {new.phase}"

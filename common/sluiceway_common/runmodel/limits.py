@@ -1,4 +1,4 @@
-"""Limits of a run, and defaults of a task. A module of its own, because the command line needs nothing else of it."""
+"""Limits of a run, and defaults of a task. Separate, so that the command line can import it alone."""
 
 from __future__ import annotations
 

@@ -1,16 +1,16 @@
 """A run, its tasks and their assignments: records as values, and the enums of their states.
 
 Everything here is frozen. Only the functions of this package make new values; nobody assigns to a phase, a result or
-a status. There are three machines, and they are coupled in one direction only:
+a status. There are three state machines, coupled in one direction only:
 
     assignment (one attempt on one executor)  ->  task  ->  run
 
 An assignment ends by its executor's report, or as `lost`. A task has the status
-of its last assignment, or the one that the rules give it while it never had one. A run follows from its tasks, and from
-a stop or a timeout. Nothing flows back, except that a stopped run orders its assignments to stop.
+of its last assignment, or one that the rules set while it has had none. The state of a run follows from its tasks, and
+from a stop or a timeout. The only effect in the other direction is that a stopped run orders its assignments to stop.
 
-The records carry what rules and placement need. What only an executor needs (commands, images, environments) is in the
-run's configuration, which no rule reads.
+The records have what rules and placement need. What only an executor needs (commands, images, environments) is in the
+configuration of the run, which no rule reads.
 
 Times are `datetime` with time zone UTC, given from outside. Ids are UUIDv7 strings, so their order is that of creation.
 """
@@ -82,7 +82,7 @@ class RunPhase(StrEnum):
 
 
 class RunResult(StrEnum):
-    """What came out of a run. Set once."""
+    """The result of a run. Set once."""
 
     UNSET = "unset"
     SUCCESS = "success"
@@ -91,7 +91,7 @@ class RunResult(StrEnum):
 
 
 class TaskStatus(StrEnum):
-    """Where a task stands. `running` holds from the moment that it is assigned."""
+    """The status of a task. It is `running` from the moment that it is assigned."""
 
     NOT_STARTED = "not_started"
     SKIPPED = "skipped"
@@ -114,7 +114,7 @@ class TaskStatus(StrEnum):
 
 
 class AssignmentPhase(StrEnum):
-    """Where an attempt stands, in the order in which it passes these; the last five are final."""
+    """The phase of an attempt, in order; the last five are final."""
 
     ASSIGNED = "assigned"
     ACCEPTED = "accepted"
@@ -132,7 +132,7 @@ class AssignmentPhase(StrEnum):
 
 
 class Condition(StrEnum):
-    """What a parent must have come to. The conditions of one edge are alternatives."""
+    """The outcome that a parent must have. The conditions of one edge are alternatives."""
 
     ON_SUCCESS = "on_success"
     ON_FAILURE = "on_failure"
@@ -142,7 +142,7 @@ class Condition(StrEnum):
 
 
 class RetryCause(StrEnum):
-    """Why an attempt did not succeed, as far as `retry.on` tells it apart. The four are disjoint."""
+    """Why an attempt did not succeed, as distinguished by `retry.on`. The four are disjoint."""
 
     FAILED = "failed"
     LOST = "lost"
@@ -151,7 +151,7 @@ class RetryCause(StrEnum):
 
 
 class ApprovalState(StrEnum):
-    """Where the approval of a task stands, as events tell it."""
+    """The state of the approval of a task, as in events."""
 
     NOT_NEEDED = "not_needed"
     NOT_ASKED = "not_asked"
@@ -161,7 +161,7 @@ class ApprovalState(StrEnum):
 
 
 class RestartKind(StrEnum):
-    """From where a run was restarted."""
+    """What was restarted."""
 
     FROM_START = "from_start"
     FROM_FAILED = "from_failed"
@@ -221,7 +221,7 @@ class Run:
             `concurrency` hold, and the owner in fair share.
         belongs_to: the paths that an executor group may name to serve this run: the scope, and those above it
             (`/organization/<id>`). The scope itself always counts, listed or not.
-        reason: why the result is what it is (`timeout`, `task_failed`), where there is more to say than the result.
+        reason: why it has its result (`timeout`, `task_failed`), if there is more to say than the result.
         notes: what a person should know besides the result, such as an approval that expired. Sorted.
         stop: the stop that was asked for, if one was. A timeout is not a stop: see `timed_out`.
         timed_out: the run's own `timeout` passed while tasks were left.
@@ -308,12 +308,12 @@ DEFAULT_RETRY = Retry()
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """What a task asks of its executor.
+    """What a task requires of its executor.
 
     Attributes:
         arch: empty: any.
         labels: each must be there with this value.
-        privileged: any of its containers, services too, asks for it.
+        privileged: one of its containers, or services, is privileged.
         runtime: the runtime's type.
         drivers: the drivers that may run it; empty: any.
     """
@@ -339,7 +339,7 @@ class Archive:
 
 @dataclass(frozen=True, slots=True)
 class AttemptEnd:
-    """How an attempt ended whose retry is due; a stop gives this back to the task (R14)."""
+    """How an attempt ended whose retry is due; a stop restores this (R14)."""
 
     status: TaskStatus
     attempt: int
@@ -355,7 +355,7 @@ class AttemptEnd:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One node of a run's graph, and where it stands.
+    """A node of a run's graph, and its status.
 
     Attributes:
         level: 0 without parents, else one more than the highest parent.
@@ -366,7 +366,7 @@ class Task:
         assignment: that of the present attempt, or of the last one; empty before the first and while a retry is due.
         executor: the executor of `assignment`.
         previous: how the attempt before this one ended, when there was one.
-        runnable_since: it could run since then, had an executor been free (R10); empty once it is assigned.
+        runnable_since: it has been runnable since then (R10); empty once it is assigned.
         kept_from: in a restart: the run in which this task ran; its id, logs and archives are shared.
         steps: of the present attempt; those of earlier ones are in their assignments.
     """
@@ -410,7 +410,7 @@ class Task:
 
     @property
     def approval_state(self) -> ApprovalState:
-        """Where its approval stands."""
+        """The state of its approval."""
         if self.approval is None:
             return ApprovalState.NOT_NEEDED
         if self.approved is not None:
@@ -423,7 +423,7 @@ class Task:
 
     @property
     def is_clean_up(self) -> bool:
-        """Whether a stop leaves it to its conditions (R7).
+        """Whether its conditions decide about it even after a stop (R7).
 
         Each of its edges names `always` or `on_stopped`, it has at least one, and it needs no approval.
         """
@@ -446,7 +446,7 @@ class Assignment:
         stop_requested: when it was ordered to stop, and `stop_reason`: why.
         stop_forced: ordered to stop at once, without grace and without clean-up steps.
         lock: the lock that it holds until it is final, as (scope, name).
-        steps: how far they came; None until the attempt is over.
+        steps: their final state; None until the attempt is over.
     """
 
     id: AssignmentId

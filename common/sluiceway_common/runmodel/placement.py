@@ -1,16 +1,15 @@
-"""Which runnable task goes to which executor now, and why the others wait.
+"""Choose executors for runnable tasks, and explain why the others wait.
 
-One order everywhere: priority plus one for each 10 minutes waited; then fair share between owners, weighted by what
-each is running, this placement's choices included; then level, age, name. Since priority grows with the wait and stops
-at no bound, no task waits forever behind others.
+Tasks are ordered by priority, plus one for each 10 minutes waited; then by fair share between owners, counting what
+each runs and what this placement has chosen; then by level, age and name. Because the priority grows without bound
+while a task waits, no task starves.
 
-A task that nobody can take holds back nobody: it is passed over, with the reason, and the next one is looked at. It
-takes neither lock nor slot meanwhile.
+A task that no executor can run does not block others: it is skipped, with the reason, and uses neither lock nor slot.
 
-An executor fits when nothing is missing (`missing`). Of those that fit the least loaded is taken, then the one that
-holds more of the wanted workspaces and caches, then the one with the smaller id. What is missing for good (arch,
-labels) is said before what passes (offline, draining, full); of executors that do not serve the project nothing else
-is said.
+An executor fits when nothing is missing (`missing`). Of those that fit, the least loaded is chosen, then the one that
+has more of the wanted workspaces and caches, then the one with the smaller id. A permanent reason (arch, labels) is
+reported before a temporary one (offline, draining, full); an executor that does not serve the project has no other
+reason.
 
 Cost: tasks with the same needs are matched against the executors once, for what does not change during a placement.
 """
@@ -59,7 +58,7 @@ class ExecutorView:
         runtimes: the runtime types that its drivers can run.
         serves: the paths (`/project/<id>`, `/organization/<id>`) that its group serves; None: all.
         takes_forks: whether it takes runs of forks.
-        holds: workspaces and caches that it has at hand, by whatever key the caller uses.
+        holds: workspaces and caches that it has on its disk, by a key that the caller chooses.
     """
 
     id: ExecutorId
@@ -118,7 +117,7 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """This task stays; `reason` is what it keeps, `lines` what is missing, one for each kind of executors."""
+    """A task that was not placed: `reason` is stored, `lines` are what is missing, one for each kind of executors."""
 
     run_id: RunId
     task_id: TaskId
@@ -154,9 +153,9 @@ def place(
 
     Args:
         candidates: the runnable tasks of all running runs.
-        executors: all executors that are known, fitting or not.
+        executors: all known executors.
         now: the time, for the wait.
-        locks: the locks that are held, and a word about the holder (`task "deploy" of run 7`).
+        locks: the locks that are held, and a description of the holder (`task "deploy" of run 7`).
         running: how many assignments each owner (`Run.scope`) has that are not final.
         with_passed_over: return why each other executor was not chosen; costs a record for each choice and executor.
     """
@@ -183,12 +182,12 @@ def place(
             shares[run.scope] += 1
             if task.lock:
                 held[key] = f"task {quoted(task.name)} of run {run.number}"
-    # What is missing is computed after all choices: a task that found its executor full learns by how much.
+    # After all choices, so that the reason of a full executor has its present number of tasks.
     return Placement(tuple(choices), tuple(_waiting(fleet, candidate, holder) for candidate, holder in undecided))
 
 
 def missing(run: Run, needs: Needs, executor: ExecutorView) -> Missing | None:
-    """What an executor lacks for a task, slots apart; None: it fits as soon as it has a free one."""
+    """Return what an executor lacks for a task, other than a free slot; None: nothing."""
     if executor.serves is not None and executor.serves.isdisjoint((run.scope, *run.belongs_to)):
         return Missing("not_served", "does not serve this project")
     if run.from_fork and not executor.takes_forks:
@@ -232,7 +231,7 @@ def lines_for(run: Run, needs: Needs, executors: Iterable[ExecutorView]) -> tupl
 
 
 def _tiers(candidates: Iterable[Candidate], now: datetime) -> list[list[Candidate]]:
-    """Candidates of the same priority together, the highest first."""
+    """Group the candidates by priority, the highest first."""
     tiers: dict[int, list[Candidate]] = defaultdict(list)
     for candidate in candidates:
         task = candidate.task
@@ -241,7 +240,7 @@ def _tiers(candidates: Iterable[Candidate], now: datetime) -> list[list[Candidat
 
 
 class _Turns:
-    """Whose turn it is inside a tier: the owner that runs the least, with the first of its tasks."""
+    """The queue of one priority: next is the first task of the owner that runs the least."""
 
     def __init__(self, tier: Iterable[Candidate], shares: Mapping[str, int]) -> None:
         self._shares = shares
@@ -256,7 +255,7 @@ class _Turns:
         self._last = ""
 
     def next(self) -> Candidate | None:
-        """The next one to be looked at; the share of the last one's owner may have grown since."""
+        """Return the next candidate. The share of the owner of the last one may have grown since."""
         queue = self._queues.get(self._last)
         if queue:
             heapq.heappush(self._heap, (self._shares.get(self._last, 0), queue[0][0], self._last))
@@ -361,7 +360,7 @@ _Lack = tuple[Missing, ExecutorId]
 
 _MOST_NAMED: Final = 4
 
-# Of these the line itself says what the executors are: "1 draining", not "1 executor: draining".
+# These adjectives stand for the executors: "1 draining", not "1 executor: draining".
 _STATES: Final = frozenset({"offline", "draining", "full"})
 _LINE_ORDER: Final = (
     "not_served", "fork", "arch", "labels", "privileged", "runtime", "driver", "offline", "draining", "full",

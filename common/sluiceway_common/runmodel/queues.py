@@ -1,4 +1,4 @@
-"""Which queued run may start now, and which ones a newer run takes the place of.
+"""Decide which queued runs start now, and which runs are superseded.
 
 Per group at most one run is running: the one that the group's queue record names, until it is finished. A run whose
 result is set but whose assignments have not all ended is still running, and still holds its group. In a group runs
@@ -6,8 +6,8 @@ start in the order of their creation. Groups of one scope run in parallel, as ma
 allows; when it allows fewer than could start, the highest priority goes first (plus one for each 10 minutes in the
 queue), then the oldest.
 
-A run that waits for nothing but an approval (`Run.approval_wait_since`) does not count for `concurrency`: it uses
-nothing, and counted it could keep a project still for a week. It does hold its group.
+A run that waits only for an approval (`Run.approval_wait_since`) does not count for `concurrency`: it uses no executor,
+and could block a project for a week. It does hold its group.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ __all__ = ["QueueDecision", "QueueSettings", "decide"]
 
 @dataclass(frozen=True, slots=True)
 class QueueSettings:
-    """What the settings of a project say about its runs.
+    """The settings of a project for its runs.
 
     Attributes:
         concurrency: how many of its runs may run at once, over all groups; None: any number.
@@ -47,7 +47,7 @@ class QueueDecision:
         start: in this order, each in a transaction that finds the queue record of its group empty.
         cancel: queued runs that were superseded, by id.
         stop: running runs that were superseded while they only waited for an approval, by id.
-        waiting: why each other queued run stays.
+        waiting: why each other queued run waits.
     """
 
     start: tuple[RunId, ...]

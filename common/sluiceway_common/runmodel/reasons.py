@@ -1,4 +1,4 @@
-"""Why a run, a task or an attempt is as it is: a stable code, and a sentence for a person."""
+"""Why a run, a task or an attempt has its state: a stable code, and a sentence for a person."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class ReasonCode(StrEnum):
     WAITS_FOR_PLACEMENT = "waits_for_placement"
     WAITS_FOR_RECOVERY = "waits_for_recovery"
     EXECUTOR_OFFLINE = "executor_offline"
-    # how a task or a run stands, where nothing is waited for
+    # the state of a task or a run that waits for nothing
     RUNS_ON_EXECUTOR = "runs_on_executor"
     RAN_ON_EXECUTOR = "ran_on_executor"
     TOLD_TO_STOP = "told_to_stop"

@@ -1,8 +1,8 @@
 """What a restart runs again, and what it keeps.
 
-A restart is a new run of the same group and configuration. Run again are the tasks that came to nothing (failed,
+A restart is a new run of the same group and configuration. These tasks run again: those that did not succeed (failed,
 ignored or not, lost, stopped, cancelled, or skipped by a stop, by the run's timeout or by an approval that expired),
-those that were chosen, and all that descends from these; they get new ids, attempt 1 and no approval. All others
+those that were chosen, and all descendants of these; they get new ids, attempt 1 and no approval. All others
 succeeded, or were skipped for a reason that still holds: they are kept with their ids, and share logs and archives with
 the run before.
 
@@ -41,7 +41,7 @@ _SKIPPED_BY_CHANCE: Final = frozenset({ReasonCode.RUN_STOPPED, ReasonCode.RUN_TI
 
 
 class RunCannotBeRestarted(FailedPrecondition):
-    """The run is not in a phase, or has not the result, from which this kind of restart goes."""
+    """The phase or the result of the run does not allow this kind of restart."""
 
     reason = "RUN_CANNOT_BE_RESTARTED"
 
@@ -54,7 +54,7 @@ class WorkspaceExpired(FailedPrecondition):
 
 @dataclass(frozen=True, slots=True)
 class RestartPlan:
-    """What a restart would do.
+    """The effect of a restart.
 
     Attributes:
         again: the tasks that run again, by level, name and id: the caller makes one new id for each.
@@ -75,7 +75,7 @@ def plan_restart(
 
     Args:
         state: the run to be restarted.
-        kind: from where.
+        kind: what is restarted.
         chosen: the tasks that were chosen; for `FROM_TASKS` only, and at least one there.
         expired: digests of archives that are not kept any more, of those that this run has.
 
@@ -194,7 +194,7 @@ def _check_run(run: Run, kind: RestartKind) -> None:
 
 
 def _has_no_when(task: Task) -> bool:
-    """Whether R12 made it: a new run of the same commit skips it too."""
+    """Whether R12 skipped it: a new run of the same commit skips it too."""
     return task.status is TaskStatus.SKIPPED and _code(task) == ReasonCode.WHEN_NOT_MATCHED
 
 
@@ -218,7 +218,7 @@ def _with_descendants(state: RunState, tasks: Iterable[TaskId]) -> set[TaskId]:
 
 
 def _needed_archives(state: RunState, again: Collection[TaskId]) -> dict[str, TaskId]:
-    """The archives that tasks which run again restore from kept ancestors, by digest, with an owner of each."""
+    """Return the archives of kept ancestors that tasks which run again restore, by digest, with an owner of each."""
     kept_above: set[TaskId] = set()
     seen: set[TaskId] = set()
     left = [key for key in again if state.tasks[key].steps.restore_workspace()]

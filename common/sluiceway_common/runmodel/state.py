@@ -1,10 +1,9 @@
 """One run with its tasks and live assignments, as the rules see it, and what changed between two such states.
 
-A `RunState` is a value: the methods that change something give a new one and share what did not change. It remembers,
-beside the records, what a pass would otherwise find out by reading every task again: how many are unfinished, what is
-runnable, and which tasks changed since the last pass (*dirty*). That memory is derived: two states with the same
-records are equal whatever they remember, and a pass over a state without memory comes to the same end (a property that
-the tests hold it to). So a run of 2,000 tasks pays for one task's update what one task costs.
+A `RunState` is a value: the methods that change something give a new one and share what did not change. Beside
+the records it has a cache for the next pass (`Tally`): how many tasks are unfinished, which are runnable, and which
+changed since the last pass (*dirty*). The cache does not count for equality, and a pass without it has the same result
+(tests check that). So in a run of 2,000 tasks, the update of one task costs what one task costs.
 """
 
 from __future__ import annotations
@@ -32,17 +31,17 @@ __all__ = [
 
 
 class InvariantBroken(RuntimeError):
-    """A state that no sequence of our own functions can make: our mistake, so not of the family of wire errors."""
+    """A state that our functions cannot make: a bug, and so not an error of our family."""
 
 
 @dataclass(frozen=True, slots=True)
 class Graph:
-    """What never changes about a run's graph.
+    """The graph of a run, which never changes.
 
     Attributes:
         children: for each task those that name it in an edge.
         roots: those without an edge.
-        rank: the place of each task in the order (level, name, id): the one order of everything that is listed.
+        rank: the place of each task in the order (level, name, id), in which everything is listed.
         levels: how many levels there are.
     """
 
@@ -53,7 +52,7 @@ class Graph:
 
     @classmethod
     def of(cls, tasks: Mapping[TaskId, Task]) -> Graph:
-        """Read it from the tasks.
+        """Compute it from the tasks.
 
         Raises:
             InvariantBroken: an edge names a task that is not there.
@@ -75,12 +74,12 @@ class Graph:
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """What the last pass found, kept up by each change.
+    """Results of the last pass, updated by each change.
 
     Attributes:
-        unfinished: tasks that do not count yet.
+        unfinished: tasks that are not finished.
         failures: tasks failed or lost, without `ignore_failure`; `stops`: tasks stopped, without it.
-        waiting: tasks that wait for an approval; `runnable`: those that R10 names. Both without the dirty tasks' news.
+        waiting: tasks that wait for an approval; `runnable`: those that R10 names. Both as of the last pass.
         task_deadline: no live assignment's timeout passes before this; None: none will.
     """
 
@@ -92,7 +91,7 @@ class Tally:
     task_deadline: datetime | None = None
 
     def moved(self, changes: Iterable[tuple[Task, Task]]) -> Tally:
-        """The same after each first became the second, as far as the counts go."""
+        """Return the tally with updated counts after changes, each from the old to the new task."""
         was, now = list[Task](), list[Task]()
         for old, new in changes:
             if old.status is not new.status:
@@ -108,7 +107,7 @@ class Tally:
 
 
 def count(tasks: Iterable[Task]) -> Tally:
-    """Count from nothing; the sets are left to the pass."""
+    """Count the tasks; the sets are left to the pass."""
     unfinished = failures = stops = 0
     for task in tasks:
         status = task.status
@@ -141,10 +140,10 @@ class RunState:
         *,
         graph: Graph | None = None,
     ) -> RunState:
-        """Put loaded records together; final assignments are left out.
+        """Make a state from loaded records; final assignments are left out.
 
-        A graph never changes, so a caller that has it from before may pass it, which saves computing it. One that
-        keeps the whole state of its last commit saves more: that state remembers.
+        A graph never changes, so a caller that has it may pass it, which saves computing it. Keeping the whole state
+        of the last commit saves more.
 
         Raises:
             InvariantBroken: an edge names a task that is not there.
@@ -154,15 +153,15 @@ class RunState:
         return cls(run=run, tasks=by_id, assignments=live, graph=graph or Graph.of(by_id))
 
     def forget(self) -> RunState:
-        """Return the same records without memory, as if just loaded: the next pass reads every task."""
+        """Return the same records without the tally: the next pass reads every task."""
         return replace(self, tally=None, dirty=frozenset())
 
     def with_run(self, run: Run) -> RunState:
-        """Change a fact about the run; the next pass reads every task again, since each rule may read it."""
+        """Replace the run; the next pass reads every task, because each rule may read the run."""
         return replace(self, run=run, tally=None, dirty=frozenset())
 
     def with_task(self, task: Task) -> RunState:
-        """Change one task."""
+        """Replace one task."""
         tasks = dict(self.tasks)
         old = tasks[task.id]
         tasks[task.id] = task
@@ -170,7 +169,7 @@ class RunState:
         return replace(self, tasks=tasks, tally=tally, dirty=self.dirty | {task.id})
 
     def with_assignment(self, assignment: Assignment) -> RunState:
-        """Change or add one assignment; one that is final leaves the state."""
+        """Replace or add one assignment; a final one is removed."""
         live = dict(self.assignments)
         if assignment.phase.is_final:
             live.pop(assignment.id, None)
@@ -210,10 +209,10 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What an update or a request did, before the pass.
+    """The effect of an update or a request, before the pass.
 
     Attributes:
-        before: the stored state that it began with.
+        before: the stored state.
         state: the state after it; `rules.settle` takes it, with `before`.
         assignments: the assignments that it changed or made, final ones too, to be stored.
     """
@@ -223,7 +222,7 @@ class Change:
     assignments: tuple[Assignment, ...] = ()
 
     def then(self, later: Change) -> Change:
-        """Join two changes of which the second began where this one ended."""
+        """Merge with a later change, which began with the state of this one."""
         merged = {a.id: a for a in (*self.assignments, *later.assignments)}
         return Change(before=self.before, state=later.state, assignments=tuple(merged.values()))
 
@@ -234,7 +233,7 @@ _TASK_SLOTS = tuple((getattr(Task, f.name).__get__, getattr(Task, f.name).__set_
 def fast_replace(task: Task, **changes: object) -> Task:
     """Do what `dataclasses.replace` does, in half the time: a pass may make 2,000 of these (B8).
 
-    Slots are copied as they are, past `__init__`; nothing of a task is computed there.
+    Slots are copied without calling `__init__`, which computes nothing for a task.
     """
     copy: Task = object.__new__(Task)
     for get, put in _TASK_SLOTS:
@@ -250,7 +249,7 @@ def events_between(before: RunState, after: RunState, ids: Iterable[TaskId] | No
     Args:
         before: the stored state.
         after: the state to be stored.
-        ids: the tasks that differ, when `changed_tasks` was asked already; None asks it.
+        ids: the result of `changed_tasks`, if the caller has it.
 
     Returns:
         Events of tasks by level, name and id, then those of the run: the last event of a run is its end.
@@ -270,7 +269,7 @@ def events_between(before: RunState, after: RunState, ids: Iterable[TaskId] | No
 
 
 def changed_tasks(before: RunState, after: RunState) -> list[TaskId]:
-    """The ids of tasks whose records differ, in no order. What did not change is shared, so identity comes first."""
+    """Return the ids of tasks whose records differ, in any order. Unchanged records are mostly the same objects."""
     old = before.tasks
     return [key for key, task in after.tasks.items() if old[key] is not task and old[key] != task]
 

@@ -21,9 +21,9 @@ class StepView:
 
 
 class Steps(Protocol):
-    """The setup and the steps of an attempt: a value that the rules carry, and do not read.
+    """The setup and the steps of an attempt, which the rules copy and do not read.
 
-    No rule depends on a step. What is asked here is for sentences, and for the end of an attempt.
+    The methods are for sentences, and for the end of an attempt.
     """
 
     def ended(self) -> Steps:

@@ -4,14 +4,13 @@ An attempt moves along one line, and only forward:
 
     assigned -> accepted -> running -> success | failed | stopped | cancelled | lost
 
-It may jump (the word about a step in between can be overtaken by the next one). A report that says what is stored
-already, or what the attempt has passed, is acknowledged and has no effect: reports are sent again until they are
-acknowledged, so that is normal. A report of an older epoch, of a session that does not own the attempt, or of another
-end than the stored one is refused; on a stream that is an acknowledgement with a reason, and the stream continues.
+It may skip phases, because a report can be overtaken by the next one. A report of a phase that is stored already, or
+that the attempt has passed, is acknowledged and has no effect: reports are sent again until they are acknowledged. A
+report of an older epoch, of a session that does not own the attempt, or of another end than the stored one is refused;
+on a stream that is an acknowledgement with a reason, and the stream continues.
 
 A *stop for a timeout* is special: the server marked the attempt as timed out and ordered it to stop, so its executor
-says `stopped`, and what is stored is `failed`, timed out. A success that was faster than the order to stop stays a
-success: all of its steps had ended well.
+reports `stopped`, and `failed`, timed out, is stored. An attempt that succeeded before the order arrived is a success.
 
 Each function returns a `Change`; `rules.settle` applies the pass to it.
 """
@@ -60,13 +59,13 @@ __all__ = [
 
 
 class TaskNotRunnable(FailedPrecondition):
-    """Only a task that R10 names can be assigned."""
+    """Only a runnable task (R10) can be assigned."""
 
     reason = "TASK_NOT_RUNNABLE"
 
 
 class ReportOutcome(StrEnum):
-    """What became of a report."""
+    """The outcome of a report."""
 
     APPLIED = "applied"
     NO_EFFECT = "no_effect"
@@ -75,11 +74,11 @@ class ReportOutcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What an executor says of an attempt: what *is*, not what changed.
+    """The state of an attempt as an executor reports it: the whole state, not what changed.
 
     Attributes:
         cause: of phase `failed`: failed, timeout or setup. Ignored for other phases.
-        reason: what else is known, such as `archive` or `drained`.
+        reason: more about the end, such as `archive` or `drained`.
         steps: all of them as they are now; None: as they were.
         archives: what its `save_to_workspace` steps have stored; None: nothing new.
     """
@@ -96,7 +95,7 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class Reported:
-    """What became of a report: `reason` says why it was refused; `change` is empty unless it was applied."""
+    """The outcome of a report: `reason` is why it was refused; `change` is empty unless it was applied."""
 
     outcome: ReportOutcome
     change: Change
@@ -120,7 +119,7 @@ def assign(
 
     Raises:
         NotFound: the run has no such task.
-        TaskNotRunnable: R10 does not name it.
+        TaskNotRunnable: it is not runnable (R10).
     """
     task = _task(state, task_id)
     if state.run.phase is not RunPhase.RUNNING or task.status is not TaskStatus.NOT_STARTED or not task.runnable_since:
@@ -141,7 +140,7 @@ def assign(
 def keep_reasons(state: RunState, reasons: Mapping[TaskId, Reason]) -> Change:
     """Store on runnable tasks why placement did not assign them; tasks that are not runnable any more are ignored.
 
-    A reason that a task has already changes nothing, so that the scheduler may say the same again and again.
+    A reason that a task has already changes nothing, so the scheduler may store the same one repeatedly.
     """
     now = state
     for task_id in sorted(reasons):
@@ -154,7 +153,7 @@ def keep_reasons(state: RunState, reasons: Mapping[TaskId, Reason]) -> Change:
 def adopt(state: RunState, assignment: Assignment, now: datetime) -> Change:
     """Store again, as it is, an assignment that an executor holds and that was lost with the newest part of the log.
 
-    That the database's epoch has grown since is for the caller to know. A run that is ending tells it to stop.
+    The caller checks that the epoch of the database has grown since. If the run is ending, it is ordered to stop.
 
     Raises:
         NotFound: the run has no such task.
@@ -191,7 +190,7 @@ def _taken_up(state: RunState, task: Task, assignment: Assignment) -> Change:
     )
     taken = state
     if state.run.work_start_time is None:
-        # No rule reads it, so what the state remembers stays true.
+        # No rule reads it, so the tally stays valid.
         taken = replace(state, run=replace(state.run, work_start_time=assignment.assign_time))
     return Change(before=state, state=taken.with_task(running).with_assignment(assignment), assignments=(assignment,))
 
@@ -214,28 +213,28 @@ _STATUS_OF_END: Final[Mapping[AssignmentPhase, TaskStatus]] = {
 }
 
 
-def report(state: RunState, assignment: Assignment | None, said: Report, now: datetime) -> Reported:
-    """R15: take in what an executor says of an attempt. May be repeated.
+def report(state: RunState, assignment: Assignment | None, update: Report, now: datetime) -> Reported:
+    """Apply the report of an executor about an attempt (R15). May be repeated.
 
     Args:
         state: the run of the assignment.
         assignment: the stored record, final or not; None when there is none.
-        said: the report.
-        now: the time of the transaction; a pod counts as started when its first report of `running` is taken in.
+        update: the report.
+        now: the time of the transaction; a pod counts as started when its first report of `running` is applied.
     """
     if assignment is None:
-        return _refused(state, ReasonCode.UNKNOWN_ASSIGNMENT, f"assignment {said.assignment} is not known here")
-    end = _end_of(assignment, said.phase)
-    if _is_no_news(state, assignment, said, end):
+        return _refused(state, ReasonCode.UNKNOWN_ASSIGNMENT, f"assignment {update.assignment} is not known here")
+    end = _end_of(assignment, update.phase)
+    if _is_no_news(state, assignment, update, end):
         return Reported(ReportOutcome.NO_EFFECT, Change(before=state, state=state))
-    if said.epoch != assignment.epoch:
+    if update.epoch != assignment.epoch:
         return _refused(
             state,
             ReasonCode.STALE_EPOCH,
-            f"the report is of epoch {said.epoch.database}.{said.epoch.attempt}, "
+            f"the report is of epoch {update.epoch.database}.{update.epoch.attempt}, "
             f"the assignment of {assignment.epoch.database}.{assignment.epoch.attempt}",
         )
-    if said.session != assignment.session:
+    if update.session != assignment.session:
         return _refused(state, ReasonCode.STALE_SESSION, "another session of the executor owns the assignment")
     if assignment.phase.is_final:
         return _refused(
@@ -243,12 +242,12 @@ def report(state: RunState, assignment: Assignment | None, said: Report, now: da
             ReasonCode.ATTEMPT_ENDED_OTHERWISE,
             f"the attempt ended as {assignment.phase}; it cannot end as {end} too",
         )
-    task = _with_report(state.tasks[assignment.task_id], said)
+    task = _with_report(state.tasks[assignment.task_id], update)
     if not end.is_final:
         return Reported(ReportOutcome.APPLIED, _moved(state, task, assignment, end, now))
-    cause = _cause(assignment, end, said)
-    # For an attempt that was ordered to stop, the executor only knows what the order said.
-    reason = _why(task, assignment, end, cause, said.reason if end is said.phase else None)
+    cause = _cause(assignment, end, update)
+    # An executor does not know why it was ordered to stop.
+    reason = _why(task, assignment, end, cause, update.reason if end is update.phase else None)
     return Reported(
         ReportOutcome.APPLIED,
         _finish(state, task, assignment, end, cause=cause, reason=reason, now=now),
@@ -256,7 +255,7 @@ def report(state: RunState, assignment: Assignment | None, said: Report, now: da
 
 
 def mark_lost(state: RunState, assignments: Iterable[AssignmentId], *, reason: Reason, now: datetime) -> Change:
-    """R13: end attempts as lost. Those that are not live any more are ignored.
+    """End attempts as lost (R13). Those that are not live any more are ignored.
 
     The caller knows that their pods are gone, or that `lost_after` has passed.
     """
@@ -273,19 +272,19 @@ def mark_lost(state: RunState, assignments: Iterable[AssignmentId], *, reason: R
 
 
 def _end_of(assignment: Assignment, phase: AssignmentPhase) -> AssignmentPhase:
-    """What is stored for a reported phase: a stop for a timeout that the server saw is a failure."""
+    """Return the phase to store for a reported one: a stop because of a timeout is a failure."""
     if phase is AssignmentPhase.STOPPED and assignment.timed_out and assignment.stop_requested is not None:
         return AssignmentPhase.FAILED
     return phase
 
 
-def _is_no_news(state: RunState, assignment: Assignment, said: Report, end: AssignmentPhase) -> bool:
+def _is_no_news(state: RunState, assignment: Assignment, update: Report, end: AssignmentPhase) -> bool:
     if assignment.phase.is_final:
         return not end.is_final or end is assignment.phase
     if _RANK.get(end, _FINAL_RANK) > _RANK[assignment.phase]:
         return False
     task = state.tasks[assignment.task_id]
-    return _with_report(task, said) == task
+    return _with_report(task, update) == task
 
 
 def _moved(state: RunState, task: Task, assignment: Assignment, phase: AssignmentPhase, now: datetime) -> Change:
@@ -302,23 +301,23 @@ def _moved(state: RunState, task: Task, assignment: Assignment, phase: Assignmen
     return Change(before=state, state=state.with_task(task).with_assignment(assignment), assignments=(assignment,))
 
 
-def _cause(assignment: Assignment, end: AssignmentPhase, said: Report) -> RetryCause | None:
+def _cause(assignment: Assignment, end: AssignmentPhase, update: Report) -> RetryCause | None:
     if end is AssignmentPhase.LOST:
         return RetryCause.LOST
     if end is not AssignmentPhase.FAILED:
         return None
     if assignment.timed_out:
         return RetryCause.TIMEOUT
-    return said.cause if said.cause not in (None, RetryCause.LOST) else RetryCause.FAILED
+    return update.cause if update.cause not in (None, RetryCause.LOST) else RetryCause.FAILED
 
 
 def _why(
-    task: Task, assignment: Assignment, end: AssignmentPhase, cause: RetryCause | None, said: Reason | None
+    task: Task, assignment: Assignment, end: AssignmentPhase, cause: RetryCause | None, reported: Reason | None
 ) -> Reason | None:
     if end in (AssignmentPhase.STOPPED, AssignmentPhase.CANCELLED) and assignment.stop_reason is not None:
         return assignment.stop_reason
-    if said is not None or end is AssignmentPhase.SUCCESS:
-        return said
+    if reported is not None or end is AssignmentPhase.SUCCESS:
+        return reported
     if cause is RetryCause.TIMEOUT:
         return task_timed_out(task.timeout)
     if cause is RetryCause.SETUP:
@@ -345,7 +344,7 @@ def _finish(
     reason: Reason | None,
     now: datetime,
 ) -> Change:
-    """Make an attempt final; give the task its status, or its next attempt (R14)."""
+    """Make an attempt final; set the status of the task, or begin its next attempt (R14)."""
     if task.assignment != assignment.id:
         raise InvariantBroken(f"assignment {assignment.id} ends, and is not that of {story_of(task, assignment)}")
     steps = task.steps.ended()
@@ -410,9 +409,9 @@ def _next_attempt(ended: Task, now: datetime) -> Task:
     )
 
 
-def _with_report(task: Task, said: Report) -> Task:
-    steps = task.steps if said.steps is None else said.steps
-    archives = task.archives if said.archives is None else said.archives
+def _with_report(task: Task, update: Report) -> Task:
+    steps = task.steps if update.steps is None else update.steps
+    archives = task.archives if update.archives is None else update.archives
     if steps == task.steps and archives == task.archives:
         return task
     return replace(task, steps=steps, archives=archives)

@@ -1,4 +1,4 @@
-"""How states, durations and lists read in a sentence. Only words: nothing here decides."""
+"""The text of states, durations and lists in sentences. Nothing is decided here."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def duration(value: timedelta) -> str:
 
 
 def story_of(task: Task, assignment: Assignment | None) -> str:
-    """Write what a task has been through, for a person who looks for a fault of ours; `assignment`: its live one."""
+    """Write the history of a task, for debugging; `assignment`: its live one."""
     parts = []
     if task.previous is not None:
         last = task.previous

@@ -25,7 +25,7 @@ def refuse_request(request: PodRequest, capabilities: Capabilities) -> None:
     )
     lacks = unsupported(needs, capabilities)
     if lacks:
-        message = "; ".join(lack.said_of(f"the {capabilities.driver} driver") for lack in lacks)
+        message = "; ".join(lack.sentence_for(f"the {capabilities.driver} driver") for lack in lacks)
         raise FailedPrecondition(message, reason=f"{lacks[0].feature.upper()}_UNSUPPORTED")
     if request.arch and request.arch not in machine_archs():
         raise FailedPrecondition(f"this machine does not run {request.arch}", reason="ARCH_UNSUPPORTED")

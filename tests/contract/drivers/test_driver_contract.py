@@ -191,7 +191,7 @@ async def test_what_its_capabilities_lack_is_refused_in_their_words(
         pytest.skip("this driver can do that, or it depends on the machine")
     with pytest.raises(FailedPrecondition) as caught:
         await new_pod(**changes)
-    assert str(caught.value) == "; ".join(lack.said_of(f"the {driver.name} driver") for lack in lacks)
+    assert str(caught.value) == "; ".join(lack.sentence_for(f"the {driver.name} driver") for lack in lacks)
     assert caught.value.reason == f"{lacks[0].feature.upper()}_UNSUPPORTED"
 
 
