@@ -303,7 +303,7 @@ def check(task: TaskState) -> None:
         AssertionError: one does not hold.
     """
     running = [step for step in task.steps if step.phase is StepPhase.RUNNING]
-    assert len(running) <= 1, "two steps run"  # noqa: S101 - this is what the function is for
+    assert len(running) <= 1, "two steps run"  # noqa: S101 - the function checks invariants
     assert len(task.steps) == len(task.plans), "a step has no state"  # noqa: S101
     if task.phase is not TaskPhase.STEPS:
         assert not running, "a step runs without a pod"  # noqa: S101

@@ -1,8 +1,8 @@
 """`sluice config`: check, render and draw a configuration, offline, with the code that the server runs.
 
 The configuration is that of a folder (its `.sluice/`, then `.agola/`), of a commit of a folder's repository (`--at`),
-or one file. What is not said about the ref is taken from what is checked out there, so that plain `sluice config
-check` answers for the branch that one works on.
+or one file. Without options for the ref, it is the one that is checked out there, so that plain `sluice config check`
+is about the current branch.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ C = TypeVar("C", bound=Callable[..., Any])
 
 
 def source_options(command: C) -> C:
-    """Add what says which configuration is meant, and the `ctx` that it is evaluated with."""
+    """Add the options for the configuration, and for the `ctx` that it is evaluated with."""
     for add in reversed(
         (
             click.argument(
@@ -238,7 +238,7 @@ def _given(ref_type: RefType | None, ref: str, branch: str, tag: str, pull_reque
 
 
 def _merged(given: Context, found: Context) -> Context:
-    """Take what was found where no ref was given at all; a commit that was given always holds."""
+    """Use the ref that was found if none was given; a commit that was given has precedence."""
     if given.ref_type or given.ref:
         return given
     return replace(found, commit_sha=given.commit_sha or found.commit_sha)

@@ -1,4 +1,4 @@
-"""How a command that destroys something asks first."""
+"""Confirmation of destructive commands."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def yes_option(command: C) -> C:
 
 
 def refuse_silence(yes: bool) -> None:
-    """Raise `UsageError` when a question could not be answered."""
+    """Raise `UsageError` if there is no terminal to ask at."""
     if not yes and not sys.stdin.isatty():
         raise click.UsageError("nobody is there to be asked; give --yes to do it unasked")
 

@@ -1,4 +1,4 @@
-"""How commands find the server and the token.
+"""Find the server and the token of a command.
 
 `--server`/`--token`, then `SLUICE_SERVER`/`SLUICE_TOKEN`, then the login file, `$XDG_CONFIG_HOME/sluice/login.json`
 (`~/.config/...`), mode 600: `{"server": "HOST:PORT", "token": "..."}`.
@@ -37,14 +37,14 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """Where to call, and as whom."""
+    """A server, and a token for it."""
 
     address: str
     token: Token
 
 
 class Token(str):
-    """A token; prints as `***` where it is shown by accident."""
+    """A token, which prints as `***`."""
 
     __slots__ = ()
 
@@ -53,7 +53,7 @@ class Token(str):
 
 
 def find_server(server: str | None, token: str | None, *, environment: Mapping[str, str] = os.environ) -> Server:
-    """Decide where to call, and as whom.
+    """Determine the server and the token.
 
     Args:
         server: of the option or `SLUICE_SERVER`, if any.
@@ -125,10 +125,10 @@ def _login_file(environment: Mapping[str, str]) -> Path:
 
 
 def with_client(server: str | None, token: str | None, use: Callable[[Client], Awaitable[T]]) -> T:
-    """Run a command's conversation with the server.
+    """Run the calls of a command.
 
     Raises:
-        SluicewayError: what ended it; of one that could not be reached, with its address.
+        SluicewayError: its error; if the server cannot be reached, with its address.
         click.exceptions.Exit: 130, it was interrupted.
     """
     import asyncio

@@ -1,4 +1,4 @@
-"""From a commit to the requests that make its runs. No I/O but what reading the commit's files takes."""
+"""Make the requests for the runs of a commit. Its only I/O is reading the files of the commit."""
 
 from __future__ import annotations
 

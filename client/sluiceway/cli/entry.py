@@ -1,8 +1,8 @@
-"""Where the `sluice` command begins.
+"""The entry point of the `sluice` command.
 
-Nothing heavy is imported before it is known what is asked: `version` answers without click (quality.md B9). No command
-prints a traceback: what is of our family is one sentence and exit code 1; what is not is one sentence and exit code 70,
-and `SLUICE_DEBUG=1` shows where it came from. Ctrl-C is 130, a reader that went away (`| head`) 141, as shells have it.
+Heavy modules are imported only by the commands that need them: `version` runs without click (quality.md B9). No command
+prints a traceback: an error of our family is one sentence and exit code 1; any other exception is one sentence and exit
+code 70, and its traceback with `SLUICE_DEBUG=1`. Ctrl-C is 130, a closed pipe (`| head`) 141, as in shells.
 """
 
 from __future__ import annotations

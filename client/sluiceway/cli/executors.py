@@ -258,6 +258,6 @@ async def _until_drained(client: Client, executors: Sequence[str]) -> None:
     import asyncio
 
     for each in executors:
-        while not (await client.executors.get(each)).drained:  # noqa: ASYNC110 - nobody tells of it
+        while not (await client.executors.get(each)).drained:  # noqa: ASYNC110 - there is no watch of executors
             await asyncio.sleep(_POLL_SECONDS)
         say(f"executor {each} is drained")

@@ -37,7 +37,7 @@ def has_filter(context: click.Context) -> bool:
 
 
 def filtered(value: Any) -> Iterable[Any] | None:
-    """Return what the filter of this command makes of a value; None if there is no filter.
+    """Return the output of the filter of this command for a value; None if there is no filter.
 
     Raises:
         InvalidInput: the filter failed on this value.

@@ -1,7 +1,7 @@
 """Logs on their way to standard output: byte for byte into a pipe, and readable at a terminal.
 
 At a terminal control characters are written out as `cat -v` does (`^[` for escape), so that a log cannot move the
-cursor, change the title or make the terminal answer. Colours and tabs stay. A carriage return begins a new line, so
+cursor, change the title or query the terminal. Colours and tabs stay. A carriage return begins a new line, so
 that what it would overwrite is shown.
 """
 
@@ -70,7 +70,7 @@ class LogOutput:
     Args:
         stream: of text, over a stream of bytes.
         raw: write the bytes as they are.
-        prefix: begins each line; the lines of several logs are then told apart, and none is written before its end.
+        prefix: begins each line; it distinguishes the lines of several logs, and a line is written when it is complete.
     """
 
     def __init__(self, stream: TextIO, *, raw: bool, prefix: str = "") -> None:

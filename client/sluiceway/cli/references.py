@@ -1,4 +1,4 @@
-"""How people name runs and tasks, and how commands name them to people."""
+"""References to runs and tasks: parsing and printing."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ async def run_id_of(client: Client, reference: str) -> str:
         NotFound: there is no such run.
         FailedPrecondition: several runs match.
     """
-    # A whole id needs no question; whether there is such a run is found out by what is asked next.
+    # A whole id needs no lookup; the next call fails if there is no such run.
     return reference if _ID.fullmatch(reference) else (await resolve(client, reference)).id
 
 
@@ -98,5 +98,5 @@ def task_reference(task: run_pb2.Task) -> str:
 
 
 def title_of(run: run_pb2.Run) -> str:
-    """Return how messages call a run."""
+    """Return the name of a run for messages."""
     return f"run {run.number} ({run.name})"

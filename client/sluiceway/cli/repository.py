@@ -1,8 +1,8 @@
 """From a repository and a ref to a commit, and the files of that commit.
 
 A repository is a URL (`https`, `http`, `ssh`, or `user@host:path`) or a folder on this machine; never `file:`, `ext:`
-or anything that git would take for an option, nor a URL with a password in it: the URL is stored with the run, for all
-to see who see the run. Of a URL, only the commit is fetched, into a folder that goes away.
+or anything that git could read as an option, nor a URL with a password: the URL is stored with the run, and everybody
+who can read the run can read it. From a URL, only the commit is fetched, into a temporary folder.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ __all__ = ["Checkout", "open_commit", "ref_name"]
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*::?")
 _COMMIT = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
 _ABBREVIATED = re.compile(r"[0-9a-f]{7,63}")
-# `git rev-parse --local-env-vars`, less the configuration, which is the caller's will.
+# `git rev-parse --local-env-vars`, without the configuration, which the caller may set.
 _OF_A_REPOSITORY = frozenset(
     {
         "GIT_ALTERNATE_OBJECT_DIRECTORIES",
@@ -194,7 +194,7 @@ def _object_format(commit: str) -> Sequence[str]:
 
 
 def _find_remote_ref(url: str, ref: str | None, folder: Path) -> tuple[str, str]:
-    """Find what a server has under a name: the full ref (empty: a HEAD on no branch), and the object's id."""
+    """Find what a remote has under a name: the full ref (empty: a HEAD on no branch), and the object's id."""
     listed = _git(folder, "ls-remote", "--symref", "--", url, seconds=_FETCH_SECONDS, url=url).stdout
     refs: dict[str, str] = {}
     default = ""
@@ -214,7 +214,7 @@ def _find_remote_ref(url: str, ref: str | None, folder: Path) -> tuple[str, str]
         candidates = [f"refs/heads/{ref}", f"refs/tags/{ref}"]
     for name in candidates:
         if name in refs:
-            # Of an annotated tag, the tag itself: older servers give away only what they list.
+            # Of an annotated tag, the tag itself: older servers send only what they list.
             return name, refs[name]
     raise NotFound(f'{url} has no branch or tag "{ref}"{_hint(ref)}' if ref else f"{url} has no default branch")
 
@@ -233,7 +233,7 @@ def _checkout(repository: str, path: Path, full: str, revision: str) -> Checkout
         revision: a ref or the id of a commit or tag.
     """
     peeled = f"{revision}^{{commit}}"
-    # Not `show` or `log`: those look at the configuration of the repository, which may name programs to run.
+    # Not `show` or `log`: they read the configuration of the repository, which may name programs to run.
     found = _git(path, "rev-list", "--max-count=1", "--format=%B", "--end-of-options", peeled, check=False)
     heading, _, message = found.stdout.partition("\n")
     commit = heading.removeprefix("commit ")
@@ -255,8 +255,8 @@ def _checkout(repository: str, path: Path, full: str, revision: str) -> Checkout
     return Checkout(repository, name, context, message.strip(), GitFiles(path, commit))
 
 
-def _unreadable(where: str, said: str) -> Unavailable:
-    return Unavailable(f"git could not read {where}: {said.strip()[-500:]}")
+def _unreadable(where: str, output: str) -> Unavailable:
+    return Unavailable(f"git could not read {where}: {output.strip()[-500:]}")
 
 
 def _environment() -> dict[str, str]:

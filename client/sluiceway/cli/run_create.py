@@ -60,7 +60,7 @@ def create(
         raise click.UsageError("--logs goes with --watch")
     if logs and not output.is_for_people:
         raise click.UsageError(f"--logs and -o {output.value} would both print on standard output")
-    find_server(server, token)  # said now, and not after a long fetch
+    find_server(server, token)  # so that an error is reported now, and not after a long fetch
     imports = Thread(target=_import_rest)
     imports.start()
     with waiting(f"reading {repo}"), open_commit(repo, ref) as checkout:
@@ -88,7 +88,7 @@ def create(
 def _import_rest() -> None:
     """Import what `create` needs after the commit is found; git runs meanwhile, on another processor."""
     import sluiceway.cli.creating
-    import sluiceway.client  # noqa: F401
+    import sluiceway.client  # noqa: F401 - imported early, while git runs
 
 
 @click.command(epilog=RUN_HELP)

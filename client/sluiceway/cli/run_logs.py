@@ -94,12 +94,12 @@ def _chosen(
         if step >= len(steps):
             raise NotFound(f'task "{task.name}" has {len(steps)} steps, counted from 0')
         return [steps[step]]
-    # Usually it says nothing.
+    # It is usually empty.
     return [*([prepared] if prepared.size != 0 else []), *(log for log in steps if log.begun or coming)]
 
 
 async def _first_attempt(client: Client, task: run_pb2.Task) -> run_pb2.Task:
-    """Wait until a task begins, or it is plain that it never will; returns how it stands then."""
+    """Wait until a task begins, or it is certain that it never will; return its last state."""
     async with aclosing(client.runs.watch(task.run_id)) as messages:
         async for message in messages:
             for each in message.tasks:

@@ -1,4 +1,4 @@
-"""`sluice run list|get`: what runs there are, and how they stand."""
+"""`sluice run list|get`: runs and their states."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How commands show things: tables for people; JSON, YAML and names for programs."""
+"""Output of commands: tables for people; JSON, YAML and names for programs."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ class Table:
         over = 0 if self._limit is None else sum(widths) + _GAP * (len(widths) - 1) - self._limit
         for bounds in ([each.least for each in self._columns], [min(each.least, _NARROW) for each in self._columns]):
             while over > 0:
-                # The widest of those that may be cut gives first, so that no column gives all.
+                # Cut the widest column first, so that no column loses all of its text.
                 room = {i: widths[i] for i, bound in enumerate(bounds) if bound and widths[i] > bound}
                 if not room:
                     break

@@ -89,8 +89,8 @@ def _rows(attempt: run_pb2.Attempt) -> list[Row]:
     took = duration(attempt.start_time, attempt.end_time, running=attempt.status == run_pb2.TASK_STATUS_RUNNING)
     first = (str(attempt.attempt), "", status_name(attempt.status), "", took, "", attempt.executor_id)
     # A step that failed says the same in its own row.
-    said = any(step.reason.message and step.reason.message in attempt.reason.message for step in attempt.steps)
-    rows = [Row(first, note="" if said else attempt.reason.message)]
+    is_shown = any(step.reason.message and step.reason.message in attempt.reason.message for step in attempt.steps)
+    rows = [Row(first, note="" if is_shown else attempt.reason.message)]
     if attempt.HasField("setup_step"):
         rows.append(_step_row("setup", attempt.setup_step))
     rows += [_step_row(f"{number} {step.name}", step) for number, step in enumerate(attempt.steps)]

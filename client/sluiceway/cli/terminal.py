@@ -1,4 +1,4 @@
-"""What reaches a terminal: text of users without control characters, colour and progress only where a person looks.
+"""Output to terminals: text of users without control characters, and colour and progress at a terminal only.
 
 Names, reasons and messages come from repositories and from other people; an escape sequence in one of them must not
 move the cursor, set a title or answer a query of the terminal. The same holds for logs at a terminal, except for
@@ -141,7 +141,7 @@ def waiting(what: str) -> Iterator[None]:
 def progress(what: str) -> Iterator[Callable[[str], None]]:
     """Show what is done and how far it is, on one line of stderr that goes away; programs see nothing.
 
-    Gives the function that changes how far it is.
+    Yields the function that changes the progress.
     """
     stream = sys.stderr
     columns = columns_of(stream)

@@ -1,4 +1,4 @@
-"""`--wait` and `--timeout` of commands that ask for something which takes its time."""
+"""`--wait` and `--timeout` of commands whose effect takes time."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def wait_options(what: str) -> Callable[[C], C]:
 
 
 def check_wait(wait: bool, timeout: timedelta | None) -> None:
-    """Refuse a timeout of nothing.
+    """Refuse a timeout without waiting.
 
     Raises:
         click.UsageError: there is a timeout, and nothing is waited for.

@@ -1,4 +1,4 @@
-"""Runs as they go, line by line: readable in a terminal that scrolls, in a file, and in another CI's log.
+"""The changes of runs, line by line: readable in a terminal that scrolls, in a file, and in another CI's log.
 
 Every line has the same columns: the run, the task (`-` for the run itself), the state, how long it took, and a note.
 """
@@ -77,7 +77,7 @@ async def follow_runs(
         print(f"sluice: the connection broke, trying again ({clean(error.message)})", file=sys.stderr, flush=True)
 
     layout = Layout(say, colour=says_colour(stream), limit=columns_of(stream))
-    # Nobody prints before all have their first message: the columns are as wide as all names need.
+    # No run is printed before all have their first message: the columns are as wide as all names need.
     started = asyncio.Barrier(len(runs))
 
     async def follow(run: run_pb2.Run, group: asyncio.TaskGroup) -> run_pb2.Run:

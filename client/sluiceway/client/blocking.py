@@ -45,7 +45,7 @@ T = TypeVar("T")
 
 
 class _Loop:
-    """An event loop in a thread of its own. Every attribute of the faces below is a method that waits for it."""
+    """An event loop in a thread of its own. The methods of the classes below wait for it."""
 
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
@@ -70,7 +70,7 @@ class _Loop:
             raise
 
     def call(self, method: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, T]:
-        """Turn a method into one that waits."""
+        """Convert a coroutine method to a blocking one."""
 
         @functools.wraps(method)
         def waiting(*args: P.args, **kwargs: P.kwargs) -> T:
@@ -79,7 +79,7 @@ class _Loop:
         return waiting
 
     def stream(self, method: Callable[P, AsyncGenerator[T]]) -> Callable[P, Iterator[T]]:
-        """Turn a method with a stream into one with an iterator. An iterator that is left early ends the call."""
+        """Convert a method with a stream to one with an iterator. Closing the iterator ends the call."""
 
         @functools.wraps(method)
         def iterating(*args: P.args, **kwargs: P.kwargs) -> Iterator[T]:

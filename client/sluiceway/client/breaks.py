@@ -1,7 +1,7 @@
-"""What a stream does when it breaks: it comes back, for as long as there is patience.
+"""Decides whether and when a broken stream is resumed.
 
-A stream that has yielded a message survives the restart of a server; it raises the error if that takes too long.
-One that never gave anything has little patience: most likely nobody is there, and the caller should learn that soon.
+A stream that has yielded a message survives the restart of a server; it raises the error if that takes longer than its
+patience. One that has yielded nothing gives up soon: most likely the server cannot be reached.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Breaks:
         self._since = 0.0
 
     def came_back(self) -> None:
-        """Take note that the stream gives something."""
+        """Note that the stream has yielded a message."""
         self._patience_now = self._patience
         self._failures = 0
 

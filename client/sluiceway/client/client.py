@@ -55,8 +55,8 @@ class Client:
     async def version(self) -> str:
         """Return the version of the server."""
         stub = version_service_pb2_grpc.VersionServiceStub(self.connection.channel)
-        answer = await self.connection.call(stub.GetVersion, version_service_pb2.GetVersionRequest())
-        return answer.version
+        response = await self.connection.call(stub.GetVersion, version_service_pb2.GetVersionRequest())
+        return response.version
 
 
 @asynccontextmanager

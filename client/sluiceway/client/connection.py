@@ -49,7 +49,7 @@ class Connection:
         return self._position
 
     def see(self, position: str) -> None:
-        """Take note of a position."""
+        """Note a position."""
         # Positions are printed so that string order is their order.
         self._position = max(self._position, position)
 
@@ -84,7 +84,7 @@ class Connection:
         try:
             response = await call
         except grpc.aio.AioRpcError as error:
-            # A refusal may depend on what was written just before. Later reads must not see less.
+            # An error may depend on a recent write. Later reads must not be older.
             self._see_metadata(error.initial_metadata(), error.trailing_metadata())
             raise error_of(error) from error
         except asyncio.CancelledError:

@@ -12,14 +12,14 @@ from sluiceway.client.connection import Connection
 
 __all__ = ["Database"]
 
-# Listing many objects takes its time, and merging a large database far more.
+# Listing many objects is slow, and merging a large database much slower.
 _STATUS_WITHIN = timedelta(minutes=2)
 _ROTATION_WITHIN = timedelta(hours=1)
 _CHECKPOINT_WITHIN = timedelta(hours=6)
 
 
 class Database:
-    """The `DatabaseService`. Every method raises what the proto's comments say, as errors of our family."""
+    """The `DatabaseService`. Every method raises the errors that the comments of the proto list."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -41,7 +41,7 @@ class Database:
         return await self._connection.call(self._stub.RotateMasterKey, request, timeout=_ROTATION_WITHIN)
 
     async def verify(self, *, skip_logs: bool = False) -> AsyncGenerator[pb.VerifyDatabaseResponse]:
-        """Read every object and every checksum; gives faults, notes and progress. It does not resume when it breaks."""
+        """Read every object and checksum; yields faults, notes and progress. It does not resume when it breaks."""
         stream = self._connection.stream(self._stub.VerifyDatabase, pb.VerifyDatabaseRequest(skip_logs=skip_logs))
         async with aclosing(stream) as messages:
             async for message in messages:

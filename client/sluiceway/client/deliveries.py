@@ -30,9 +30,9 @@ class Deliveries:
                 page_size=min(limit - len(found), 1000),
                 page_token=page_token,
             )
-            answer = await self._connection.call(self._stub.ListDeliveries, request)
-            found.extend(answer.deliveries)
-            page_token = answer.next_page_token
+            response = await self._connection.call(self._stub.ListDeliveries, request)
+            found.extend(response.deliveries)
+            page_token = response.next_page_token
             if not page_token:
                 break
         return found

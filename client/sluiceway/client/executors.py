@@ -25,17 +25,17 @@ class Executors:
         token = ""
         while True:
             request = self._connection.request(pb.ListExecutorsRequest, group=group, page_token=token)
-            answer = await self._connection.call(self._stub.ListExecutors, request)
-            executors.extend(answer.executors)
-            token = answer.next_page_token
+            response = await self._connection.call(self._stub.ListExecutors, request)
+            executors.extend(response.executors)
+            token = response.next_page_token
             if not token:
                 return executors
 
     async def get(self, executor_id: str) -> pb.Executor:
         """Return an executor and its siblings."""
         request = self._connection.request(pb.GetExecutorRequest, executor_id=executor_id)
-        answer = await self._connection.call(self._stub.GetExecutor, request)
-        return answer.executor
+        response = await self._connection.call(self._stub.GetExecutor, request)
+        return response.executor
 
     async def groups(self) -> Sequence[pb.ExecutorGroup]:
         """List all groups, by name."""
@@ -43,17 +43,17 @@ class Executors:
         token = ""
         while True:
             request = self._connection.request(pb.ListExecutorGroupsRequest, page_token=token)
-            answer = await self._connection.call(self._stub.ListExecutorGroups, request)
-            groups.extend(answer.executor_groups)
-            token = answer.next_page_token
+            response = await self._connection.call(self._stub.ListExecutorGroups, request)
+            groups.extend(response.executor_groups)
+            token = response.next_page_token
             if not token:
                 return groups
 
     async def group(self, name: str) -> pb.ExecutorGroup:
         """Return a group."""
         request = self._connection.request(pb.GetExecutorGroupRequest, name=name)
-        answer = await self._connection.call(self._stub.GetExecutorGroup, request)
-        return answer.executor_group
+        response = await self._connection.call(self._stub.GetExecutorGroup, request)
+        return response.executor_group
 
     async def drain(self, executor_id: str, *, timeout: timedelta | None = None) -> None:
         """Drain an executor: it gets no more tasks, until `undrain`.
@@ -76,14 +76,16 @@ class Executors:
         """Drain all executors of a group that have these labels, and return their ids. One of the two is required."""
         selector = self._connection.request(pb.ExecutorSelector, group=group, labels=labels)
         request = self._connection.request(pb.DrainExecutorsRequest, selector=selector, timeout=timeout)
-        answer = await self._connection.call(self._stub.DrainExecutors, request)
-        return answer.executor_ids
+        response = await self._connection.call(self._stub.DrainExecutors, request)
+        return response.executor_ids
 
     async def undrain_matching(self, *, group: str = "", labels: Mapping[str, str] | None = None) -> Sequence[str]:
         """Undrain all executors of a group that have these labels, and return their ids. One of the two is required."""
         selector = self._connection.request(pb.ExecutorSelector, group=group, labels=labels)
-        answer = await self._connection.call(self._stub.UndrainExecutors, pb.UndrainExecutorsRequest(selector=selector))
-        return answer.executor_ids
+        response = await self._connection.call(
+            self._stub.UndrainExecutors, pb.UndrainExecutorsRequest(selector=selector)
+        )
+        return response.executor_ids
 
     async def delete(self, executor_id: str) -> None:
         """Delete an executor. The tasks that it runs are lost."""

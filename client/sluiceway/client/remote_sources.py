@@ -55,9 +55,9 @@ class RemoteSources:
         page_token = ""
         while True:
             request = self._connection.request(pb.ListRemoteSourcesRequest, page_token=page_token)
-            answer = await self._connection.call(self._stub.ListRemoteSources, request)
-            found.extend(answer.remote_sources)
-            page_token = answer.next_page_token
+            response = await self._connection.call(self._stub.ListRemoteSources, request)
+            found.extend(response.remote_sources)
+            page_token = response.next_page_token
             if not page_token:
                 return found
 

@@ -78,9 +78,9 @@ class Runs:
         runs: list[run_pb2.Run] = []
         while len(runs) < limit:
             request.page_size = min(limit - len(runs), _PAGE)
-            answer = await self._connection.call(self._stub.ListRuns, request)
-            runs.extend(answer.runs)
-            request.page_token = answer.next_page_token
+            response = await self._connection.call(self._stub.ListRuns, request)
+            runs.extend(response.runs)
+            request.page_token = response.next_page_token
             if not request.page_token:
                 break
         return runs
@@ -91,9 +91,9 @@ class Runs:
         token = ""
         while True:
             request = self._connection.request(pb.ListTasksRequest, run_id=run_id, page_token=token)
-            answer = await self._connection.call(self._stub.ListTasks, request)
-            tasks.extend(answer.tasks)
-            token = answer.next_page_token
+            response = await self._connection.call(self._stub.ListTasks, request)
+            tasks.extend(response.tasks)
+            token = response.next_page_token
             if not token:
                 return tasks
 
@@ -147,14 +147,14 @@ class Runs:
     async def explain(self, run_id: str) -> pb.RunExplanation:
         """Explain why a run is queued, and why each of its waiting tasks waits."""
         request = self._connection.request(pb.ExplainRunRequest, run_id=run_id)
-        answer = await self._connection.call(self._stub.ExplainRun, request)
-        return answer.explanation
+        response = await self._connection.call(self._stub.ExplainRun, request)
+        return response.explanation
 
     async def explain_task(self, run_id: str, task_id: str) -> pb.TaskExplanation:
         """Explain why a task waits, or why it has its status."""
         request = self._connection.request(pb.ExplainTaskRequest, run_id=run_id, task_id=task_id)
-        answer = await self._connection.call(self._stub.ExplainTask, request)
-        return answer.explanation
+        response = await self._connection.call(self._stub.ExplainTask, request)
+        return response.explanation
 
     async def watch(
         self, run_id: str, *, after: str = "", on_break: OnBreak | None = None

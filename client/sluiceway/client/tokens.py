@@ -40,8 +40,8 @@ class Tokens:
             scopes=scopes,
             expire_time=expire,
         )
-        answer = await self._connection.call(self._stub.CreateToken, pb.CreateTokenRequest(token=token))
-        return answer.token, answer.text
+        response = await self._connection.call(self._stub.CreateToken, pb.CreateTokenRequest(token=token))
+        return response.token, response.text
 
     async def list(self, *, kind: TokenKind | int | str = TokenKind.UNSPECIFIED) -> Sequence[pb.Token]:
         """List tokens, by kind and name, also those that are not valid any more."""
@@ -51,9 +51,9 @@ class Tokens:
             request = self._connection.request(
                 pb.ListTokensRequest, kind=TokenKind.parse(kind).name_in_proto, page_token=page_token
             )
-            answer = await self._connection.call(self._stub.ListTokens, request)
-            tokens.extend(answer.tokens)
-            page_token = answer.next_page_token
+            response = await self._connection.call(self._stub.ListTokens, request)
+            tokens.extend(response.tokens)
+            page_token = response.next_page_token
             if not page_token:
                 return tokens
 

@@ -1,1 +1,1 @@
-"""Where pods run: one interface, several drivers."""
+"""The drivers, which run pods, and their interface (`port`)."""

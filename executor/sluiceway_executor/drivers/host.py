@@ -1,9 +1,9 @@
 """Pods that are plain processes in a folder: for machines whose tasks are trusted. Off unless it is named.
 
-Nothing is hidden from a task here: it runs as the executor does, and sees what the executor sees, except the
-executor's environment. What is promised is the end: every process of a pod goes with it, those too that forked twice
-or began a session of their own. The first process is the reaper of them all; those that outlive even it are found by a
-mark in their environment. Linux only, so far.
+A task is not isolated here: it runs as the user of the executor, and sees the same files, but not the executor's
+environment. What is guaranteed is that every process of a pod ends with it, also one that forked twice or began a
+session of its own. The first process is the reaper of all others; those that outlive it are found by a mark in their
+environment. Linux only.
 """
 
 from __future__ import annotations

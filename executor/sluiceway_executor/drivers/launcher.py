@@ -1,4 +1,4 @@
-"""Starts programs and pods through one small process (`pod_launcher.py`), which ends with this one."""
+"""Starts programs and pods through a small process (`pod_launcher.py`), which ends with this one."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ __all__ = ["LaunchRequest", "LaunchedProcess", "Launcher", "MountEntry", "PodSta
 MountEntry = Sequence[str | int]
 """A mount of a pod, as `pod_mounts` says."""
 
-_ANSWER_BYTES = 1 << 13
-_ANSWER_SECONDS = 30.0
+_RESPONSE_BYTES = 1 << 13
+_RESPONSE_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +112,7 @@ class LaunchedProcess:
         return True
 
     def close(self) -> None:
-        """Release the descriptors. May be called twice; the process is taken for ended afterwards."""
+        """Release the descriptors. May be called twice; afterwards the process counts as ended."""
         for each in self.namespaces:
             os.close(each)
         self.namespaces = ()
@@ -169,25 +169,25 @@ class Launcher:
         async with self._turn:
             self._number += 1
             try:
-                answer, opened = await self._ask(json.dumps({"id": self._number, **message}).encode(), descriptors)
+                response, opened = await self._ask(json.dumps({"id": self._number, **message}).encode(), descriptors)
             except BaseException:
-                # What is answered later must not be taken for the answer to the next request.
+                # A late response must not be mistaken for that to the next request.
                 self._end()
                 raise
-        if "error" in answer:
-            raise FailedPrecondition(f"cannot start {what}: {answer['error']}", reason="LAUNCH_FAILED")
+        if "error" in response:
+            raise FailedPrecondition(f"cannot start {what}: {response['error']}", reason="LAUNCH_FAILED")
         return LaunchedProcess(opened[0], opened[1:])
 
     async def _ask(self, message: bytes, descriptors: Sequence[int]) -> tuple[dict[str, Any], list[int]]:
         try:
-            async with time_limit(_ANSWER_SECONDS):
+            async with time_limit(_RESPONSE_SECONDS):
                 connection = self._connection()
                 # A request is much smaller than the socket's buffer, and there is one at a time.
                 socket.send_fds(connection, [message], list(descriptors))
                 await _readable(connection)
-                data, received, _, _ = socket.recv_fds(connection, _ANSWER_BYTES, 4)
+                data, received, _, _ = socket.recv_fds(connection, _RESPONSE_BYTES, 4)
         except (OSError, TimeoutError) as error:
-            why = "it did not answer" if isinstance(error, TimeoutError) else error.strerror
+            why = "it did not respond" if isinstance(error, TimeoutError) else error.strerror
             raise FailedPrecondition(f"the launcher of pods failed: {why}", reason="LAUNCH_FAILED") from error
         for each in received:
             os.set_inheritable(each, False)

@@ -1,4 +1,4 @@
-"""What this machine is, in the words of run configurations."""
+"""The properties of this machine, with the terms of run configurations."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Sequence
 __all__ = ["ARCHS", "default_memory_bytes", "machine_archs"]
 
 ARCHS = ("amd64", "arm64", "arm", "386")
-"""The architectures that a task can ask for (run-config.md, `runtime.arch`)."""
+"""The architectures that a task can require (run-config.md, `runtime.arch`)."""
 
 _ARCHS: dict[str, tuple[str, ...]] = {
     "x86_64": ("amd64", "386"),
@@ -27,6 +27,6 @@ def machine_archs() -> Sequence[str]:
 
 
 def default_memory_bytes(slots: int) -> int:
-    """Say what a pod may use when nobody said: its share of four fifths of the machine's memory."""
+    """Return the default limit of memory of a pod: its share of four fifths of the machine's memory."""
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return max(256 << 20, total * 4 // 5 // max(1, slots))

@@ -1,4 +1,4 @@
-"""Where a repository of this machine is inside a sandbox.
+"""The mounts of a repository of this machine in a sandbox.
 
 Its folder is at `/mnt/repository`, its git folder at `/mnt/git` when that is elsewhere, and the folders from which it
 borrows objects at `/mnt/objects/N`. The files in which it names those (`objects/info/alternates`) hold paths of this
@@ -47,20 +47,20 @@ def repository_files(repository: Repository | None) -> dict[str, str]:
     return {f"{_FILES}/alternates": paths, f"{_FILES}/none": ""}
 
 
-def repository_mounts(repository: Repository | None, seen: Mapping[str, Path]) -> list[MountEntry]:
-    """Return the mounts of the pod; `seen` says where the folders, and that of the pod, are when they are made."""
+def repository_mounts(repository: Repository | None, sources: Mapping[str, Path]) -> list[MountEntry]:
+    """Return the mounts of the pod; `sources`: the paths of the folders, and of the pod's, at that time."""
     if repository is None:
         return []
-    mounts = [bind(_FOLDER, seen["repository"])]
-    if "git" in seen:
-        mounts.append(bind(_GIT, seen["git"]))
-    files = seen["pod"] / _FILES
+    mounts = [bind(_FOLDER, sources["repository"])]
+    if "git" in sources:
+        mounts.append(bind(_GIT, sources["git"]))
+    files = sources["pod"] / _FILES
     if repository.alternates:
         mounts.append(bind(f"{_git_folder(repository)}/objects/info/alternates", files / "alternates"))
     for number, path in enumerate(repository.alternates):
-        mounts.append(bind(f"{_OBJECTS}/{number}", seen[f"objects{number}"]))
+        mounts.append(bind(f"{_OBJECTS}/{number}", sources[f"objects{number}"]))
         if (path / "info/alternates").exists():
-            # What it borrows in turn is in the list of the first.
+            # The list of the first one includes what it borrows in turn.
             mounts.append(bind(f"{_OBJECTS}/{number}/info/alternates", files / "none"))
     return mounts
 

@@ -1,4 +1,4 @@
-"""A command in a pod: its record in the first process, its supervisor, and how its child becomes the program.
+"""A command in a pod: its record in the first process, its supervisor, and the start of its program.
 
 It runs inside the pod, with `pod_init.py`, and keeps to the same rules on what it imports. A supervisor reports over a
 pipe, in lines: `program PID`, `failed WHY` when the program could not be started, `ended CODE`, and `left 1` when
@@ -40,7 +40,7 @@ LIMITS = {
 
 def seconds_now() -> float:
     """Return the seconds since the machine was started."""
-    # Time goes on while the machine sleeps: an executor on a laptop is partitioned then, too.
+    # Counts while the machine sleeps: an executor on a laptop is partitioned then, too.
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
@@ -58,14 +58,14 @@ class Command:
         self.status: int | None = None
         self.waits_since = 0.0
         self.idle_since = 0.0
-        """Since when its filters have neither read nor written nor computed."""
+        """Since when its filters have not read, written or computed."""
         self.work: int | None = None
         self.left = False
         """Some of its processes outlived its program."""
         self.abandoned = False
         """Its supervisor was killed, and what was below it became children of the pod's first process."""
         self.output_open = False
-        """Others had its output open when it was last looked at."""
+        """At the last check, other processes had its output open."""
         self.over = False
         self.kill_at: float | None = None
         """Set while it is being stopped."""
@@ -74,12 +74,12 @@ class Command:
         self.limit = ""
 
     def read_reports(self) -> None:
-        """Take in the program's process id, why it could not start, how it ended, and whether others are left."""
+        """Read the program's process id, why it could not start, how it ended, and whether others are left."""
         try:
-            said = os.read(self.reports, 4096)
+            data = os.read(self.reports, 4096)
         except BlockingIOError:
             return
-        for line in said.splitlines():
+        for line in data.splitlines():
             what, value = line.split(maxsplit=1)
             if what == b"program":
                 self.program = int(value)
@@ -91,7 +91,7 @@ class Command:
                 self.end(int(value))
 
     def end(self, status: int) -> None:
-        """Take note that its program has ended; only the first word counts."""
+        """Note that its program has ended. Only the first call has an effect."""
         if self.status is None:
             self.status = status
             self.waits_since = seconds_now()
@@ -102,11 +102,11 @@ def _code_of(ended: os.waitid_result) -> int:
 
 
 def supervise(message: dict[str, Any], descriptors: list[int], report: int) -> NoReturn:
-    """Be the supervisor of a command: start its program, reap what comes of it, end when nothing of it is left."""
+    """Run as the supervisor of a command: start its program, reap all of its processes, and exit after the last."""
     try:
         signal.set_wakeup_fd(-1)
-        # Signals that a step sends to all that it can reach are not for its supervisor. Those for the program stay
-        # pending until it is about to be executed, with the default actions.
+        # A step may send signals to every process that it can reach; they are not for its supervisor. Those for the
+        # program stay pending until it is about to be executed, with the default actions.
         signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         prctl(PR_SET_CHILD_SUBREAPER, 1)
         if message.get("tty"):
@@ -116,17 +116,17 @@ def supervise(message: dict[str, Any], descriptors: list[int], report: int) -> N
             fcntl.ioctl(descriptors[0], termios.TIOCSCTTY, 0)
         program = os.fork()
         if program == 0:
-            # By the program itself, before it can end its supervisor.
+            # Done by the program itself, before it can kill its supervisor.
             os.write(report, b"program %d\n" % os.getpid())
             _become(message, descriptors, report)
-        # Neither the socket of the first process nor anybody's output is to be held open by this one.
+        # This process must not keep the socket of the first process or any output open.
         os.closerange(3, report)
         os.closerange(report + 1, 4096)
         ended = None
         while ended is None or ended.si_pid != program:
             if ended is not None:
                 os.waitpid(ended.si_pid, 0)
-            # Looked at before it is reaped: if this process is killed here, the first process of the pod reaps it.
+            # Read its status before reaping it: if this process is killed here, the first process of the pod reaps it.
             ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOWAIT)
         os.write(report, b"ended %d\n" % _code_of(ended))
         while os.waitpid(-1, os.WNOHANG)[0]:
@@ -145,7 +145,7 @@ def supervise(message: dict[str, Any], descriptors: list[int], report: int) -> N
 
 
 def _become(message: dict[str, Any], descriptors: list[int], report: int) -> NoReturn:
-    """Become the program of a command; if that is not possible, say why, in the output and to the first process."""
+    """Execute the program of a command; if that fails, report why, in the output and to the first process."""
     status, text = NOT_EXECUTABLE, ""
     try:
         _prepare(message, descriptors)
@@ -171,7 +171,7 @@ def _become(message: dict[str, Any], descriptors: list[int], report: int) -> NoR
         os.closerange(report + 1, 4096)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
         try:
-            os.execvpe(argv[0], argv, environment)  # noqa: S606 - that is the job
+            os.execvpe(argv[0], argv, environment)  # noqa: S606 - without a shell
         except OSError as error:
             status = COMMAND_NOT_FOUND if isinstance(error, FileNotFoundError) else NOT_EXECUTABLE
             text = _about_program(argv[0], error, environment)
@@ -199,7 +199,7 @@ def _prepare(message: dict[str, Any], descriptors: list[int]) -> None:
         with suppress(OSError, ValueError):
             signal.signal(number, signal.SIG_DFL)
     os.umask(0o022)
-    # When memory ends on the whole machine, a task goes first.
+    # When the machine runs out of memory, kill a task first.
     with suppress(OSError), open("/proc/self/oom_score_adj", "w") as stream:
         stream.write("1000")
 

@@ -1,4 +1,4 @@
-"""How a fork of the launcher becomes the first process of a pod: namespaces, identity, mounts, filter.
+"""Turns a fork of the launcher into the first process of a pod: namespaces, identity, mounts, filter.
 
 There are two forks. The first is in the launcher's pid namespace: it gives up root and makes the namespaces, and ends
 when it has forked the second, which is process 1 of the pod. That one is then a child of the launcher, which reaps
@@ -42,7 +42,7 @@ _NLMSG_ERROR = 2
 _NLM_F_REQUEST_ACK_CREATE = 1 | 4 | 0x400
 _RT_TABLE_MAIN, _RTPROT_STATIC, _RTN_UNREACHABLE, _RTA_DST = 254, 4, 7, 1
 _SIGNALS = (signal.SIGCHLD, signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE)
-# Namespaces of users, and how many of them, are limited in several ways.
+# Several settings of a machine forbid or limit user namespaces.
 _USER_NAMESPACES = (
     "the sandbox needs user namespaces, see user.max_user_namespaces, kernel.unprivileged_userns_clone and"
     " kernel.apparmor_restrict_unprivileged_userns of sysctl"
@@ -72,7 +72,7 @@ def enter(request: dict[str, Any], descriptors: list[int], launcher: socket.sock
     except BaseException as error:
         launcher.send(f"error {_reason(error)}"[:4000].encode("utf-8", "replace"))
     finally:
-        # Whatever happens: this copy of the launcher must not continue as the launcher.
+        # In every case: this fork must not continue as a launcher.
         os._exit(0)
 
 
@@ -86,13 +86,13 @@ def _make_namespaces(request: dict[str, Any]) -> None:
         flags |= kernel.CLONE_NEWCGROUP
     if uid is not None:
         if network is not None:
-            # Before root is given up: the routes are then nobody's who is in the pod.
+            # Before root is dropped, so that nobody in the pod owns the routes.
             kernel.unshare(kernel.CLONE_NEWNET, "the network namespace")
             _set_up_network(network)
         os.setgroups([])
         os.setresgid(uid, uid, uid)
         os.setresuid(uid, uid, uid)
-        # A change of uid has taken it, and /proc/self belongs to root without it.
+        # A change of uid has cleared this flag, and without it /proc/self belongs to root.
         kernel.prctl(kernel.PR_SET_DUMPABLE, 1)
     elif network is not None:
         flags |= kernel.CLONE_NEWNET
@@ -113,7 +113,7 @@ def _first_process(request: dict[str, Any], descriptors: list[int], launcher: so
     try:
         os.setsid()
         filter_ = os.pread(descriptors[2], 1 << 20, 0)
-        # Out of the way of the numbers they are to have: output 1 and 2, the pod's socket 3.
+        # Above the numbers that they will get: output 1 and 2, the pod's socket 3.
         placed = [descriptors[0], descriptors[0], descriptors[1], alive, launcher.fileno()]
         moved = [fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, 64) for descriptor in placed]
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
@@ -124,7 +124,7 @@ def _first_process(request: dict[str, Any], descriptors: list[int], launcher: so
         _drop_privileges(request["uid_inside"])
         _end_with_launcher(alive=4, go=5)
         kernel.filter_system_calls(filter_)
-        # What the pod has at these paths is not for this process.
+        # This process must not import what the pod has at these paths.
         sys.path.clear()
         sys.path_importer_cache.clear()
         pod_init.main(["3", "namespace"])
@@ -143,10 +143,10 @@ def _enter_root(mounts: list[list[Any]], hostname: str) -> None:
 
 
 def _drop_privileges(uid: int) -> None:
-    """Become an ordinary uid of another user namespace, to which nothing that was made so far belongs."""
+    """Become an ordinary uid in another user namespace, which owns nothing that was created so far."""
     kernel.unshare(kernel.CLONE_NEWUSER, "the second user namespace")
     _map_ids(uid, 0, 0)
-    # What the launcher's image holds, and the socket, are not for a task of the same uid.
+    # A task of the same uid must not read the memory of this process, or use its socket.
     kernel.prctl(kernel.PR_SET_DUMPABLE, 0)
     kernel.set_title(_TITLE)
     kernel.drop_capabilities()
@@ -196,8 +196,8 @@ def _set_up_network(unreachable: list[str]) -> None:
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_ROUTE) as netlink:
         for network in unreachable:
             netlink.send(_unreachable_route(network))
-            answer = netlink.recv(4096)
-            kind, error = struct.unpack_from("=H", answer, 4)[0], struct.unpack_from("=i", answer, 16)[0]
+            response = netlink.recv(4096)
+            kind, error = struct.unpack_from("=H", response, 4)[0], struct.unpack_from("=i", response, 16)[0]
             if kind != _NLMSG_ERROR or error != 0:
                 raise OSError(-error, f"add a route for {network}: {os.strerror(-error)}")
 

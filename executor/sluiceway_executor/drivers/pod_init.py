@@ -1,9 +1,9 @@
-"""The first process of a pod: starts commands, reaps what ends, and ends the pod when nobody feeds it.
+"""The first process of a pod: starts commands, reaps processes, and ends the pod if it is not fed.
 
 It runs inside the pod, so it uses the standard library only, and of ours `pod_command.py` and `pod_processes.py`, which
-are beside it. It talks with its executor over one stream socket that it inherits (`pod_init.py FD MODE`), with messages
-that have their length before them and file descriptors beside them: Python literals to the pod, JSON from it. When that
-socket ends, or the pod was not fed in time, it ends with all of the pod.
+are beside it. It communicates with its executor over a stream socket that it inherits (`pod_init.py FD MODE`). Messages
+have a length and may have file descriptors: Python literals to the pod, JSON from it. When the socket ends, or the pod
+is not fed in time, this process ends, and all of the pod with it.
 
 - `MODE` is `namespace` when it is process 1 of a pid namespace: the kernel then kills what is left when it ends. Such a
   process is a fork of the launcher (`pod_entry.py`); what was not imported before the fork cannot be imported.
@@ -136,11 +136,11 @@ class PodInit:
             self._send({"event": "starved"})
             self._end()
         for command in list(self.commands):
-            # Before its program is known, there may be nobody yet to send it to.
+            # Before its program is known, there may be no process yet to send it to.
             if command.kill_at is not None and command.program and not command.terminated:
                 command.terminated = True
                 self._signal(command, signal.SIGTERM)
-                # A stopped process does not see TERM until it goes on.
+                # A stopped process receives TERM only when it continues.
                 self._signal(command, signal.SIGCONT)
             if command.kill_at is not None and now >= command.kill_at:
                 self._kill(command, command.kill_at)
@@ -160,7 +160,7 @@ class PodInit:
             self._watch()
 
     def _end(self) -> NoReturn:
-        # Nobody may take the end of a command for its own doing any more.
+        # From now on, a command that ends has been killed.
         self.commands.clear()
         if self.mode == "tree":
             for _ in range(200):
@@ -196,7 +196,7 @@ class PodInit:
             end = HEADER_BYTES + int.from_bytes(self.incoming[:HEADER_BYTES], "big")
             if len(self.incoming) < end:
                 break
-            # A literal from the executor, which decides all that happens here anyway.
+            # A literal from the executor, which is trusted.
             message = eval(bytes(self.incoming[HEADER_BYTES:end]), {"__builtins__": {}})  # noqa: S307
             del self.incoming[:end]
             self._obey(message)
@@ -229,13 +229,13 @@ class PodInit:
         else:
             if pid == 0:
                 supervise(message, descriptors, report)
-            # The output stays open here, to see who else has it and whether it is full.
+            # The output stays open here, to find who else has it open, and whether it is full.
             self.commands.append(Command(message["id"], pid, reports, os.dup(descriptors[1])))
         for descriptor in (report, *descriptors):
             os.close(descriptor)
 
     def _stop(self, number: int | None, grace: float) -> None:
-        """Begin to end one command that is not over, or all of the pod: TERM now, KILL after the grace."""
+        """Begin to stop one command, or all of the pod: TERM now, KILL after the grace."""
         kill_at = seconds_now() + grace
         if number is None:
             self.kill_at = kill_at if self.kill_at is None else min(self.kill_at, kill_at)
@@ -272,7 +272,7 @@ class PodInit:
         return now - command.waits_since >= FILTER_SECONDS or now - command.idle_since >= IDLE_FILTER_SECONDS
 
     def _is_gone(self, command: Command) -> bool:
-        # That its supervisor has ended is certain; /proc may pass over processes that come and go.
+        # The end of its supervisor is certain; a listing of /proc may miss processes that come and go.
         return not command.supervisor and not (command.abandoned and self._living(command, Processes()))
 
     def _finish(self, command: Command) -> None:
@@ -315,7 +315,7 @@ class PodInit:
             else:
                 self._read_reports()
                 for command in self.commands:
-                    # Its supervisor is dead, even if this loop comes to that later.
+                    # Its supervisor has ended, even if this loop has not handled that yet.
                     if command.program == pid:
                         command.end(_exit_code(status))
 
@@ -324,7 +324,7 @@ class PodInit:
         if not command.over:
             command.read_reports()
         if os.WIFSIGNALED(status):
-            # Somebody in the pod killed it. Its program goes on, as a child of this process.
+            # A process in the pod killed it. Its program continues, as a child of this process.
             command.abandoned = True
             if command.status is None and command.program:
                 with suppress(ChildProcessError):
@@ -350,8 +350,8 @@ class PodInit:
         processes = Processes()
         left = self._living(command, processes)
         others = {group for pid, group in processes.groups.items() if pid not in left}
-        # By group: the kernel signals a group in one go, while none of it can fork. Those that fork faster than we read
-        # /proc would get away from us one by one.
+        # By group: the kernel signals a group at once, and none of it can fork meanwhile. Signalling one process after
+        # another would miss those that fork faster than we read /proc.
         groups = {processes.groups[pid] for pid in left} - others
         for group in groups:
             with suppress(ProcessLookupError, PermissionError):
@@ -368,7 +368,7 @@ class PodInit:
             if self.childless or (command is not None and self._is_gone(command)):
                 return
         if self.mode == "namespace" and seconds_now() - since >= ESCALATE_SECONDS:
-            # It forks faster than we can follow. The kernel can, though only for all of the pod.
+            # It forks faster than we can read /proc. The kernel can kill all, but only those of the whole pod.
             with suppress(ProcessLookupError):
                 os.kill(-1, signal.SIGKILL)
 
@@ -408,15 +408,15 @@ def _exit_code(status: int) -> int:
 
 
 def main(arguments: list[str]) -> None:
-    """Take over: `pod_init.py FD MODE`."""
+    """Run as the first process: `pod_init.py FD MODE`."""
     descriptor, mode = int(arguments[0]), arguments[1]
     os.set_inheritable(descriptor, False)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE):
         signal.signal(number, signal.SIG_IGN)
-    # A step has our uid: without this it could trace us and feed the pod for ever.
+    # A step has the same uid: without this it could trace this process and feed the pod forever.
     prctl(PR_SET_DUMPABLE, 0)
     if mode == "tree":
-        # So that it still gets its turn beside a task that starts processes without end; steps begin at 0 again.
+        # So that it is scheduled beside a task that starts processes without end; steps begin at 0 again.
         with suppress(OSError):
             os.setpriority(os.PRIO_PROCESS, 0, -10)
         prctl(PR_SET_CHILD_SUBREAPER, 1)

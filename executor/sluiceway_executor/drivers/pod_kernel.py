@@ -1,4 +1,4 @@
-"""The system calls by which a pod is made and for which Python has no function, as functions that raise `OSError`.
+"""System calls for pods that Python has no function for. They raise `OSError`.
 
 The launcher and the first process of each pod use it; like them, it uses the standard library only. What the calls and
 their constants mean is in the manual pages of section 2.
@@ -122,7 +122,7 @@ def set_hostname(name: str) -> None:
 
 
 def prctl(option: int, *arguments: object) -> int:
-    """Change how the kernel treats this process (prctl(2))."""
+    """Set an attribute of this process (prctl(2))."""
     words = [_word(each) for each in (*arguments, 0, 0, 0, 0)][:4]
     return _checked(_libc.prctl(option, *words), f"prctl {option}")
 
@@ -144,7 +144,7 @@ def drop_capabilities() -> None:
 
 
 def filter_system_calls(program: bytes) -> None:
-    """Have the kernel run a filter on each system call of this process and of all that it starts (seccomp(2))."""
+    """Install a filter for each system call of this process and of all that it starts (seccomp(2))."""
     filter_ = _FilterProgram(len(program) // 8, program)
     prctl(PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.byref(filter_))
 

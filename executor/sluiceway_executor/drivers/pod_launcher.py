@@ -18,7 +18,7 @@ or a pod (`pod`), whose descriptors are those of `pod_entry.enter`:
   unreachable, whatever devices it gets later.
 - `hostname`, `uid_inside`: of the pod.
 
-The answer is `{"pid": ...}` with a pidfd, and for a pod the descriptors of its network namespace and of the user
+The response is `{"pid": ...}` with a pidfd, and for a pod the descriptors of its network namespace and of the user
 namespace that this belongs to; or `{"error": ...}`. When FD ends, this process ends, and with it all pods.
 """
 
@@ -56,7 +56,7 @@ class PodLauncher:
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
         self._wake_read, wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        # A pod that has this end sees whether this process has ended.
+        # A pod has the other end of this pipe, and so notices when this process ends.
         self._alive, self._life = os.pipe2(os.O_CLOEXEC)
         signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
@@ -79,17 +79,17 @@ class PodLauncher:
 
     def _launch(self, request: dict[str, Any], descriptors: list[int]) -> None:
         opened: list[int] = []
-        answer: dict[str, Any] = {"id": request["id"]}
+        response: dict[str, Any] = {"id": request["id"]}
         try:
             if "pod" in request:
-                answer["pid"], opened = self._start_pod(request["pod"], descriptors)
+                response["pid"], opened = self._start_pod(request["pod"], descriptors)
             else:
                 pid = _spawn(request, descriptors)
-                # Not reaped before the loop comes to it, so the number is still this child's.
-                answer["pid"], opened = pid, [os.pidfd_open(pid)]
+                # Children are reaped by the loop only, so the id is still that of this child.
+                response["pid"], opened = pid, [os.pidfd_open(pid)]
         except OSError as error:
-            answer["error"] = str(error.strerror)
-        socket.send_fds(self._connection, [json.dumps(answer).encode()], opened)
+            response["error"] = str(error.strerror)
+        socket.send_fds(self._connection, [json.dumps(response).encode()], opened)
         for each in opened:
             os.close(each)
 
@@ -103,13 +103,13 @@ class PodLauncher:
                     ours.close()
                     os.close(self._life)
                     pod_entry.enter(request, descriptors, theirs, self._alive)
-            said, opened, _, _ = socket.recv_fds(ours, 1 << 13, 2)
+            data, opened, _, _ = socket.recv_fds(ours, 1 << 13, 2)
             # From here on the pod's first process is a child of this one.
             os.waitpid(fork, 0)
-            if not said.isdigit():
-                why = said.removeprefix(b"error ").decode("utf-8", "replace")
+            if not data.isdigit():
+                why = data.removeprefix(b"error ").decode("utf-8", "replace")
                 raise OSError(0, why or "it ended at once")
-            pid = int(said)
+            pid = int(data)
             pidfd = os.pidfd_open(pid)
             with contextlib.suppress(BrokenPipeError):  # it has ended; its output says why
                 ours.send(pod_entry.GO)
@@ -118,7 +118,7 @@ class PodLauncher:
 
 def _spawn(request: dict[str, Any], descriptors: list[int]) -> int:
     """Start a program, in a session of its own; return its process id."""
-    # Out of the way of the numbers they are to have.
+    # Above the numbers that they will get.
     moved = [fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, 64) for descriptor in descriptors]
     try:
         placed = zip((1, *range(3, 3 + len(moved) - 1)), moved, strict=True)
@@ -150,7 +150,7 @@ def _receive(connection: socket.socket) -> tuple[bytes, list[int]]:
 
 
 def _reap() -> None:
-    """Collect what has ended."""
+    """Reap the children that have ended."""
     with contextlib.suppress(ChildProcessError):
         while os.waitpid(-1, os.WNOHANG)[0]:
             pass
@@ -162,13 +162,13 @@ def main(arguments: list[str]) -> None:
         signal.signal(number, signal.SIG_IGN)
     descriptor = int(arguments[0])
     os.set_inheritable(descriptor, False)
-    # All that it starts has these, too.
+    # Inherited by all that it starts.
     os.umask(0o022)
     kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
     kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)
     with socket.socket(fileno=descriptor) as connection:
         launcher = PodLauncher(connection)
-        # The collector of a pod's process need not touch, and so copy, what all of them share.
+        # The garbage collector of a fork would otherwise touch, and so copy, the pages that all forks share.
         gc.collect()
         gc.freeze()
         launcher.run()

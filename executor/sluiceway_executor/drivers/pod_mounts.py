@@ -1,7 +1,7 @@
-"""The mounts of a pod: how its root is built up from nothing, in a mount namespace of its own.
+"""Builds the root of a pod in a mount namespace of its own.
 
 The root is a tmpfs. Copies of the mounts that it shows are taken first; then it becomes the root of the namespace, and
-the machine's root is detached. Whatever links a path leads through while the rest is built, it does not leave the pod.
+the machine's root is detached. So no link in a path can lead out of the pod while the rest is built.
 At the end the root is made read-only.
 
 What a pod shows beside `/proc` and `/dev` is a list of entries, each a list that starts with its kind:
@@ -38,13 +38,13 @@ _DEVICE_LINKS = (
     ("/dev/core", "/proc/kcore"),
     ("/dev/ptmx", "pts/ptmx"),
 )
-# Files that change the machine, for those who may write them.
+# Files that change the machine, if they can be written.
 _READ_ONLY_OF_PROC = ("/proc/sys", "/proc/sysrq-trigger", "/proc/irq", "/proc/bus")
 _NO_PRIVILEGES = kernel.MS_NOSUID | kernel.MS_NODEV
 
 
 def stage_mounts(stage: str, mounts: Sequence[tuple[str, str]]) -> None:
-    """Bind each source at `stage`/name, where an ordinary uid may reach it; nobody outside sees these mounts."""
+    """Bind each source at `stage`/name, where an ordinary uid may reach it; these mounts are not visible outside."""
     kernel.unshare(kernel.CLONE_NEWNS, "the mount namespace")
     kernel.mount("none", "/", "", kernel.MS_REC | kernel.MS_PRIVATE)
     # Sources may be below the stage: their copies are taken before it is covered.
@@ -72,7 +72,7 @@ def enter_root(entries: Sequence[Sequence[Any]]) -> list[int]:
     kernel.pivot_root(".", "old")
     os.chdir("/")
     os.mkdir("/proc", 0o755)
-    # The kernel allows it while the machine's own is there.
+    # The kernel allows this only while the machine's own /proc is mounted.
     kernel.mount("proc", "/proc", "proc", _NO_PRIVILEGES | kernel.MS_NOEXEC)
     kernel.detach("/old")
     os.rmdir("/old")

@@ -47,7 +47,7 @@ _CANDIDATES = ("10.0.2.0/24", "10.213.2.0/24", "172.29.213.0/24", "192.168.213.0
 
 @dataclass(frozen=True, slots=True)
 class Outside:
-    """The `slirp4netns` of one pod, and the pipe whose end tells it to end when this process dies."""
+    """The `slirp4netns` of one pod, and the pipe through which it notices the end of this process."""
 
     process: LaunchedProcess
     lifeline: int
@@ -67,7 +67,7 @@ class PodNetwork:
 
     @property
     def resolver(self) -> str:
-        """The address at which the pod asks for names; the queries go to this machine's own resolver."""
+        """The address of the resolver of the pod; the queries go to this machine's own resolver."""
         return str(ipaddress.ip_network(self.cidr)[3])
 
 
@@ -149,13 +149,13 @@ async def connect_outside(launcher: Launcher, pod: LaunchedProcess, network: Pod
         folder: where it may leave its output.
 
     Raises:
-        FailedPrecondition: it did not start (`NETWORK_UNAVAILABLE`); the message holds its last words.
+        FailedPrecondition: it did not start (`NETWORK_UNAVAILABLE`); the message has the end of its output.
     """
-    words = folder / "network.log"
-    told, ready = os.pipe2(os.O_CLOEXEC)
+    log = folder / "network.log"
+    reader, ready = os.pipe2(os.O_CLOEXEC)
     ended, lifeline = os.pipe2(os.O_CLOEXEC)
     try:
-        output = os.open(words, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         try:
             process = await launcher.launch(
                 # It ends by itself, by the pipe, when this process does.
@@ -168,10 +168,10 @@ async def connect_outside(launcher: Launcher, pod: LaunchedProcess, network: Pod
                 os.close(each)
         outside = Outside(process, lifeline)
         try:
-            if not await _is_told(told):
-                said = words.read_text(errors="replace").strip()[-500:]
+            if not await _is_ready(reader):
+                printed = log.read_text(errors="replace").strip()[-500:]
                 raise FailedPrecondition(
-                    f"the pod's network did not start: {said or 'slirp4netns said nothing'}",
+                    f"the pod's network did not start: {printed or 'slirp4netns printed nothing'}",
                     reason="NETWORK_UNAVAILABLE",
                 )
         except BaseException:
@@ -182,7 +182,7 @@ async def connect_outside(launcher: Launcher, pod: LaunchedProcess, network: Pod
         os.close(lifeline)
         raise
     finally:
-        os.close(told)
+        os.close(reader)
     return outside
 
 
@@ -198,14 +198,14 @@ def _slirp4netns(network: PodNetwork) -> list[str]:
     command = ["/usr/bin/slirp4netns", "--configure", f"--mtu={_MTU}", "--disable-host-loopback", "--enable-seccomp"]
     command += ["--ready-fd=3", "--exit-fd=4", f"--cidr={network.cidr}"]
     if os.geteuid() == 0:
-        # It gives up what root may do. Without root it has nothing to give up, and cannot enter this sandbox.
+        # It drops privileges. Without root it has none to drop, and cannot create this sandbox.
         command.append("--enable-sandbox")
     else:
         command.append("--userns-path=/proc/self/fd/6")
     return [*command, "--netns-type=path", "/proc/self/fd/5", _DEVICE]
 
 
-async def _is_told(descriptor: int) -> bool:
+async def _is_ready(descriptor: int) -> bool:
     loop = asyncio.get_running_loop()
     readable = asyncio.Event()
     loop.add_reader(descriptor, readable.set)

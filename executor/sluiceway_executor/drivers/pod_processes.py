@@ -1,4 +1,4 @@
-"""What `/proc` shows of the processes of a pod: who is below whom, who may write to an output, what memory they use.
+"""Reads the processes of a pod from `/proc`: their tree, those that may write to an output, and the memory in use.
 
 It runs inside the pod, beside `pod_init.py`, and keeps to the same rules on what it imports.
 """
@@ -42,7 +42,7 @@ def prctl(option: int, value: int) -> None:
 
 
 class Processes:
-    """The processes that /proc shows, at one moment."""
+    """A snapshot of the processes in /proc."""
 
     def __init__(self) -> None:
         self.groups: dict[int, int] = {}
@@ -91,7 +91,7 @@ def writers_of(output: int, pids: set[int]) -> tuple[set[int], set[int]]:
         except FileNotFoundError:
             continue
         except OSError:
-            # Not to be looked at, as programs that their user may not read: it may have it.
+            # It cannot be inspected (a program that its user cannot read), and may have it open.
             holders.add(pid)
             continue
         for name in names:
@@ -141,7 +141,7 @@ def resident_bytes(pids: set[int]) -> int:
 
 
 def proportional_bytes(pids: set[int]) -> int:
-    """Sum up the memory of processes; pages that they share count once. Dear: the kernel looks at each page."""
+    """Sum up the memory of processes; pages that they share count once. Expensive: the kernel inspects each page."""
     total = 0
     for pid in pids:
         with suppress(OSError), open(f"/proc/{pid}/smaps_rollup", "rb") as stream:

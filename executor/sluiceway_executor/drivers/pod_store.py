@@ -1,4 +1,4 @@
-"""The folders of supervised pods on this disk, and what is left of a pod when its first process is gone.
+"""The folders of supervised pods on this disk, and the cleanup of a pod whose first process has ended.
 
 A pod is found again by its mark: as the name of its folder, and in the environment of each of its processes.
 """
@@ -30,7 +30,7 @@ MARKER = "SLUICE_POD"
 
 
 class PodStore:
-    """The folders of pods on this disk: one each, with a note that says whose it is."""
+    """The folders of pods on this disk, each with a file that names its assignment."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -59,7 +59,7 @@ class PodStore:
         return tuple(found)
 
     def remove(self, assignment_id: str, *, is_over: bool = False) -> None:
-        """Kill what still carries the pod's mark, then remove its folder. May be repeated.
+        """Kill the processes that have the pod's mark, then remove its folder. May be repeated.
 
         `is_over` says that none of its processes is left, so that /proc need not be searched.
         """
@@ -70,7 +70,7 @@ class PodStore:
             _remove_tree(path)
 
     def mark(self, assignment_id: str) -> str:
-        """Name a pod among those of all executors of this machine."""
+        """Return a name of a pod that is unique on this machine."""
         return f"{hashlib.sha256(str(self.folder.resolve()).encode()).hexdigest()[:16]}.{pod_mark(assignment_id)}"
 
     def _path(self, assignment_id: str) -> Path:
@@ -78,14 +78,14 @@ class PodStore:
 
 
 def pod_mark(assignment_id: str) -> str:
-    """Name a pod in a way that is safe as a file name and in an environment."""
+    """Return a name of a pod that is safe as a file name and in an environment."""
     if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", assignment_id):
         return assignment_id
     return hashlib.sha256(assignment_id.encode()).hexdigest()
 
 
 def _kill_marked(mark: str) -> None:
-    """Kill every process that we may see whose environment carries the mark of a pod; blocks for a moment."""
+    """Kill every visible process whose environment has the mark of a pod. Blocks for a short time."""
     wanted = f"{MARKER}={mark}".encode()
     for _ in range(50):
         found = []
@@ -106,7 +106,7 @@ def _remove_tree(path: Path) -> None:
     """Remove a folder that a task filled: links are not followed, and folders without rights are opened first."""
 
     def open_up(function: Callable[..., Any], name: str, _: Any) -> None:
-        parent = os.path.dirname(name)  # noqa: PTH120 - rmtree gives strings, of any bytes
+        parent = os.path.dirname(name)  # noqa: PTH120 - rmtree passes strings, of any bytes
         with contextlib.suppress(OSError):
             os.chmod(parent, stat.S_IRWXU)  # noqa: PTH101
         with contextlib.suppress(OSError):

@@ -1,9 +1,9 @@
-"""Where pods run: what every driver promises, checked by one suite (`tests/contract/drivers`).
+"""The interface of drivers, which run pods. One suite checks all of them (`tests/contract/drivers`).
 
-A *pod* is made for one assignment and ends with `remove`; nothing of it outlives that, nor the driver's process (for
-drivers whose pods are its children), nor `fence_after` seconds without `feed`. Inside it, commands run one after
-another. A background process that a command leaves lives until the pod is stopped or removed, as in a container; the
-stop of a later command does not touch it.
+A *pod* is created for one assignment and ends with `remove`. It also ends with the process of its driver, if pods are
+children of that, and after `fence_after` seconds without `feed`; none of its processes outlives it. Inside it, commands
+run one after another. A background process that a command leaves lives until the pod is stopped or removed, as in a
+container; the stop of a later command does not touch it.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Limits:
 
 
 class Network(StrEnum):
-    """What a pod reaches, from least to most.
+    """The network access of a pod, from least to most.
 
     `NONE`: nothing but itself. `ISOLATED`: what this machine reaches, but neither this machine nor another pod.
     `HOST`: it shares this machine's network, with all that listens on loopback.
@@ -84,22 +84,22 @@ class Repository:
 
 @dataclass(frozen=True, slots=True)
 class PodRequest:
-    """What a pod shall be.
+    """The specification of a pod.
 
     Attributes:
         assignment_id: whose pod it is; at most one pod of it lives at a time.
         session_id: the executor's session, by which a sibling finds it.
-        image: the driver's word for what is inside; `host` is this machine's own picture.
+        image: the root file system, by a name of the driver; `host` is that of this machine.
         arch: empty is any.
         user: who commands run as by default; empty is the image's.
-        privileged: with raised rights; a driver that cannot refuses.
+        privileged: with raised rights; a driver without this feature refuses.
         network: what it reaches; a driver that cannot separate a pod from its machine ignores it.
-        services: how many further containers were asked for; a driver that cannot refuses.
+        services: the number of further containers; a driver without this feature refuses.
         tmpfs: memory file systems.
         environment: of every command, below its own.
         repository: of this machine, that the pod sees read-only, for `clone`.
         limits: what it may use.
-        fence_after: seconds that it lives without being fed.
+        fence_after: how many seconds it lives without `feed`.
     """
 
     assignment_id: str
@@ -180,8 +180,8 @@ class Process(Protocol):
     async def stop(self, grace: float) -> None:
         """End it and all that it started: TERM, after `grace` seconds KILL. Returns when the command is over.
 
-        Processes that earlier commands left behind go on. May be repeated; a shorter grace wins. On a command that is
-        over nothing happens, also to what it left behind.
+        Processes that earlier commands left behind continue. May be repeated; a shorter grace wins. On a command that
+        is over nothing happens, also to what it left behind.
         """
         ...
 
@@ -240,25 +240,25 @@ class Pod(Protocol):
 
 
 class Driver(Protocol):
-    """Makes pods."""
+    """Creates pods."""
 
     @property
     def name(self) -> str:
-        """What settings and labels call it."""
+        """Its name in settings and labels."""
         ...
 
     @property
     def archs(self) -> Sequence[str]:
-        """That its pods can run, in the words of run configurations (`amd64`, ...)."""
+        """The architectures that its pods can run (`amd64`, ...)."""
         ...
 
     @property
     def capabilities(self) -> Capabilities:
-        """What its pods can be."""
+        """The capabilities of its pods."""
         ...
 
     async def probe(self) -> None:
-        """Find out whether it works on this machine, by making a pod.
+        """Check that it works on this machine, by creating a pod.
 
         Raises:
             FailedPrecondition: it does not (`DRIVER_UNAVAILABLE`); the message says what is missing.

@@ -1,4 +1,4 @@
-"""What a driver refuses, in the words that `sluice config check` and the server use."""
+"""Refuses pods that a driver does not support, with the messages of `sluice config check` and the server."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ __all__ = ["refuse_request"]
 
 
 def refuse_request(request: PodRequest, capabilities: Capabilities) -> None:
-    """Refuse what a driver lacks, or this machine.
+    """Refuse a pod that the driver, or this machine, does not support.
 
     Raises:
-        FailedPrecondition: the reason is the first of what is lacking: `SERVICES_UNSUPPORTED`, `USER_UNSUPPORTED`, ...
+        FailedPrecondition: the reason is the first missing feature: `SERVICES_UNSUPPORTED`, `USER_UNSUPPORTED`, ...
     """
     needs = PodNeeds(
         image=request.image,

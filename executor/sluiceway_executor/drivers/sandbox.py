@@ -1,6 +1,6 @@
 """Pods in namespaces of their own: no daemon, no images to pull, about 20 ms of processor time each.
 
-What a pod sees is built up from nothing (executors.md, "Drivers"): `/usr` read-only with the usual links, of `/etc`
+The root of a pod is built from an empty one (executors.md, "Drivers"): `/usr` read-only with the usual links, of `/etc`
 only what tools need, a home and a `/tmp` of its own on disk, and no more. The image `host` is this machine's `/usr`; an
 absolute path is a folder with a whole root in it, mounted read-only.
 
@@ -66,9 +66,9 @@ class SandboxSettings:
     """Attributes of the sandbox.
 
     Attributes:
-        first_uid: with `uid_count`, the uids that pods of a root executor run as. Change it when they are somebody's.
+        first_uid: with `uid_count`, the uids that pods of a root executor run as. Change it if they are in use.
         uid_count: how many; at least the number of slots.
-        network: the most that pods reach.
+        network: the most access that pods get.
         image_dir: below it are the folders that may be named as images; None: no folder may.
     """
 
@@ -127,7 +127,7 @@ class SandboxDriver:
         network = narrower_network(request.network, self._settings.network)
         uid = self._take_uid()
         try:
-            # In one thread and one step: each step of its own would cost as much as most of them do.
+            # In one call to a thread: a call costs as much as most of these steps.
             folder, launch = await asyncio.to_thread(self._prepare, request, network, uid)
             pod = SandboxPod(
                 request, launch, store=self._store, folder=folder, driver=self, uid=uid, launcher=self._launcher
@@ -158,7 +158,7 @@ class SandboxDriver:
             await asyncio.to_thread(self._store.remove, assignment_id)
 
     def give_back(self, assignment_id: str, uid: int | None) -> None:
-        """Take note that a pod is gone."""
+        """Note that a pod was removed."""
         self._pods.pop(assignment_id, None)
         if uid is not None:
             self._uids_in_use.discard(uid)
@@ -188,7 +188,7 @@ class SandboxDriver:
         return image_folder(Path(image), allowed, self._work_dir)
 
     def _prepare(self, request: PodRequest, network: Network, uid: int | None) -> tuple[Path, Launch]:
-        """Make the folder of a pod, and say how to start it. Blocks."""
+        """Create the folder of a pod, and return how to start it. Blocks."""
         image = self._image_folder(request.image)
         outside = this_machine() if network is Network.ISOLATED else None
         with self._preparing:
@@ -199,9 +199,9 @@ class SandboxDriver:
         if image is not None:
             mounts["root"] = image
         stage = "" if uid is None else _stage()
-        seen = {name: Path(stage, name) for name in mounts} if stage else mounts
+        sources = {name: Path(stage, name) for name in mounts} if stage else mounts
         start = PodStart(
-            mounts=_mounts(request, seen, image, network, resolver=resolver),
+            mounts=_mounts(request, sources, image, network, resolver=resolver),
             hostname=_USER,
             uid_inside=_UID,
             uid=uid,
@@ -221,7 +221,7 @@ class SandboxDriver:
 
     def _make_folder(self, request: PodRequest, uid: int | None) -> Path:
         folder = self._store.make(request)
-        # Others reach it only as the pod that sees it: the folder of all pods is its owner's alone.
+        # Only its pod can reach it: the folder of all pods is accessible to its owner only.
         folder.chmod(0o755)
         files = repository_files(request.repository)
         if files:
@@ -264,11 +264,11 @@ class SandboxPod(SupervisedPod):
 
 
 def _mounts(
-    request: PodRequest, seen: Mapping[str, Path], image: Path | None, network: Network, *, resolver: str
+    request: PodRequest, sources: Mapping[str, Path], image: Path | None, network: Network, *, resolver: str
 ) -> list[MountEntry]:
-    """Return what a pod shows; `seen` says where its folder, repository and root are when it is made."""
-    pod, shared = seen["pod"], seen["shared"]
-    mounts = _machine_root() if image is None else _folder_root(seen["root"], image)
+    """Return what a pod shows; `sources`: the paths of its folder, repository and root at that time."""
+    pod, shared = sources["pod"], sources["shared"]
+    mounts = _machine_root() if image is None else _folder_root(sources["root"], image)
     mounts += [bind(f"/etc/{name}", shared / name) for name in (PASSWD, GROUP)]
     if network is not Network.NONE:
         if Path("/etc/hosts").exists():
@@ -278,17 +278,17 @@ def _mounts(
             mounts.append(bind("/etc/resolv.conf", names))
     mounts.append(bind("/tmp", pod / "tmp", writable=True))  # noqa: S108 - the pod's own
     mounts.append(bind(_HOME, pod / "home", writable=True))
-    mounts += repository_mounts(request.repository, seen)
-    # A step could fill memory through these.
+    mounts += repository_mounts(request.repository, sources)
+    # A step could fill the memory through these.
     mounts += [("tmpfs", each.path, each.size_bytes or _TMPFS_BYTES) for each in request.tmpfs]
     return mounts
 
 
 def narrower_network(wanted: Network, offered: Network) -> Network:
-    """Return the network of a pod: what its task wants, and no more than the executor offers.
+    """Return the network of a pod: that of its task, but no more access than the executor allows.
 
     Raises:
-        FailedPrecondition: it wants the machine's own network, which the operator did not allow (`NETWORK`).
+        FailedPrecondition: it requires the machine's own network, which the operator did not allow (`NETWORK`).
     """
     if wanted is Network.HOST and offered is not Network.HOST:
         raise FailedPrecondition(

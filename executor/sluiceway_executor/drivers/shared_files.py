@@ -1,4 +1,4 @@
-"""The files that all sandboxed pods of an executor see alike, read-only: made once and not for each pod."""
+"""The read-only files that all sandboxed pods of an executor share."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _RESOLVER_OF_MACHINE = Path("/etc/resolv.conf")
 
 
 class SharedFiles:
-    """A folder of such files. Its methods block on the disk, and may be called again: they change what has changed."""
+    """The folder of these files. Its methods block, and may be repeated: they rewrite what has changed."""
 
     def __init__(self, folder: Path, *, users: str, groups: str) -> None:
         """Take the contents of `/etc/passwd` and `/etc/group`."""
@@ -24,7 +24,7 @@ class SharedFiles:
         self._resolvers: dict[str, str] = {}
 
     def prepare(self) -> None:
-        """Make what does not depend on the pod."""
+        """Create the files that do not depend on the pod."""
         if not self._is_prepared:
             self.folder.mkdir(parents=True, exist_ok=True)
             self.folder.chmod(0o755)

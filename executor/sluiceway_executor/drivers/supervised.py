@@ -1,7 +1,7 @@
 """Pods whose first process is `pod_init.py`, a child of this executor: what `sandbox` and `host` share.
 
-The two differ in how that process is launched and in what it is shown; how it is talked to, how output is read and how
-a pod ends is the same. Such pods end with their executor process: the socket ends, and so does the first process.
+The two differ in how that process is launched and in what it sees; the protocol, the reading of output and the end of a
+pod are the same. Such pods end with their executor process: the socket ends, and so does the first process.
 """
 
 from __future__ import annotations
@@ -114,10 +114,10 @@ class SupervisedPod:
         return self._plan.repository
 
     async def start(self) -> None:
-        """Launch the first process and wait until it answers; whatever fails, nothing is left.
+        """Launch the first process and wait until it is ready; after a failure nothing is left.
 
         Raises:
-            FailedPrecondition: it did not start; the message holds what the launcher said.
+            FailedPrecondition: it did not start; the message has the reason.
         """
         errors = os.memfd_create("launch", os.MFD_CLOEXEC)
         try:
@@ -133,8 +133,8 @@ class SupervisedPod:
                 for wait in waits:
                     wait.cancel()
             if not self._ready.is_set() or self._gone.is_set():
-                said = os.pread(errors, 1 << 20, 0).decode("utf-8", "replace").strip()[-2000:]
-                raise FailedPrecondition(f"the pod did not start: {said or 'no answer'}", reason="POD_START")
+                printed = os.pread(errors, 1 << 20, 0).decode("utf-8", "replace").strip()[-2000:]
+                raise FailedPrecondition(f"the pod did not start: {printed or 'no response'}", reason="POD_START")
             self.feed(self._request.fence_after)
         except BaseException:
             await self.remove()
@@ -223,15 +223,15 @@ class SupervisedPod:
         os.set_blocking(sink, False)
         command = Command(argv=("tar", "-x", "-f", "-", "--no-same-owner"), inherit=False, cwd=path)
         process = await self._exec(command, (source, remote, remote), output, tty=False)
-        said = asyncio.create_task(_read_all(process))
+        output_read = asyncio.create_task(_read_all(process))
         try:
             async for chunk in tar:
                 await _write_all(self._loop, sink, chunk)
         except BrokenPipeError:
-            pass  # tar ended early: its status and words say why
+            pass  # tar ended early: its status and output say why
         finally:
             os.close(sink)
-            text = await said
+            text = await output_read
         status = await process.wait()
         if status.code != 0:
             raise FailedPrecondition(
@@ -318,7 +318,7 @@ class SupervisedPod:
     # -- the socket ---------------------------------------------------------------------------------------------
 
     async def _send(self, message: Mapping[str, Any], descriptors: Sequence[int] = ()) -> None:
-        # A Python literal: the first process has no parser of JSON, which would take it long to import.
+        # A Python literal, because the first process does not import a JSON parser, which would slow its start.
         body = ascii(message).encode()
         header = len(body).to_bytes(_HEADER_BYTES, "big")
         try:

@@ -52,7 +52,7 @@ class SupervisedProcess:
                     loop.remove_reader(self._output)
                 continue
             except OSError:
-                # A terminal whose other end is closed says EIO.
+                # Reading from a terminal whose other end is closed fails with EIO.
                 data = b""
             if data:
                 if self._left is not None:
@@ -72,12 +72,12 @@ class SupervisedProcess:
         await self._stop(grace)
 
     def ended(self, status: ExitStatus) -> None:
-        """Tell it how it ended; only the first word counts."""
+        """Set how it ended. Only the first call has an effect."""
         if self._ended.done():
             return
         self._ended.set_result(status)
         if not self._closed:
-            # A background process may write for ever: only what waits now is still of the command.
+            # A background process may write forever: only what is buffered now is output of the command.
             waiting = array.array("i", [0])
             with contextlib.suppress(OSError):
                 fcntl.ioctl(self._output, termios.FIONREAD, waiting, True)
@@ -85,7 +85,7 @@ class SupervisedProcess:
         self._changed.set()
 
     def close(self) -> None:
-        """Let go of its output."""
+        """Close its output."""
         if not self._closed:
             self._closed = True
             asyncio.get_running_loop().remove_reader(self._output)
@@ -93,7 +93,7 @@ class SupervisedProcess:
         self._changed.set()
 
     def _discard(self) -> None:
-        """Go on reading, so that a background process that still writes is not killed by a broken pipe."""
+        """Continue to read, so that a background process that still writes is not killed by a broken pipe."""
         if self._closed:
             return
 

@@ -1,8 +1,8 @@
 """The system calls that a sandboxed task cannot make: a seccomp filter, made by libseccomp.
 
-Without capabilities most of these fail anyway. The filter takes away what does not need any: keyrings, which are not
+Without capabilities most of these fail anyway. The filter denies those that do not need any: keyrings, which are not
 in a namespace; sockets of the hypervisor (AF_VSOCK) and of protocols whose kernel modules a socket would load; and code
-of the kernel in which faults were found again and again (io_uring, userfaultfd, bpf). Debuggers work.
+of the kernel in which vulnerabilities are found often (io_uring, userfaultfd, bpf). Debuggers work.
 """
 
 from __future__ import annotations
