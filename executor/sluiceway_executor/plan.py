@@ -304,15 +304,15 @@ def check(task: TaskState) -> None:
     """
     running = [step for step in task.steps if step.phase is StepPhase.RUNNING]
     assert len(running) <= 1, "two steps run"  # noqa: S101 - the function checks invariants
-    assert len(task.steps) == len(task.plans), "a step has no state"  # noqa: S101
+    assert len(task.steps) == len(task.plans), "a step has no state"  # noqa: S101 - as above
     if task.phase is not TaskPhase.STEPS:
-        assert not running, "a step runs without a pod"  # noqa: S101
+        assert not running, "a step runs without a pod"  # noqa: S101 - as above
     if task.phase is TaskPhase.OVER:
         open_steps = [step for step in task.steps if step.phase is StepPhase.NOT_STARTED]
-        assert not open_steps, "the task is over and a step waits"  # noqa: S101
-        assert task.setup.phase is not StepPhase.RUNNING, "the task is over and its setup runs"  # noqa: S101
+        assert not open_steps, "the task is over and a step waits"  # noqa: S101 - as above
+        assert task.setup.phase is not StepPhase.RUNNING, "the task is over and its setup runs"  # noqa: S101 - as above
     if task.phase is TaskPhase.STEPS:
-        assert running, "nothing runs and the task is not over"  # noqa: S101
+        assert running, "nothing runs and the task is not over"  # noqa: S101 - as above
 
 
 def _pod_started(task: TaskState) -> tuple[TaskState, tuple[Instruction, ...]]:

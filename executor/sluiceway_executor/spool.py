@@ -15,7 +15,6 @@ import asyncio
 import contextlib
 import hashlib
 import json
-import os
 import shutil
 import threading
 from bisect import bisect_right
@@ -273,7 +272,7 @@ class Spool:
         temporary = self._folder / "log.json.new"
         with contextlib.suppress(FileNotFoundError):  # removed meanwhile
             temporary.write_text(json.dumps(note))
-            os.replace(temporary, self._folder / "log.json")  # noqa: PTH105
+            temporary.replace(self._folder / "log.json")
 
 
 class Spools:

@@ -188,7 +188,7 @@ class FakeExecutorServer(pb_grpc.ExecutorServiceServicer):
                     raise AssertionError(f"an executor sends no second {other}")
             await self._notify()
 
-    async def PushLogs(  # noqa: N802
+    async def PushLogs(  # noqa: N802 - as above
         self, request_iterator: AsyncIterator[pb.PushLogsRequest], context: Any
     ) -> AsyncIterator[pb.PushLogsResponse]:
         self.log_streams += 1
@@ -219,7 +219,7 @@ class FakeExecutorServer(pb_grpc.ExecutorServiceServicer):
                 yield pb.PushLogsResponse(log=request.log, stored_offset=len(log.stored), complete=log.complete)
             await self._notify()
 
-    async def GetSpecification(  # noqa: N802
+    async def GetSpecification(  # noqa: N802 - as above
         self, request: pb.GetSpecificationRequest, context: Any
     ) -> pb.GetSpecificationResponse:
         specification = self._assigned.get(request.assignment_id)

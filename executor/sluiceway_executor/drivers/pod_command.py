@@ -4,6 +4,7 @@ It runs inside the pod, with `pod_init.py`, and keeps to the same rules on what 
 pipe, in lines: `program PID`, `failed WHY` when the program could not be started, `ended CODE`, and `left 1` when
 processes outlived the program. Then it stays until those have ended.
 """
+# Without pathlib, whose import takes long.
 # ruff: noqa: PTH103, PTH110, PTH112, PTH120, PTH123
 
 from __future__ import annotations

@@ -82,7 +82,7 @@ def _make_namespaces(request: dict[str, Any]) -> None:
     if request["staged"]:
         pod_mounts.stage_mounts(request["stage"], request["staged"])
     flags = kernel.CLONE_NEWUSER | kernel.CLONE_NEWNS | kernel.CLONE_NEWPID | kernel.CLONE_NEWIPC | kernel.CLONE_NEWUTS
-    if os.path.exists("/proc/self/ns/cgroup"):  # noqa: PTH110
+    if os.path.exists("/proc/self/ns/cgroup"):  # noqa: PTH110 - without pathlib, as in all modules of the pod
         flags |= kernel.CLONE_NEWCGROUP
     if uid is not None:
         if network is not None:

@@ -197,7 +197,7 @@ class PodInit:
             if len(self.incoming) < end:
                 break
             # A literal from the executor, which is trusted.
-            message = eval(bytes(self.incoming[HEADER_BYTES:end]), {"__builtins__": {}})  # noqa: S307
+            message = eval(bytes(self.incoming[HEADER_BYTES:end]), {"__builtins__": {}})  # noqa: S307 - from the executor
             del self.incoming[:end]
             self._obey(message)
         return True

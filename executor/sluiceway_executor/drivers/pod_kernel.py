@@ -151,7 +151,7 @@ def filter_system_calls(program: bytes) -> None:
 
 def set_title(text: str) -> None:
     """Change what `ps` shows of this process; the text is cut where the arguments that it was started with ended."""
-    with open("/proc/self/stat", "rb") as stream:  # noqa: PTH123 - as all of these modules
+    with open("/proc/self/stat", "rb") as stream:  # noqa: PTH123 - without pathlib, as in all modules of the pod
         fields = stream.read().rpartition(b")")[2].split()
     start, end = int(fields[45]), int(fields[46])
     shown = text.encode()[: end - start - 1]

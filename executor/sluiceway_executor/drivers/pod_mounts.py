@@ -11,6 +11,7 @@ What a pod shows beside `/proc` and `/dev` is a list of entries, each a list tha
 - `["folder", target]`: an empty folder.
 - `["tmpfs", target, bytes]`: a file system in memory.
 """
+# Without pathlib, whose import takes long.
 # ruff: noqa: PTH102, PTH103, PTH106, PTH110, PTH120, PTH211
 
 from __future__ import annotations

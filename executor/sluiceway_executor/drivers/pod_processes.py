@@ -2,6 +2,7 @@
 
 It runs inside the pod, beside `pod_init.py`, and keeps to the same rules on what it imports.
 """
+# Without pathlib, whose import takes long.
 # ruff: noqa: PTH116, PTH123, PTH208
 
 from __future__ import annotations

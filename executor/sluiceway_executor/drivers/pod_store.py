@@ -108,15 +108,15 @@ def _remove_tree(path: Path) -> None:
     def open_up(function: Callable[..., Any], name: str, _: Any) -> None:
         parent = os.path.dirname(name)  # noqa: PTH120 - rmtree passes strings, of any bytes
         with contextlib.suppress(OSError):
-            os.chmod(parent, stat.S_IRWXU)  # noqa: PTH101
+            os.chmod(parent, stat.S_IRWXU)  # noqa: PTH101 - as above
         with contextlib.suppress(OSError):
-            if not os.path.islink(name):  # noqa: PTH114
-                os.chmod(name, stat.S_IRWXU)  # noqa: PTH101
+            if not os.path.islink(name):  # noqa: PTH114 - as above
+                os.chmod(name, stat.S_IRWXU)  # noqa: PTH101 - as above
         try:
-            if os.path.isdir(name) and not os.path.islink(name):  # noqa: PTH112, PTH114
+            if os.path.isdir(name) and not os.path.islink(name):  # noqa: PTH112, PTH114 - as above
                 shutil.rmtree(name, ignore_errors=True)
             else:
-                os.unlink(name)  # noqa: PTH108
+                os.unlink(name)  # noqa: PTH108 - as above
         except OSError as error:
             log.warning("pod_file_not_removed", path=name, error=str(error))
 

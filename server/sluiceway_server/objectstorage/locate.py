@@ -45,6 +45,6 @@ async def open_storage(url: str, *, only_reads: bool = False) -> ObjectStorage:
 
 
 def _s3_storage() -> type[S3Storage]:
-    from sluiceway_server.objectstorage.s3 import S3Storage  # noqa: PLC0415
+    from sluiceway_server.objectstorage.s3 import S3Storage  # noqa: PLC0415 - slow, see above
 
     return S3Storage

@@ -121,7 +121,7 @@ async def test_records_of_several_lists_are_counted(filled: Database) -> None:
         ({}, 100, 7),
     ]
     for where, limit, expected in wheres:
-        assert await filled.read(lambda view: view.count(ITEM, where, limit=limit)) == expected  # noqa: B023
+        assert await filled.read(lambda view: view.count(ITEM, where, limit=limit)) == expected  # noqa: B023 - called at once
 
 
 async def test_a_record_enters_and_leaves_the_list_of_what_is_live(filled: Database) -> None:

@@ -49,6 +49,7 @@ async def test_all_that_is_held_is_reported_again_in_a_new_epoch(
     for _ in range(10):
         known = server.stream
         server.break_streams()
+        # The function is not called after this iteration.
         await server.until(lambda: server.stream is not known and len(server.stream.heartbeats) >= 2)  # noqa: B023
         if not server.stream.updates:
             break

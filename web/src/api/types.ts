@@ -142,7 +142,7 @@ export interface Run {
   taskCount: number;
   /** When the first task of the run was assigned to an executor. Not set: none was yet, or an earlier version created the run and did not record it. */
   workStartTime?: string;
-  /** What a running run waits for while none of its tasks runs: `WAITS_FOR_EXECUTOR`, `WAITS_FOR_APPROVAL`, `WAITS_FOR_LOCK`, `WAITS_FOR_RECOVERY` or `WAITS_FOR_PLACEMENT`. Only in the responses of `GetRun`, `ResolveRun` and `ListRuns`; in those of `WatchRun` the tasks tell it. */
+  /** What a running run waits for while none of its tasks runs: `WAITS_FOR_EXECUTOR`, `WAITS_FOR_APPROVAL`, `WAITS_FOR_LOCK`, `WAITS_FOR_RECOVERY` or `WAITS_FOR_PLACEMENT`. Only in the responses of `GetRun`, `ResolveRun` and `ListRuns`; in those of `WatchRun`, see the tasks. */
   waiting?: Reason;
   /** When the logs of the run were deleted because they were older than the installation keeps logs. Not set: they were not. */
   logsDeleteTime?: string;
@@ -178,7 +178,7 @@ export type RunEventKind =
   | "RUN_EVENT_KIND_APPROVAL"
   | "RUN_EVENT_KIND_EXECUTOR";
 
-/** Why a run and its tasks are as they are. */
+/** Why a run and its tasks are in their states. */
 export interface RunExplanation {
   /** The run's id. */
   runId: string;
@@ -353,7 +353,7 @@ export interface TaskExplanation {
   taskName: string;
   /** The status of the task. */
   status?: TaskStatus;
-  /** All reasons. Empty only for a task that ended without an attempt and without more to say. */
+  /** All reasons. Empty only for a task that ended without an attempt and has no reason. */
   reasons: Reason[];
 }
 

@@ -68,11 +68,11 @@ class GetDatabaseStatusResponse(_message.Message):
     etcd_version: str
     """The version of etcd."""
     etcd_cluster_id: str
-    """The id of the etcd cluster that answered, in hex."""
+    """The id of the etcd cluster that responded, in hex."""
     etcd_fault: str
-    """Why etcd did not answer. Empty: it did."""
+    """Why etcd did not respond. Empty: it did."""
     storage_fault: str
-    """Why the object storage did not answer. Empty: it did."""
+    """Why the object storage did not respond. Empty: it did."""
     epochs: _containers.RepeatedCompositeFieldContainer[EpochStatus]
     """The epochs that are in the object storage, oldest first."""
     newest_segment: StoredStatus

@@ -53,7 +53,7 @@ class Executor(_message.Message):
     archs: _containers.RepeatedScalarFieldContainer[str]
     """The architectures of the tasks that the executor can run."""
     labels: _containers.ScalarMap[str, str]
-    """The labels that tasks can ask for."""
+    """The labels that tasks can require."""
     slots: int
     """The number of tasks that the executor can run at the same time."""
     slots_used: int
@@ -176,7 +176,7 @@ class DrainExecutorRequest(_message.Message):
     executor_id: str
     """The executor's id."""
     timeout: _duration_pb2.Duration
-    """How long the tasks that the executor runs may go on: at most 30 days. Then they are lost. Not set: without limit. A
+    """How long the tasks that the executor runs may continue: at most 30 days. Then they are lost. Not set: without limit. A
     later call replaces it.
     """
     def __init__(self, executor_id: _Optional[str] = ..., timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
@@ -225,7 +225,7 @@ class DrainExecutorsRequest(_message.Message):
     selector: ExecutorSelector
     """The executors."""
     timeout: _duration_pb2.Duration
-    """How long the tasks that the executors run may go on: at most 30 days. Then they are lost. Not set: without limit. A
+    """How long the tasks that the executors run may continue: at most 30 days. Then they are lost. Not set: without limit. A
     later call replaces it.
     """
     def __init__(self, selector: _Optional[_Union[ExecutorSelector, _Mapping]] = ..., timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...

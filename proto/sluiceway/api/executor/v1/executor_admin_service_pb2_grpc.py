@@ -135,7 +135,7 @@ class ExecutorAdminServiceServicer:
     def DrainExecutor(self, request, context):
         """Drains an executor: it gets no more tasks.
 
-        Tasks that it runs go on. It stays connected and drained, even if its process is restarted, until
+        Tasks that it runs continue. It stays connected and drained, even if its process is restarted, until
         `UndrainExecutor`. A second call has no effect.
 
         Errors:
@@ -178,7 +178,7 @@ class ExecutorAdminServiceServicer:
     def DeleteExecutor(self, request, context):
         """Deletes an executor. The tasks that it runs are lost at once.
 
-        If its process still runs, it removes its pods as soon as it hears of it, and registers as a new executor. If it
+        If its process still runs, it removes its pods as soon as it is notified, and registers as a new executor. If it
         cannot be reached, it ends its pods after `fence_after`. A second call fails.
 
         Errors:

@@ -64,7 +64,7 @@ class ExecutorAdminServiceStub:
     DrainExecutor: _grpc.UnaryUnaryMultiCallable[_executor_admin_service_pb2.DrainExecutorRequest, _executor_admin_service_pb2.DrainExecutorResponse]
     """Drains an executor: it gets no more tasks.
 
-    Tasks that it runs go on. It stays connected and drained, even if its process is restarted, until
+    Tasks that it runs continue. It stays connected and drained, even if its process is restarted, until
     `UndrainExecutor`. A second call has no effect.
 
     Errors:
@@ -91,7 +91,7 @@ class ExecutorAdminServiceStub:
     DeleteExecutor: _grpc.UnaryUnaryMultiCallable[_executor_admin_service_pb2.DeleteExecutorRequest, _executor_admin_service_pb2.DeleteExecutorResponse]
     """Deletes an executor. The tasks that it runs are lost at once.
 
-    If its process still runs, it removes its pods as soon as it hears of it, and registers as a new executor. If it
+    If its process still runs, it removes its pods as soon as it is notified, and registers as a new executor. If it
     cannot be reached, it ends its pods after `fence_after`. A second call fails.
 
     Errors:
@@ -134,7 +134,7 @@ class ExecutorAdminServiceAsyncStub(ExecutorAdminServiceStub):
     DrainExecutor: _aio.UnaryUnaryMultiCallable[_executor_admin_service_pb2.DrainExecutorRequest, _executor_admin_service_pb2.DrainExecutorResponse]  # type: ignore[assignment]
     """Drains an executor: it gets no more tasks.
 
-    Tasks that it runs go on. It stays connected and drained, even if its process is restarted, until
+    Tasks that it runs continue. It stays connected and drained, even if its process is restarted, until
     `UndrainExecutor`. A second call has no effect.
 
     Errors:
@@ -161,7 +161,7 @@ class ExecutorAdminServiceAsyncStub(ExecutorAdminServiceStub):
     DeleteExecutor: _aio.UnaryUnaryMultiCallable[_executor_admin_service_pb2.DeleteExecutorRequest, _executor_admin_service_pb2.DeleteExecutorResponse]  # type: ignore[assignment]
     """Deletes an executor. The tasks that it runs are lost at once.
 
-    If its process still runs, it removes its pods as soon as it hears of it, and registers as a new executor. If it
+    If its process still runs, it removes its pods as soon as it is notified, and registers as a new executor. If it
     cannot be reached, it ends its pods after `fence_after`. A second call fails.
 
     Errors:
@@ -231,7 +231,7 @@ class ExecutorAdminServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_executor_admin_service_pb2.DrainExecutorResponse, _abc.Awaitable[_executor_admin_service_pb2.DrainExecutorResponse]]:
         """Drains an executor: it gets no more tasks.
 
-        Tasks that it runs go on. It stays connected and drained, even if its process is restarted, until
+        Tasks that it runs continue. It stays connected and drained, even if its process is restarted, until
         `UndrainExecutor`. A second call has no effect.
 
         Errors:
@@ -282,7 +282,7 @@ class ExecutorAdminServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_executor_admin_service_pb2.DeleteExecutorResponse, _abc.Awaitable[_executor_admin_service_pb2.DeleteExecutorResponse]]:
         """Deletes an executor. The tasks that it runs are lost at once.
 
-        If its process still runs, it removes its pods as soon as it hears of it, and registers as a new executor. If it
+        If its process still runs, it removes its pods as soon as it is notified, and registers as a new executor. If it
         cannot be reached, it ends its pods after `fence_after`. A second call fails.
 
         Errors:

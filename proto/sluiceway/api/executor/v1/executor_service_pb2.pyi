@@ -107,16 +107,16 @@ class Hello(_message.Message):
     session_secret: str
     """The secret of that session."""
     journal_id: str
-    """The id of the executor's journal on disk. Another id means that it knows nothing of what was before."""
+    """The id of the executor's journal on disk. Another id means that it has lost its earlier state."""
     version: str
     """The version of the executor's software."""
     archs: _containers.RepeatedScalarFieldContainer[str]
     """The architectures of the tasks that the executor can run."""
     labels: _containers.ScalarMap[str, str]
-    """The labels that tasks can ask for."""
+    """The labels that tasks can require."""
     slots: int
     """The number of tasks that the executor can run at the same time. 0: it takes no more, and ends when those that it
-    holds are finished. Tasks that were assigned before the answer are still taken.
+    holds are finished. Tasks that were assigned before the welcome are still accepted.
     """
     privileged_allowed: bool
     """Whether the executor runs privileged containers."""
@@ -131,7 +131,7 @@ class Hello(_message.Message):
     def __init__(self, executor_id: _Optional[str] = ..., session_id: _Optional[str] = ..., session_secret: _Optional[str] = ..., journal_id: _Optional[str] = ..., version: _Optional[str] = ..., archs: _Optional[_Iterable[str]] = ..., labels: _Optional[_Mapping[str, str]] = ..., slots: _Optional[int] = ..., privileged_allowed: _Optional[bool] = ..., drivers: _Optional[_Iterable[str]] = ..., dynamic: _Optional[bool] = ..., held: _Optional[_Iterable[_Union[HeldAssignment, _Mapping]]] = ..., expected_group: _Optional[str] = ...) -> None: ...
 
 class Heartbeat(_message.Message):
-    """Tells that the executor lives, independently of its work."""
+    """Shows that the executor is alive, independently of its work."""
     __slots__ = ("number", "load", "free_disk_bytes", "running_assignment_ids")
     NUMBER_FIELD_NUMBER: _ClassVar[int]
     LOAD_FIELD_NUMBER: _ClassVar[int]
@@ -219,7 +219,7 @@ class Updates(_message.Message):
     def __init__(self, updates: _Optional[_Iterable[_Union[AssignmentUpdate, _Mapping]]] = ...) -> None: ...
 
 class PodsGone(_message.Message):
-    """Tells that the pods of a vanished session are removed."""
+    """Reports that the pods of a vanished session are removed."""
     __slots__ = ("session_id", "number")
     SESSION_ID_FIELD_NUMBER: _ClassVar[int]
     NUMBER_FIELD_NUMBER: _ClassVar[int]
@@ -261,7 +261,7 @@ class ConnectRequest(_message.Message):
     def __init__(self, hello: _Optional[_Union[Hello, _Mapping]] = ..., heartbeat: _Optional[_Union[Heartbeat, _Mapping]] = ..., updates: _Optional[_Union[Updates, _Mapping]] = ..., pods_gone: _Optional[_Union[PodsGone, _Mapping]] = ..., acknowledgement: _Optional[_Union[CommandAcknowledgement, _Mapping]] = ...) -> None: ...
 
 class Welcome(_message.Message):
-    """The answer to a hello."""
+    """The response to a hello."""
     __slots__ = ("session_id", "session_secret", "heartbeat_interval", "max_message_bytes", "group", "fence_after", "database_epoch")
     SESSION_ID_FIELD_NUMBER: _ClassVar[int]
     SESSION_SECRET_FIELD_NUMBER: _ClassVar[int]
@@ -281,7 +281,7 @@ class Welcome(_message.Message):
     group: str
     """The executor's group, according to its token."""
     fence_after: _duration_pb2.Duration
-    """How long a pod runs on without an acknowledged heartbeat. Then it ends itself."""
+    """How long a pod continues without an acknowledged heartbeat. Then it ends itself."""
     database_epoch: int
     """The epoch of the database. When it has grown, the database may have lost what it had acknowledged: the executor
     reports the state of all assignments that it holds again.
@@ -289,7 +289,7 @@ class Welcome(_message.Message):
     def __init__(self, session_id: _Optional[str] = ..., session_secret: _Optional[str] = ..., heartbeat_interval: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., max_message_bytes: _Optional[int] = ..., group: _Optional[str] = ..., fence_after: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., database_epoch: _Optional[int] = ...) -> None: ...
 
 class HeartbeatAcknowledgement(_message.Message):
-    """Acknowledges a heartbeat. Pods run on only while these messages come."""
+    """Acknowledges a heartbeat. Pods continue only while these messages arrive."""
     __slots__ = ("number",)
     NUMBER_FIELD_NUMBER: _ClassVar[int]
     number: int
@@ -443,7 +443,7 @@ class Siblings(_message.Message):
     def __init__(self, executor_ids: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Clean(_message.Message):
-    """Remove the pods, volumes and networks of a vanished session, and answer with pods gone."""
+    """Remove the pods, volumes and networks of a vanished session, and respond with pods gone."""
     __slots__ = ("number", "session_id", "executor_id")
     NUMBER_FIELD_NUMBER: _ClassVar[int]
     SESSION_ID_FIELD_NUMBER: _ClassVar[int]
@@ -543,7 +543,7 @@ class PushLogsResponse(_message.Message):
     """Why the log is not wanted. The sender drops it. Not set: it is wanted."""
     rewind: bool
     """Whether the sender must go back to `stored_offset`, because there is a gap after it. Otherwise the response only
-    tells how much is stored.
+    reports how much is stored.
     """
     def __init__(self, log: _Optional[_Union[LogReference, _Mapping]] = ..., stored_offset: _Optional[int] = ..., complete: _Optional[bool] = ..., refused: _Optional[_Union[_run_pb2.Reason, _Mapping]] = ..., rewind: _Optional[bool] = ...) -> None: ...
 

@@ -59,7 +59,7 @@ class ExecutorServiceServicer:
     def Connect(self, request_iterator, context):
         """The stream of an executor. It stays open while the executor runs.
 
-        The first message of the executor is a hello. The server answers with a welcome, and then with the commands that
+        The first message of the executor is a hello. The server responds with a welcome, and then with the commands that
         follow from the comparison of both states. The group of the executor is that of its token.
 
         Errors:
@@ -68,24 +68,24 @@ class ExecutorServiceServicer:
         - ALREADY_EXISTS: An executor with this id is connected, and this one has not proved its session (`SESSION_LIVES`).
         Retry.
         - ABORTED: A newer stream has proved the same session (`SESSION_TAKEN_OVER`).
-        - FAILED_PRECONDITION: The executor was declared vanished (`SESSION_FENCED`). It removes its pods and says hello
+        - FAILED_PRECONDITION: The executor was declared vanished (`SESSION_FENCED`). It removes its pods and connects
         without a session.
-        - UNAVAILABLE: The server is going away. Connect again.
+        - UNAVAILABLE: The server is shutting down. Connect again.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def PushLogs(self, request_iterator, context):
-        """Stores logs. A stream may carry many logs, and is answered with the offsets that are stored.
+        """Stores logs. A stream may carry many logs, and its responses are the offsets that are stored.
 
-        The sender need not wait for answers. The server holds what is sent and not stored yet, and flow control slows the
-        stream when that is too much. The first message of a log in a stream is answered at once, so that the sender can
-        skip what is stored. Later answers come when the stored offset grows, which may take 30 s. A chunk before the
-        stored offset is acknowledged again; one after a gap is answered with the stored offset and `rewind`. After `end`,
-        the answer with `complete` is the last one of that log; a sender that did not get one sends `end` again in its next
-        stream. A log that does not belong to an assignment of this session is refused with a reason, and the other logs go
-        on.
+        The sender need not wait for responses. The server buffers what is not stored yet, and flow control slows the
+        stream when the buffer is full. The first message of a log in a stream has a response at once, so that the sender can
+        skip what is stored. Later responses come when the stored offset grows, which may take 30 s. A chunk before the
+        stored offset is acknowledged again; one after a gap has a response with the stored offset and `rewind`. After `end`,
+        the response with `complete` is the last one of that log; a sender that did not get one sends `end` again in its next
+        stream. A log that does not belong to an assignment of this session is refused with a reason, and the other logs
+        continue.
 
         Errors: as `Connect`.
         """

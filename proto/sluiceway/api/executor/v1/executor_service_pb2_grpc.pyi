@@ -3,7 +3,7 @@
 isort:skip_file
 The protocol between the server and its executors (executors.md, "The stream"). Executors open all connections.
 
-The executor reports its state, and the server tells it what should be. Every message that changes something has a
+The executor reports its state, and the server sends the desired state. Every message that changes something has a
 number. It is sent again until it is acknowledged, and has no effect the second time.
 """
 
@@ -40,7 +40,7 @@ class ExecutorServiceStub:
     Connect: _grpc.StreamStreamMultiCallable[_executor_service_pb2.ConnectRequest, _executor_service_pb2.ConnectResponse]
     """The stream of an executor. It stays open while the executor runs.
 
-    The first message of the executor is a hello. The server answers with a welcome, and then with the commands that
+    The first message of the executor is a hello. The server responds with a welcome, and then with the commands that
     follow from the comparison of both states. The group of the executor is that of its token.
 
     Errors:
@@ -49,20 +49,20 @@ class ExecutorServiceStub:
     - ALREADY_EXISTS: An executor with this id is connected, and this one has not proved its session (`SESSION_LIVES`).
       Retry.
     - ABORTED: A newer stream has proved the same session (`SESSION_TAKEN_OVER`).
-    - FAILED_PRECONDITION: The executor was declared vanished (`SESSION_FENCED`). It removes its pods and says hello
+    - FAILED_PRECONDITION: The executor was declared vanished (`SESSION_FENCED`). It removes its pods and connects
       without a session.
-    - UNAVAILABLE: The server is going away. Connect again.
+    - UNAVAILABLE: The server is shutting down. Connect again.
     """
     PushLogs: _grpc.StreamStreamMultiCallable[_executor_service_pb2.PushLogsRequest, _executor_service_pb2.PushLogsResponse]
-    """Stores logs. A stream may carry many logs, and is answered with the offsets that are stored.
+    """Stores logs. A stream may carry many logs, and its responses are the offsets that are stored.
 
-    The sender need not wait for answers. The server holds what is sent and not stored yet, and flow control slows the
-    stream when that is too much. The first message of a log in a stream is answered at once, so that the sender can
-    skip what is stored. Later answers come when the stored offset grows, which may take 30 s. A chunk before the
-    stored offset is acknowledged again; one after a gap is answered with the stored offset and `rewind`. After `end`,
-    the answer with `complete` is the last one of that log; a sender that did not get one sends `end` again in its next
-    stream. A log that does not belong to an assignment of this session is refused with a reason, and the other logs go
-    on.
+    The sender need not wait for responses. The server buffers what is not stored yet, and flow control slows the
+    stream when the buffer is full. The first message of a log in a stream has a response at once, so that the sender can
+    skip what is stored. Later responses come when the stored offset grows, which may take 30 s. A chunk before the
+    stored offset is acknowledged again; one after a gap has a response with the stored offset and `rewind`. After `end`,
+    the response with `complete` is the last one of that log; a sender that did not get one sends `end` again in its next
+    stream. A log that does not belong to an assignment of this session is refused with a reason, and the other logs
+    continue.
 
     Errors: as `Connect`.
     """
@@ -83,7 +83,7 @@ class ExecutorServiceAsyncStub(ExecutorServiceStub):
     Connect: _aio.StreamStreamMultiCallable[_executor_service_pb2.ConnectRequest, _executor_service_pb2.ConnectResponse]  # type: ignore[assignment]
     """The stream of an executor. It stays open while the executor runs.
 
-    The first message of the executor is a hello. The server answers with a welcome, and then with the commands that
+    The first message of the executor is a hello. The server responds with a welcome, and then with the commands that
     follow from the comparison of both states. The group of the executor is that of its token.
 
     Errors:
@@ -92,20 +92,20 @@ class ExecutorServiceAsyncStub(ExecutorServiceStub):
     - ALREADY_EXISTS: An executor with this id is connected, and this one has not proved its session (`SESSION_LIVES`).
       Retry.
     - ABORTED: A newer stream has proved the same session (`SESSION_TAKEN_OVER`).
-    - FAILED_PRECONDITION: The executor was declared vanished (`SESSION_FENCED`). It removes its pods and says hello
+    - FAILED_PRECONDITION: The executor was declared vanished (`SESSION_FENCED`). It removes its pods and connects
       without a session.
-    - UNAVAILABLE: The server is going away. Connect again.
+    - UNAVAILABLE: The server is shutting down. Connect again.
     """
     PushLogs: _aio.StreamStreamMultiCallable[_executor_service_pb2.PushLogsRequest, _executor_service_pb2.PushLogsResponse]  # type: ignore[assignment]
-    """Stores logs. A stream may carry many logs, and is answered with the offsets that are stored.
+    """Stores logs. A stream may carry many logs, and its responses are the offsets that are stored.
 
-    The sender need not wait for answers. The server holds what is sent and not stored yet, and flow control slows the
-    stream when that is too much. The first message of a log in a stream is answered at once, so that the sender can
-    skip what is stored. Later answers come when the stored offset grows, which may take 30 s. A chunk before the
-    stored offset is acknowledged again; one after a gap is answered with the stored offset and `rewind`. After `end`,
-    the answer with `complete` is the last one of that log; a sender that did not get one sends `end` again in its next
-    stream. A log that does not belong to an assignment of this session is refused with a reason, and the other logs go
-    on.
+    The sender need not wait for responses. The server buffers what is not stored yet, and flow control slows the
+    stream when the buffer is full. The first message of a log in a stream has a response at once, so that the sender can
+    skip what is stored. Later responses come when the stored offset grows, which may take 30 s. A chunk before the
+    stored offset is acknowledged again; one after a gap has a response with the stored offset and `rewind`. After `end`,
+    the response with `complete` is the last one of that log; a sender that did not get one sends `end` again in its next
+    stream. A log that does not belong to an assignment of this session is refused with a reason, and the other logs
+    continue.
 
     Errors: as `Connect`.
     """
@@ -129,7 +129,7 @@ class ExecutorServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_abc.Iterator[_executor_service_pb2.ConnectResponse], _abc.AsyncIterator[_executor_service_pb2.ConnectResponse]]:
         """The stream of an executor. It stays open while the executor runs.
 
-        The first message of the executor is a hello. The server answers with a welcome, and then with the commands that
+        The first message of the executor is a hello. The server responds with a welcome, and then with the commands that
         follow from the comparison of both states. The group of the executor is that of its token.
 
         Errors:
@@ -138,9 +138,9 @@ class ExecutorServiceServicer(metaclass=_abc_1.ABCMeta):
         - ALREADY_EXISTS: An executor with this id is connected, and this one has not proved its session (`SESSION_LIVES`).
           Retry.
         - ABORTED: A newer stream has proved the same session (`SESSION_TAKEN_OVER`).
-        - FAILED_PRECONDITION: The executor was declared vanished (`SESSION_FENCED`). It removes its pods and says hello
+        - FAILED_PRECONDITION: The executor was declared vanished (`SESSION_FENCED`). It removes its pods and connects
           without a session.
-        - UNAVAILABLE: The server is going away. Connect again.
+        - UNAVAILABLE: The server is shutting down. Connect again.
         """
 
     @_abc_1.abstractmethod
@@ -149,15 +149,15 @@ class ExecutorServiceServicer(metaclass=_abc_1.ABCMeta):
         request_iterator: _MaybeAsyncIterator[_executor_service_pb2.PushLogsRequest],
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_executor_service_pb2.PushLogsResponse], _abc.AsyncIterator[_executor_service_pb2.PushLogsResponse]]:
-        """Stores logs. A stream may carry many logs, and is answered with the offsets that are stored.
+        """Stores logs. A stream may carry many logs, and its responses are the offsets that are stored.
 
-        The sender need not wait for answers. The server holds what is sent and not stored yet, and flow control slows the
-        stream when that is too much. The first message of a log in a stream is answered at once, so that the sender can
-        skip what is stored. Later answers come when the stored offset grows, which may take 30 s. A chunk before the
-        stored offset is acknowledged again; one after a gap is answered with the stored offset and `rewind`. After `end`,
-        the answer with `complete` is the last one of that log; a sender that did not get one sends `end` again in its next
-        stream. A log that does not belong to an assignment of this session is refused with a reason, and the other logs go
-        on.
+        The sender need not wait for responses. The server buffers what is not stored yet, and flow control slows the
+        stream when the buffer is full. The first message of a log in a stream has a response at once, so that the sender can
+        skip what is stored. Later responses come when the stored offset grows, which may take 30 s. A chunk before the
+        stored offset is acknowledged again; one after a gap has a response with the stored offset and `rewind`. After `end`,
+        the response with `complete` is the last one of that log; a sender that did not get one sends `end` again in its next
+        stream. A log that does not belong to an assignment of this session is refused with a reason, and the other logs
+        continue.
 
         Errors: as `Connect`.
         """

@@ -48,7 +48,7 @@ class TaskStatus(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     TASK_STATUS_UNSPECIFIED: _ClassVar[TaskStatus]
     """Not set."""
     TASK_STATUS_NOT_STARTED: _ClassVar[TaskStatus]
-    """The task waits. Its `reason` says what for."""
+    """The task waits. Its `reason` says why."""
     TASK_STATUS_SKIPPED: _ClassVar[TaskStatus]
     """The task did not run, because of a condition. Its `reason` says which one."""
     TASK_STATUS_CANCELLED: _ClassVar[TaskStatus]
@@ -260,7 +260,7 @@ class Run(_message.Message):
     waiting: Reason
     """What a running run waits for while none of its tasks runs: `WAITS_FOR_EXECUTOR`, `WAITS_FOR_APPROVAL`,
     `WAITS_FOR_LOCK`, `WAITS_FOR_RECOVERY` or `WAITS_FOR_PLACEMENT`. Only in the responses of `GetRun`, `ResolveRun`
-    and `ListRuns`; in those of `WatchRun` the tasks tell it.
+    and `ListRuns`; in those of `WatchRun`, see the tasks.
     """
     logs_delete_time: _timestamp_pb2.Timestamp
     """When the logs of the run were deleted because they were older than the installation keeps logs. Not set: they were

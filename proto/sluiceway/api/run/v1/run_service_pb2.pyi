@@ -65,8 +65,8 @@ class CreateRunRequest(_message.Message):
     group.
     """
     change_groups: _containers.ScalarMap[str, str]
-    """The expected revisions of change groups, by name. An empty revision means that the group has never moved. The call
-    fails if another revision is stored; otherwise it moves the groups.
+    """The expected revisions of change groups, by name. An empty revision means that the group has none yet. The call
+    fails if another revision is stored; otherwise the groups get a new one.
     """
     request_id: str
     """An id that the client chooses to make the call safe to repeat. Empty: a repeated call creates another run."""
@@ -371,11 +371,11 @@ class TaskExplanation(_message.Message):
     status: _run_pb2.TaskStatus
     """The status of the task."""
     reasons: _containers.RepeatedCompositeFieldContainer[_run_pb2.Reason]
-    """All reasons. Empty only for a task that ended without an attempt and without more to say."""
+    """All reasons. Empty only for a task that ended without an attempt and has no reason."""
     def __init__(self, task_id: _Optional[str] = ..., task_name: _Optional[str] = ..., status: _Optional[_Union[_run_pb2.TaskStatus, str]] = ..., reasons: _Optional[_Iterable[_Union[_run_pb2.Reason, _Mapping]]] = ...) -> None: ...
 
 class RunExplanation(_message.Message):
-    """Why a run and its tasks are as they are."""
+    """Why a run and its tasks are in their states."""
     __slots__ = ("run_id", "phase", "reasons", "tasks")
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
     PHASE_FIELD_NUMBER: _ClassVar[int]

@@ -147,7 +147,7 @@ class RunServiceServicer:
         content.
         - NOT_FOUND: The group is below a project or a user that does not exist, or that the caller may not see.
         - PERMISSION_DENIED: The caller may see the project, and not create runs in it (`ROLE_MISSING`).
-        - ABORTED: A change group has moved. Read again and retry.
+        - ABORTED: A change group has another revision. Read again and retry.
         - RESOURCE_EXHAUSTED: The run is too large.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -53,7 +53,7 @@ class RunServiceStub:
       content.
     - NOT_FOUND: The group is below a project or a user that does not exist, or that the caller may not see.
     - PERMISSION_DENIED: The caller may see the project, and not create runs in it (`ROLE_MISSING`).
-    - ABORTED: A change group has moved. Read again and retry.
+    - ABORTED: A change group has another revision. Read again and retry.
     - RESOURCE_EXHAUSTED: The run is too large.
     """
     GetRun: _grpc.UnaryUnaryMultiCallable[_run_service_pb2.GetRunRequest, _run_service_pb2.GetRunResponse]
@@ -209,7 +209,7 @@ class RunServiceAsyncStub(RunServiceStub):
       content.
     - NOT_FOUND: The group is below a project or a user that does not exist, or that the caller may not see.
     - PERMISSION_DENIED: The caller may see the project, and not create runs in it (`ROLE_MISSING`).
-    - ABORTED: A change group has moved. Read again and retry.
+    - ABORTED: A change group has another revision. Read again and retry.
     - RESOURCE_EXHAUSTED: The run is too large.
     """
     GetRun: _aio.UnaryUnaryMultiCallable[_run_service_pb2.GetRunRequest, _run_service_pb2.GetRunResponse]  # type: ignore[assignment]
@@ -368,7 +368,7 @@ class RunServiceServicer(metaclass=_abc_1.ABCMeta):
           content.
         - NOT_FOUND: The group is below a project or a user that does not exist, or that the caller may not see.
         - PERMISSION_DENIED: The caller may see the project, and not create runs in it (`ROLE_MISSING`).
-        - ABORTED: A change group has moved. Read again and retry.
+        - ABORTED: A change group has another revision. Read again and retry.
         - RESOURCE_EXHAUSTED: The run is too large.
         """
 
