@@ -37,6 +37,7 @@ serve: $(STAMP) $(WEB) ## The same, and stay up.
 lint: $(STAMP) ## Formatting, lint, types, import directions, protobuf, generated code and pages.
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+	@! grep -rnE --include='*.py' 'def test_\w{56,}' tests || { echo "names of tests have at most 60 characters (docs/style.md)"; exit 1; }
 	$(BIN)/buf lint
 	$(BIN)/buf build -o /dev/null
 	@if [ -f proto/released.binpb ]; then $(BIN)/buf build -o build/now.binpb && $(BIN)/buf breaking build/now.binpb --against proto/released.binpb; fi

@@ -131,7 +131,7 @@ async def test_values_are_readable_and_writable_while_a_rotation_runs(served: Se
         assert (await served.value(secret_id, only_new)).startswith(b"value")
 
 
-async def test_server_with_the_old_key_reads_the_new_one_when_it_needs_it(served: Served) -> None:
+async def test_server_with_the_old_key_reads_the_new_one_on_demand(served: Served) -> None:
     other = Envelope(MasterKeys([OLD]), read=MasterKeySource(served.keys).read)
     await served.put("s", b"value")
     served.write_keys(NEW, OLD)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import re
 from pathlib import Path
 
 import pytest
@@ -54,16 +53,6 @@ def test_every_generated_module_can_be_imported() -> None:
     assert modules
     for module in modules:
         importlib.import_module(module)
-
-
-def test_names_of_tests_have_at_most_60_characters() -> None:
-    names = [
-        name
-        for path in (ROOT / "tests").rglob("test_*.py")
-        for name in re.findall(r"^ *(?:async )?def (test_\w+)", path.read_text(), re.MULTILINE)
-    ]
-    assert names
-    assert [name for name in names if len(name) > 60] == []
 
 
 def test_ci_calls_make_test_and_nothing_else() -> None:
