@@ -33,12 +33,19 @@ RELEASE = config(
     },
     name="release",
 )
+PRINT = r"""seq 1 400
+printf 'error: it is \033[1;31mbroken\033[0m, \033[43;30mreally\033[0m \033[7mso\033[0m\n'
+for n in 0 1 2 3 4 5 6 7; do
+  printf "\033[3${n}mx\033[4${n};36mx\033[10${n}mx\033[0m\033[9${n}mx\033[0m\n"
+done
+seq 410 900
+exit 3"""
 BROKEN = config(
     {
         "name": "test",
         "steps": [
             {"run": {"name": "fetch", "command": "echo fetched"}},
-            {"run": {"name": "check", "command": "seq 1 400; echo 'error: it is broken'; seq 402 900; exit 3"}},
+            {"run": {"name": "check", "command": PRINT}},
         ],
     },
     name="broken",
@@ -123,6 +130,11 @@ def test_run_is_shown_live_and_its_task_is_approved(site: Site, page: BrowserPag
     page.page.click(f'a[href="/runs/{run_id}"]')
     page.page.get_by_role("button", name="Approve release of a package").wait_for()
     page.wait_for_text("section", "Why it waits")
+    page.page.set_viewport_size({"width": 390, "height": 800})
+    page.page.reload()
+    page.page.get_by_role("button", name="Approve release of a package").wait_for()
+    # The graph is made smaller to fit.
+    page.wait_for("((svg) => svg.clientWidth < svg.viewBox.baseVal.width)(document.querySelector('svg[role=group]'))")
     page.page.locator("svg a[data-name=build]").focus()
     page.page.keyboard.press("ArrowRight")
     assert page.page.evaluate("document.activeElement.dataset.name").startswith("release")
@@ -146,6 +158,8 @@ def test_failed_task_is_opened_at_its_first_error(site: Site, page: BrowserPage)
     page.open(site.path_of(run_id, "test"))
     error = page.page.locator(".log-row.error:visible", has_text="error: it is broken")
     error.wait_for()
+    page.page.locator(".log-row:visible", has_text="409xxxx").wait_for()
+    page.page.locator(".log-row:visible", has_text="399399").wait_for()
     page.wait_for_text(".title", "exit code 3")
     assert page.page.locator(".log-view").count() == 1
     page.check_accessibility()

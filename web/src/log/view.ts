@@ -40,6 +40,8 @@ export class LogView {
   private frame = 0;
   private marked: number | null = null;
   private isAtEnd = false;
+  /** The line that was asked for: it stays in view while sizes change, until the user moves. */
+  private wanted: number | null = null;
 
   constructor(source: LogSource, options: LogViewOptions) {
     this.source = source;
@@ -80,7 +82,8 @@ export class LogView {
 
   /** Scroll to a line, counted from 0, so that some lines before it are visible. */
   showLine(line: number): void {
-    this.move(line - Math.floor(this.extent.view / ROW_HEIGHT / 3));
+    this.move(line);
+    this.wanted = line;
   }
 
   /** Mark a line, counted from 0; null: none. */
@@ -100,6 +103,7 @@ export class LogView {
 
   private move(top: number): void {
     const last = lastTop(this.extent);
+    this.wanted = null;
     this.isAtEnd = top >= last - 0.5;
     this.top = Math.min(last, Math.max(0, top));
     this.update();
@@ -148,7 +152,8 @@ export class LogView {
     this.element.style.setProperty("--digits", String(String(Math.max(1, extent.lines)).length));
     this.spacer.style.height = `${height}px`;
     if (extent.view === 0) return;
-    if (this.isAtEnd) this.top = lastTop(extent);
+    if (this.wanted !== null) this.top = Math.max(0, this.wanted - Math.floor(extent.view / ROW_HEIGHT / 3));
+    else if (this.isAtEnd) this.top = lastTop(extent);
     this.top = Math.min(this.top, lastTop(extent));
     const scroll = scrollOf(this.top, extent);
     if (Math.abs(scroll - this.element.scrollTop) >= 1) this.element.scrollTop = scroll;
