@@ -8,10 +8,14 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+from argon2 import PasswordHasher
+
 from sluiceway.api.project.v1 import (
     organization_service_pb2,
+    organization_service_pb2_grpc,
     project_service_pb2_grpc,
     token_service_pb2_grpc,
+    user_service_pb2_grpc,
 )
 from sluiceway.api.project.v1.visibility_pb2 import VISIBILITY_PRIVATE, VISIBILITY_PUBLIC
 from sluiceway.client import Client, connect
@@ -22,6 +26,8 @@ from sluiceway_common.foundation.rpc.offer import ServiceSet
 from sluiceway_common.foundation.rpc.server import RpcServer
 from sluiceway_server.datamanager.model import Action, Put
 from sluiceway_server.projects.guard import TREE_RESOURCES, Guard
+from sluiceway_server.projects.organization_service import OrganizationServicer
+from sluiceway_server.projects.passwords import Passwords
 from sluiceway_server.projects.project_service import ProjectServicer
 from sluiceway_server.projects.records import (
     ORGANIZATION,
@@ -34,6 +40,7 @@ from sluiceway_server.projects.records import (
 )
 from sluiceway_server.projects.token_service import TokenServicer
 from sluiceway_server.projects.tokens import TokenAuthenticator, TokenSpec, make_token
+from sluiceway_server.projects.user_service import UserServicer
 from tests.fakes.database import FakeDatabase
 
 __all__ = ["CALLERS", "IDS", "ServedProjects", "served_projects", "tree_actions"]
@@ -133,6 +140,20 @@ async def served_projects(actions: list[Action] | None = None) -> AsyncIterator[
     offer.add(
         token_service_pb2_grpc.add_TokenServiceServicer_to_server,
         TokenServicer(database, clock=clock, scopes=lambda: offer.scopes),
+    )
+    offer.add(
+        organization_service_pb2_grpc.add_OrganizationServiceServicer_to_server,
+        OrganizationServicer(database, clock=clock, ids=ids),
+    )
+    offer.add(
+        user_service_pb2_grpc.add_UserServiceServicer_to_server,
+        UserServicer(
+            database,
+            clock=clock,
+            ids=ids,
+            passwords=Passwords(clock, hasher=PasswordHasher(time_cost=1, memory_cost=64, parallelism=1)),
+            scopes=lambda: offer.scopes,
+        ),
     )
     offer.add(
         project_service_pb2_grpc.add_ProjectServiceServicer_to_server,

@@ -15,7 +15,13 @@ from typing import Any
 from sluiceway.api.config.v1 import config_service_pb2_grpc, version_service_pb2_grpc
 from sluiceway.api.database.v1 import database_service_pb2_grpc
 from sluiceway.api.executor.v1 import executor_admin_service_pb2_grpc, executor_service_pb2_grpc
-from sluiceway.api.project.v1 import project_service_pb2_grpc, remote_source_service_pb2_grpc, token_service_pb2_grpc
+from sluiceway.api.project.v1 import (
+    organization_service_pb2_grpc,
+    project_service_pb2_grpc,
+    remote_source_service_pb2_grpc,
+    token_service_pb2_grpc,
+    user_service_pb2_grpc,
+)
 from sluiceway.api.run.v1 import run_service_pb2_grpc
 from sluiceway_common.foundation.clock import Clock, IdSource
 from sluiceway_common.foundation.rpc.offer import ServiceSet
@@ -41,10 +47,13 @@ from sluiceway_server.objectstorage.port import ObjectStorage
 from sluiceway_server.projects.envelope import Envelope
 from sluiceway_server.projects.guard import TREE_RESOURCES, Guard
 from sluiceway_server.projects.master_key_source import MasterKeySource
+from sluiceway_server.projects.organization_service import OrganizationServicer
+from sluiceway_server.projects.passwords import Passwords
 from sluiceway_server.projects.project_service import ProjectServicer
 from sluiceway_server.projects.project_values import ProjectValues
 from sluiceway_server.projects.token_service import TokenServicer
 from sluiceway_server.projects.tokens import TokenAuthenticator
+from sluiceway_server.projects.user_service import UserServicer
 from sluiceway_server.runs.access import RUN_RESOURCE, right_on_scope
 from sluiceway_server.runs.config_objects import ConfigObjects
 from sluiceway_server.runs.engine import Engine
@@ -206,6 +215,14 @@ async def services(ground: ServerDependencies, database: DataManager) -> AsyncIt
             offer.add(
                 project_service_pb2_grpc.add_ProjectServiceServicer_to_server,
                 ProjectServicer(database, clock=clock, ids=ids),
+            )
+            offer.add(
+                organization_service_pb2_grpc.add_OrganizationServiceServicer_to_server,
+                OrganizationServicer(database, clock=clock, ids=ids),
+            )
+            offer.add(
+                user_service_pb2_grpc.add_UserServiceServicer_to_server,
+                UserServicer(database, clock=clock, ids=ids, passwords=Passwords(clock), scopes=lambda: offer.scopes),
             )
             yield offer
 

@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from google.protobuf.message import Message
 
@@ -130,12 +130,12 @@ class Changes:
         return await self.commit(method, once)
 
 
-def etag_of(view: View, type_: RecordType[Message], id_: str) -> str:
+def etag_of(view: View, type_: RecordType[Any], id_: str) -> str:
     """Return the version of a record, for clients."""
     return str(view.revision(type_, id_) or "")
 
 
-def check_etag(view: View, type_: RecordType[Message], id_: str, etag: str) -> None:
+def check_etag(view: View, type_: RecordType[Any], id_: str, etag: str) -> None:
     """Check that a record has the version that the caller has seen; empty: any.
 
     Raises:

@@ -2,9 +2,9 @@
 
 Nobody can create a token without one, so the first two are made by a server: an operator's, for the person who installs
 Sluiceway, and one for the executors of the first group. They are made once for the database, by whichever server comes
-first: one transaction makes both, with a record that says where their files are. A server that starts with an empty
-data folder afterwards makes none; an operator creates others, or resets them on the two stores (`sluice db
-reset-operator-token`).
+first: one transaction makes both, with the user `admin`, whose token the operator's is, and a record that says where
+their files are. A server that starts with an empty data folder afterwards makes none; an operator creates others, or
+resets them on the two stores (`sluice db reset-operator-token`).
 
 A server whose database belongs to its data folder alone (`standalone` with its own etcd) replaces what is missing
 there: whoever owns that folder owns all of it.
@@ -24,11 +24,21 @@ from sluiceway_common.foundation.clock import Clock
 from sluiceway_common.foundation.rpc.caller import ALL_SCOPES, CallerKind
 from sluiceway_server.datamanager.model import Action, Decision, Put, View
 from sluiceway_server.datamanager.port import Database
-from sluiceway_server.projects.records import FIRST_TOKENS, FIRST_TOKENS_ID, TOKEN
+from sluiceway_server.projects.records import FIRST_TOKENS, FIRST_TOKENS_ID, TOKEN, USER
 from sluiceway_server.projects.tokens import TokenSpec, is_good, is_text, new_text, record_of, token_id
 
-__all__ = ["ADMIN_TOKEN_FILE", "EXECUTOR_TOKEN_FILE", "FirstTokens", "ensure_first_tokens", "read_token", "write_token"]
+__all__ = [
+    "ADMIN_TOKEN_FILE",
+    "EXECUTOR_TOKEN_FILE",
+    "FIRST_OPERATOR_ID",
+    "FirstTokens",
+    "ensure_first_tokens",
+    "read_token",
+    "write_token",
+]
 
+FIRST_OPERATOR_ID = "admin"
+"""Of the first user, who is an operator; also its first name."""
 ADMIN_TOKEN_FILE = "admin.token"  # noqa: S105 - a name of a file
 EXECUTOR_TOKEN_FILE = "executor.token"  # noqa: S105 - as above
 
@@ -71,7 +81,7 @@ async def ensure_first_tokens(
     place = f"{socket.gethostname()}:{data_dir.absolute()}"
     specs = {
         ADMIN_TOKEN_FILE: TokenSpec(
-            CallerKind.OPERATOR, "first operator", user_id="admin", scopes=frozenset({ALL_SCOPES})
+            CallerKind.OPERATOR, "first operator", user_id=FIRST_OPERATOR_ID, scopes=frozenset({ALL_SCOPES})
         ),
         EXECUTOR_TOKEN_FILE: TokenSpec(CallerKind.EXECUTOR, f"executors of group {group}", group=group),
     }
@@ -130,6 +140,10 @@ async def _make_first(
         first = pb.FirstTokens(place=place)
         first.create_time.FromDatetime(now)
         actions: list[Action] = [Put(FIRST_TOKENS, FIRST_TOKENS_ID, first)]
+        if view.get(USER, FIRST_OPERATOR_ID) is None:
+            operator = pb.User(name=FIRST_OPERATOR_ID, operator=True)
+            operator.create_time.FromDatetime(now)
+            actions.append(Put(USER, FIRST_OPERATOR_ID, operator))
         for name, text in texts.items():
             if view.get(TOKEN, token_id(text)) is None:
                 actions.append(Put(TOKEN, token_id(text), record_of(specs[name], now)))

@@ -45,6 +45,7 @@ TOKEN: RecordType[pb.Token] = RecordType(
         Column("name", lambda token: token.name),
     ),
     indexes=(("kind", "name"), ("user_id", "name"), ("group", "name")),
+    under=(Under("user", "user_id"),),
 )
 
 FIRST_TOKENS: RecordType[pb.FirstTokens] = RecordType("first_tokens", pb.FirstTokens)

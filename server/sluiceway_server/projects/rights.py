@@ -25,7 +25,7 @@ from sluiceway_server.datamanager.model import View
 from sluiceway_server.projects.records import ORGANIZATION_MEMBER, member_id
 from sluiceway_server.projects.tree import Node, NodeType, ancestors, is_private, not_found, resolve
 
-__all__ = ["check_right", "has_right", "require_right", "right_of", "role_missing"]
+__all__ = ["check_right", "has_right", "is_member", "require_right", "right_of", "role_missing"]
 
 _ROLES = {
     organization_api.ORGANIZATION_ROLE_OWNER: Right.MANAGE,
@@ -61,6 +61,11 @@ def has_right(view: View, caller: Caller, node: Node, right: Right) -> bool:
     """Return whether a caller has a right on a node."""
     greatest = right_of(view, caller, node)
     return greatest is not None and greatest >= right
+
+
+def is_member(view: View, caller: Caller, root: Node) -> bool:
+    """Return whether a caller has a role in the tree of a root, or is an operator."""
+    return caller.kind is CallerKind.OPERATOR or _right_on_root(view, caller, root) is not None
 
 
 def check_right(view: View, caller: Caller, node: Node, right: Right, *, reference: str = "") -> None:

@@ -32,7 +32,7 @@ from sluiceway_common.foundation.errors import (
 from sluiceway_common.foundation.rpc.caller import ALL_SCOPES, Caller, CallerKind
 from sluiceway_server.datamanager.model import Decision, Position, Put, Query, View
 from sluiceway_server.datamanager.port import Database
-from sluiceway_server.projects.records import TOKEN
+from sluiceway_server.projects.records import TOKEN, USER
 
 __all__ = [
     "TokenAuthenticator",
@@ -42,10 +42,12 @@ __all__ = [
     "is_text",
     "kind_name",
     "make_token",
+    "may_make_tokens",
     "new_text",
     "operator_tokens",
     "record_of",
     "revoke_token",
+    "revoked",
     "token_id",
 ]
 
@@ -106,7 +108,7 @@ async def make_token(database: Database, spec: TokenSpec, *, clock: Clock | None
     def make(view: View) -> Decision[None]:
         now = clock.now()
         same = view.select(TOKEN, Query(where={"kind": kind_name(spec.kind), "name": spec.name}, size=1000))
-        if any(is_good(token, now) for _, token in same.records):
+        if any(token.user_id == spec.user_id and is_good(token, now) for _, token in same.records):
             raise AlreadyExists(
                 f"there is a token {spec.name!r} of kind {spec.kind}; revoke it first, or choose another name",
                 resource_type="token",
@@ -154,33 +156,44 @@ async def revoke_token(
     clock = clock or SystemClock()
 
     def revoke(view: View) -> Decision[None]:
-        now = clock.now()
         stored = view.get(TOKEN, id_)
-        if stored is None:
-            raise NotFound("there is no such token", resource_type="token", resource_name=id_)
-        if stored.HasField("revoke_time"):
+        if stored is not None and stored.HasField("revoke_time"):
             return Decision(None)
-        if keep_an_operator and _is_last_operator(view, id_, stored, now):
-            raise FailedPrecondition(
-                "this is the last valid token of an operator; create another one first, or nobody can",
-                reason="LAST_OPERATOR_TOKEN",
-                subject=id_,
-            )
-        changed = pb.Token()
-        changed.CopyFrom(stored)
-        changed.revoke_time.FromDatetime(now)
-        return Decision(None, [Put(TOKEN, id_, changed)])
+        return Decision(None, [Put(TOKEN, id_, revoked(view, id_, clock.now(), keep_an_operator=keep_an_operator))])
 
     return (await database.transact(revoke)).position
 
 
+def revoked(view: View, id_: str, now: datetime, *, keep_an_operator: bool) -> pb.Token:
+    """Return the record of a token after its revocation. Pure.
+
+    Raises:
+        NotFound: there is no such token.
+        FailedPrecondition: `LAST_OPERATOR_TOKEN`.
+    """
+    stored = view.get(TOKEN, id_)
+    if stored is None:
+        raise NotFound("there is no such token", resource_type="token", resource_name=id_)
+    if keep_an_operator and _is_last_operator(view, id_, stored, now):
+        raise FailedPrecondition(
+            "this is the last valid token of an operator; create another one first, or nobody can",
+            reason="LAST_OPERATOR_TOKEN",
+            subject=id_,
+        )
+    changed = pb.Token()
+    changed.CopyFrom(stored)
+    changed.revoke_time.FromDatetime(now)
+    return changed
+
+
 def _is_last_operator(view: View, id_: str, token: pb.Token, now: datetime) -> bool:
-    if token.kind != pb.TOKEN_KIND_OPERATOR or not _may_make_tokens(token, now):
+    if token.kind != pb.TOKEN_KIND_OPERATOR or not may_make_tokens(token, now):
         return False
-    return not any(key != id_ and _may_make_tokens(other, now) for key, other in operator_tokens(view))
+    return not any(key != id_ and may_make_tokens(other, now) for key, other in operator_tokens(view))
 
 
-def _may_make_tokens(token: pb.Token, now: datetime) -> bool:
+def may_make_tokens(token: pb.Token, now: datetime) -> bool:
+    """Return whether an operator with this token can create others."""
     return is_good(token, now) and not {ALL_SCOPES, "tokens:write"}.isdisjoint(token.scopes)
 
 
@@ -197,6 +210,8 @@ def operator_tokens(view: View) -> Iterator[tuple[str, pb.Token]]:
 
 class TokenAuthenticator:
     """Knows whose token it is (`foundation.rpc.caller.Authenticator`).
+
+    A token of an operator counts as one of a user while its user is not an operator (any more).
 
     What was read is kept until a token changes in the database, while `follow` runs, and until the database has moved
     on otherwise; so a revocation that this server has applied counts for the next call. Before a token is refused, the
@@ -216,7 +231,9 @@ class TokenAuthenticator:
         while True:
             try:
                 changes = self._database.subscribe(
-                    after=self._database.position, topics=[f"type:{TOKEN.name}"], on_live=self._begin
+                    after=self._database.position,
+                    topics=[f"type:{TOKEN.name}", f"type:{USER.name}"],
+                    on_live=self._begin,
                 )
                 async with aclosing(changes):
                     async for _ in changes:
@@ -262,7 +279,7 @@ class TokenAuthenticator:
             self._cache.move_to_end(id_)
             return cached[1]
         changes = self._changes
-        position, stored = await self._database.read(lambda view: (view.position, view.get(TOKEN, id_)))
+        position, stored = await self._database.read(lambda view: (view.position, _effective(view, id_)))
         if stored is None:
             self._cache.pop(id_, None)
         elif changes == self._changes:
@@ -271,6 +288,20 @@ class TokenAuthenticator:
             while len(self._cache) > _CACHE_SIZE:
                 self._cache.popitem(last=False)
         return stored
+
+
+def _effective(view: View, id_: str) -> pb.Token | None:
+    """Return a token with the kind that counts."""
+    stored = view.get(TOKEN, id_)
+    if stored is None or stored.kind != pb.TOKEN_KIND_OPERATOR:
+        return stored
+    user = view.get(USER, stored.user_id)
+    if user is None or user.operator:
+        return stored
+    changed = pb.Token()
+    changed.CopyFrom(stored)
+    changed.kind = pb.TOKEN_KIND_USER
+    return changed
 
 
 class _Rounds:

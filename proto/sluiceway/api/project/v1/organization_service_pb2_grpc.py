@@ -88,14 +88,15 @@ class OrganizationServiceServicer:
     """
 
     def CreateOrganization(self, request, context):
-        """Creates an organization.
+        """Creates an organization. The caller becomes its owner.
 
         A second call with the same `request_id` and the same content returns the organization of the first call, for 30
         days.
 
         Errors:
         - INVALID_ARGUMENT: A field is invalid. All invalid fields are listed.
-        - ALREADY_EXISTS: The name is taken.
+        - ALREADY_EXISTS: Another organization has the name, in any case.
+        - FAILED_PRECONDITION: The caller's token is of no user, who could own it (`NO_USER`).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -150,6 +151,7 @@ class OrganizationServiceServicer:
         Errors:
         - INVALID_ARGUMENT: The role is not set.
         - NOT_FOUND: There is no such organization or user.
+        - FAILED_PRECONDITION: The user is the last owner (`LAST_OWNER`).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -160,17 +162,18 @@ class OrganizationServiceServicer:
 
         Errors:
         - NOT_FOUND: There is no such organization, or the user is not a member.
-        - FAILED_PRECONDITION: The user is the last owner.
+        - FAILED_PRECONDITION: The user is the last owner (`LAST_OWNER`).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListOrganizationMembers(self, request, context):
-        """Lists the members of an organization, by name. May be repeated.
+        """Lists the members of an organization, by name: for members, also if the organization is public. May be repeated.
 
         Errors:
         - INVALID_ARGUMENT: The page token belongs to another list.
+        - PERMISSION_DENIED: The caller is no member.
         - NOT_FOUND: There is no such organization.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

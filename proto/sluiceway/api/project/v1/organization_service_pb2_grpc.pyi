@@ -38,14 +38,15 @@ class OrganizationServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> OrganizationServiceAsyncStub: ...
     CreateOrganization: _grpc.UnaryUnaryMultiCallable[_organization_service_pb2.CreateOrganizationRequest, _organization_service_pb2.CreateOrganizationResponse]
-    """Creates an organization.
+    """Creates an organization. The caller becomes its owner.
 
     A second call with the same `request_id` and the same content returns the organization of the first call, for 30
     days.
 
     Errors:
     - INVALID_ARGUMENT: A field is invalid. All invalid fields are listed.
-    - ALREADY_EXISTS: The name is taken.
+    - ALREADY_EXISTS: Another organization has the name, in any case.
+    - FAILED_PRECONDITION: The caller's token is of no user, who could own it (`NO_USER`).
     """
     GetOrganization: _grpc.UnaryUnaryMultiCallable[_organization_service_pb2.GetOrganizationRequest, _organization_service_pb2.GetOrganizationResponse]
     """Returns an organization, by its id, or by its path with `/` percent-escaped. May be repeated.
@@ -80,19 +81,21 @@ class OrganizationServiceStub:
     Errors:
     - INVALID_ARGUMENT: The role is not set.
     - NOT_FOUND: There is no such organization or user.
+    - FAILED_PRECONDITION: The user is the last owner (`LAST_OWNER`).
     """
     RemoveOrganizationMember: _grpc.UnaryUnaryMultiCallable[_organization_service_pb2.RemoveOrganizationMemberRequest, _organization_service_pb2.RemoveOrganizationMemberResponse]
     """Removes a user from an organization. A second call fails.
 
     Errors:
     - NOT_FOUND: There is no such organization, or the user is not a member.
-    - FAILED_PRECONDITION: The user is the last owner.
+    - FAILED_PRECONDITION: The user is the last owner (`LAST_OWNER`).
     """
     ListOrganizationMembers: _grpc.UnaryUnaryMultiCallable[_organization_service_pb2.ListOrganizationMembersRequest, _organization_service_pb2.ListOrganizationMembersResponse]
-    """Lists the members of an organization, by name. May be repeated.
+    """Lists the members of an organization, by name: for members, also if the organization is public. May be repeated.
 
     Errors:
     - INVALID_ARGUMENT: The page token belongs to another list.
+    - PERMISSION_DENIED: The caller is no member.
     - NOT_FOUND: There is no such organization.
     """
 
@@ -106,14 +109,15 @@ class OrganizationServiceAsyncStub(OrganizationServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateOrganization: _aio.UnaryUnaryMultiCallable[_organization_service_pb2.CreateOrganizationRequest, _organization_service_pb2.CreateOrganizationResponse]  # type: ignore[assignment]
-    """Creates an organization.
+    """Creates an organization. The caller becomes its owner.
 
     A second call with the same `request_id` and the same content returns the organization of the first call, for 30
     days.
 
     Errors:
     - INVALID_ARGUMENT: A field is invalid. All invalid fields are listed.
-    - ALREADY_EXISTS: The name is taken.
+    - ALREADY_EXISTS: Another organization has the name, in any case.
+    - FAILED_PRECONDITION: The caller's token is of no user, who could own it (`NO_USER`).
     """
     GetOrganization: _aio.UnaryUnaryMultiCallable[_organization_service_pb2.GetOrganizationRequest, _organization_service_pb2.GetOrganizationResponse]  # type: ignore[assignment]
     """Returns an organization, by its id, or by its path with `/` percent-escaped. May be repeated.
@@ -148,19 +152,21 @@ class OrganizationServiceAsyncStub(OrganizationServiceStub):
     Errors:
     - INVALID_ARGUMENT: The role is not set.
     - NOT_FOUND: There is no such organization or user.
+    - FAILED_PRECONDITION: The user is the last owner (`LAST_OWNER`).
     """
     RemoveOrganizationMember: _aio.UnaryUnaryMultiCallable[_organization_service_pb2.RemoveOrganizationMemberRequest, _organization_service_pb2.RemoveOrganizationMemberResponse]  # type: ignore[assignment]
     """Removes a user from an organization. A second call fails.
 
     Errors:
     - NOT_FOUND: There is no such organization, or the user is not a member.
-    - FAILED_PRECONDITION: The user is the last owner.
+    - FAILED_PRECONDITION: The user is the last owner (`LAST_OWNER`).
     """
     ListOrganizationMembers: _aio.UnaryUnaryMultiCallable[_organization_service_pb2.ListOrganizationMembersRequest, _organization_service_pb2.ListOrganizationMembersResponse]  # type: ignore[assignment]
-    """Lists the members of an organization, by name. May be repeated.
+    """Lists the members of an organization, by name: for members, also if the organization is public. May be repeated.
 
     Errors:
     - INVALID_ARGUMENT: The page token belongs to another list.
+    - PERMISSION_DENIED: The caller is no member.
     - NOT_FOUND: There is no such organization.
     """
 
@@ -177,14 +183,15 @@ class OrganizationServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _organization_service_pb2.CreateOrganizationRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_organization_service_pb2.CreateOrganizationResponse, _abc.Awaitable[_organization_service_pb2.CreateOrganizationResponse]]:
-        """Creates an organization.
+        """Creates an organization. The caller becomes its owner.
 
         A second call with the same `request_id` and the same content returns the organization of the first call, for 30
         days.
 
         Errors:
         - INVALID_ARGUMENT: A field is invalid. All invalid fields are listed.
-        - ALREADY_EXISTS: The name is taken.
+        - ALREADY_EXISTS: Another organization has the name, in any case.
+        - FAILED_PRECONDITION: The caller's token is of no user, who could own it (`NO_USER`).
         """
 
     @_abc_1.abstractmethod
@@ -249,6 +256,7 @@ class OrganizationServiceServicer(metaclass=_abc_1.ABCMeta):
         Errors:
         - INVALID_ARGUMENT: The role is not set.
         - NOT_FOUND: There is no such organization or user.
+        - FAILED_PRECONDITION: The user is the last owner (`LAST_OWNER`).
         """
 
     @_abc_1.abstractmethod
@@ -261,7 +269,7 @@ class OrganizationServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Errors:
         - NOT_FOUND: There is no such organization, or the user is not a member.
-        - FAILED_PRECONDITION: The user is the last owner.
+        - FAILED_PRECONDITION: The user is the last owner (`LAST_OWNER`).
         """
 
     @_abc_1.abstractmethod
@@ -270,10 +278,11 @@ class OrganizationServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _organization_service_pb2.ListOrganizationMembersRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_organization_service_pb2.ListOrganizationMembersResponse, _abc.Awaitable[_organization_service_pb2.ListOrganizationMembersResponse]]:
-        """Lists the members of an organization, by name. May be repeated.
+        """Lists the members of an organization, by name: for members, also if the organization is public. May be repeated.
 
         Errors:
         - INVALID_ARGUMENT: The page token belongs to another list.
+        - PERMISSION_DENIED: The caller is no member.
         - NOT_FOUND: There is no such organization.
         """
 

@@ -165,3 +165,47 @@ class RevokeUserTokenResponse(_message.Message):
     """The response of `RevokeUserToken`."""
     __slots__ = ()
     def __init__(self) -> None: ...
+
+class SetUserPasswordRequest(_message.Message):
+    """The request of `SetUserPassword`."""
+    __slots__ = ("user_id", "password", "current_password")
+    USER_ID_FIELD_NUMBER: _ClassVar[int]
+    PASSWORD_FIELD_NUMBER: _ClassVar[int]
+    CURRENT_PASSWORD_FIELD_NUMBER: _ClassVar[int]
+    user_id: str
+    """The user's id or name."""
+    password: str
+    """The new password."""
+    current_password: str
+    """The current password. Operators need not give it."""
+    def __init__(self, user_id: _Optional[str] = ..., password: _Optional[str] = ..., current_password: _Optional[str] = ...) -> None: ...
+
+class SetUserPasswordResponse(_message.Message):
+    """The response of `SetUserPassword`."""
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class LogInRequest(_message.Message):
+    """The request of `LogIn`."""
+    __slots__ = ("user_name", "password", "expire_time")
+    USER_NAME_FIELD_NUMBER: _ClassVar[int]
+    PASSWORD_FIELD_NUMBER: _ClassVar[int]
+    EXPIRE_TIME_FIELD_NUMBER: _ClassVar[int]
+    user_name: str
+    """The user's name."""
+    password: str
+    """The user's password."""
+    expire_time: _timestamp_pb2.Timestamp
+    """When the token expires. Not set: in a day."""
+    def __init__(self, user_name: _Optional[str] = ..., password: _Optional[str] = ..., expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class LogInResponse(_message.Message):
+    """The response of `LogIn`."""
+    __slots__ = ("token", "user")
+    TOKEN_FIELD_NUMBER: _ClassVar[int]
+    USER_FIELD_NUMBER: _ClassVar[int]
+    token: str
+    """The token."""
+    user: User
+    """The user."""
+    def __init__(self, token: _Optional[str] = ..., user: _Optional[_Union[User, _Mapping]] = ...) -> None: ...

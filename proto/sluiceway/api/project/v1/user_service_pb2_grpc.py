@@ -73,6 +73,16 @@ class UserServiceStub:
                 request_serializer=sluiceway_dot_api_dot_project_dot_v1_dot_user__service__pb2.RevokeUserTokenRequest.SerializeToString,
                 response_deserializer=sluiceway_dot_api_dot_project_dot_v1_dot_user__service__pb2.RevokeUserTokenResponse.FromString,
                 _registered_method=True)
+        self.SetUserPassword = channel.unary_unary(
+                '/sluiceway.api.project.v1.UserService/SetUserPassword',
+                request_serializer=sluiceway_dot_api_dot_project_dot_v1_dot_user__service__pb2.SetUserPasswordRequest.SerializeToString,
+                response_deserializer=sluiceway_dot_api_dot_project_dot_v1_dot_user__service__pb2.SetUserPasswordResponse.FromString,
+                _registered_method=True)
+        self.LogIn = channel.unary_unary(
+                '/sluiceway.api.project.v1.UserService/LogIn',
+                request_serializer=sluiceway_dot_api_dot_project_dot_v1_dot_user__service__pb2.LogInRequest.SerializeToString,
+                response_deserializer=sluiceway_dot_api_dot_project_dot_v1_dot_user__service__pb2.LogInResponse.FromString,
+                _registered_method=True)
 
 
 class UserServiceServicer:
@@ -83,13 +93,16 @@ class UserServiceServicer:
     """
 
     def CreateUser(self, request, context):
-        """Creates a user.
+        """Creates a user. Only operators do.
+
+        If operators have created tokens for the name, without a user, the user gets the name as its id: these tokens, and
+        the runs below `/user/<name>`, are the user's.
 
         A second call with the same `request_id` and the same content returns the user of the first call, for 30 days.
 
         Errors:
         - INVALID_ARGUMENT: A field is invalid. All invalid fields are listed.
-        - ALREADY_EXISTS: The name is taken.
+        - ALREADY_EXISTS: Another user has the name, in any case, or has it as its id.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -121,6 +134,9 @@ class UserServiceServicer:
         Errors:
         - INVALID_ARGUMENT: A field is invalid or cannot be changed.
         - NOT_FOUND: There is no such user, or the caller may not see it.
+        - PERMISSION_DENIED: It is another user, or the caller is no operator and changes `operator`.
+        - ALREADY_EXISTS: The name is taken.
+        - FAILED_PRECONDITION: Nobody else could operate the installation (`LAST_OPERATOR_TOKEN`).
         - ABORTED: The `etag` is not the stored one. Read again and retry.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -128,10 +144,12 @@ class UserServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def DeleteUser(self, request, context):
-        """Deletes a user and everything below it. It disappears for all readers at once. A second call fails.
+        """Deletes a user with its tokens, memberships and projects; its runs are stopped. It disappears for all readers at
+        once. A second call fails. Only operators do.
 
         Errors:
         - NOT_FOUND: There is no such user, or the caller may not see it.
+        - FAILED_PRECONDITION: Nobody else could operate the installation (`LAST_OPERATOR_TOKEN`).
         - ABORTED: The `etag` is not the stored one. Read again and retry.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -139,12 +157,14 @@ class UserServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def CreateUserToken(self, request, context):
-        """Creates a token of a user. The token is in the response and cannot be read again.
+        """Creates a token of a user: for the user, or for an operator. The token is in the response and cannot be read again.
+        If the user is an operator and the call has a token of an operator, so is the new token.
 
         A second call with the same name fails.
 
         Errors:
         - INVALID_ARGUMENT: A scope is unknown, or the expiry is in the past.
+        - PERMISSION_DENIED: It is another user, or the new token would have more scopes than that of the call.
         - NOT_FOUND: There is no such user.
         - ALREADY_EXISTS: The user has a token of this name.
         """
@@ -157,6 +177,33 @@ class UserServiceServicer:
 
         Errors:
         - NOT_FOUND: There is no such user, or it has no such token.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetUserPassword(self, request, context):
+        """Sets the password of a user: for the user, who gives the current one if there is one, or for an operator. May be
+        repeated.
+
+        Errors:
+        - INVALID_ARGUMENT: The password has fewer than 8 characters, or more than 1,024.
+        - NOT_FOUND: There is no such user.
+        - PERMISSION_DENIED: It is another user, or the current password is wrong (`PASSWORD_WRONG`).
+        - RESOURCE_EXHAUSTED: The password was wrong too often (`TOO_MANY_ATTEMPTS`).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def LogIn(self, request, context):
+        """Returns a new token of the user whose name and password are given. Each call returns another one, which is valid
+        for a day, or until `expire_time`.
+
+        Errors:
+        - INVALID_ARGUMENT: The expiry is in the past, or later than in 30 days.
+        - UNAUTHENTICATED: There is no such user, it has no password, or the password is wrong (`PASSWORD_WRONG`).
+        - RESOURCE_EXHAUSTED: The password was wrong too often (`TOO_MANY_ATTEMPTS`).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -199,6 +246,16 @@ def add_UserServiceServicer_to_server(servicer, server):
                     servicer.RevokeUserToken,
                     request_deserializer=sluiceway_dot_api_dot_project_dot_v1_dot_user__service__pb2.RevokeUserTokenRequest.FromString,
                     response_serializer=sluiceway_dot_api_dot_project_dot_v1_dot_user__service__pb2.RevokeUserTokenResponse.SerializeToString,
+            ),
+            'SetUserPassword': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetUserPassword,
+                    request_deserializer=sluiceway_dot_api_dot_project_dot_v1_dot_user__service__pb2.SetUserPasswordRequest.FromString,
+                    response_serializer=sluiceway_dot_api_dot_project_dot_v1_dot_user__service__pb2.SetUserPasswordResponse.SerializeToString,
+            ),
+            'LogIn': grpc.unary_unary_rpc_method_handler(
+                    servicer.LogIn,
+                    request_deserializer=sluiceway_dot_api_dot_project_dot_v1_dot_user__service__pb2.LogInRequest.FromString,
+                    response_serializer=sluiceway_dot_api_dot_project_dot_v1_dot_user__service__pb2.LogInResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -394,6 +451,60 @@ class UserService:
             '/sluiceway.api.project.v1.UserService/RevokeUserToken',
             sluiceway_dot_api_dot_project_dot_v1_dot_user__service__pb2.RevokeUserTokenRequest.SerializeToString,
             sluiceway_dot_api_dot_project_dot_v1_dot_user__service__pb2.RevokeUserTokenResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetUserPassword(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sluiceway.api.project.v1.UserService/SetUserPassword',
+            sluiceway_dot_api_dot_project_dot_v1_dot_user__service__pb2.SetUserPasswordRequest.SerializeToString,
+            sluiceway_dot_api_dot_project_dot_v1_dot_user__service__pb2.SetUserPasswordResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def LogIn(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sluiceway.api.project.v1.UserService/LogIn',
+            sluiceway_dot_api_dot_project_dot_v1_dot_user__service__pb2.LogInRequest.SerializeToString,
+            sluiceway_dot_api_dot_project_dot_v1_dot_user__service__pb2.LogInResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -38,13 +38,16 @@ class UserServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> UserServiceAsyncStub: ...
     CreateUser: _grpc.UnaryUnaryMultiCallable[_user_service_pb2.CreateUserRequest, _user_service_pb2.CreateUserResponse]
-    """Creates a user.
+    """Creates a user. Only operators do.
+
+    If operators have created tokens for the name, without a user, the user gets the name as its id: these tokens, and
+    the runs below `/user/<name>`, are the user's.
 
     A second call with the same `request_id` and the same content returns the user of the first call, for 30 days.
 
     Errors:
     - INVALID_ARGUMENT: A field is invalid. All invalid fields are listed.
-    - ALREADY_EXISTS: The name is taken.
+    - ALREADY_EXISTS: Another user has the name, in any case, or has it as its id.
     """
     GetUser: _grpc.UnaryUnaryMultiCallable[_user_service_pb2.GetUserRequest, _user_service_pb2.GetUserResponse]
     """Returns a user, by its id or its name. May be repeated.
@@ -64,22 +67,29 @@ class UserServiceStub:
     Errors:
     - INVALID_ARGUMENT: A field is invalid or cannot be changed.
     - NOT_FOUND: There is no such user, or the caller may not see it.
+    - PERMISSION_DENIED: It is another user, or the caller is no operator and changes `operator`.
+    - ALREADY_EXISTS: The name is taken.
+    - FAILED_PRECONDITION: Nobody else could operate the installation (`LAST_OPERATOR_TOKEN`).
     - ABORTED: The `etag` is not the stored one. Read again and retry.
     """
     DeleteUser: _grpc.UnaryUnaryMultiCallable[_user_service_pb2.DeleteUserRequest, _user_service_pb2.DeleteUserResponse]
-    """Deletes a user and everything below it. It disappears for all readers at once. A second call fails.
+    """Deletes a user with its tokens, memberships and projects; its runs are stopped. It disappears for all readers at
+    once. A second call fails. Only operators do.
 
     Errors:
     - NOT_FOUND: There is no such user, or the caller may not see it.
+    - FAILED_PRECONDITION: Nobody else could operate the installation (`LAST_OPERATOR_TOKEN`).
     - ABORTED: The `etag` is not the stored one. Read again and retry.
     """
     CreateUserToken: _grpc.UnaryUnaryMultiCallable[_user_service_pb2.CreateUserTokenRequest, _user_service_pb2.CreateUserTokenResponse]
-    """Creates a token of a user. The token is in the response and cannot be read again.
+    """Creates a token of a user: for the user, or for an operator. The token is in the response and cannot be read again.
+    If the user is an operator and the call has a token of an operator, so is the new token.
 
     A second call with the same name fails.
 
     Errors:
     - INVALID_ARGUMENT: A scope is unknown, or the expiry is in the past.
+    - PERMISSION_DENIED: It is another user, or the new token would have more scopes than that of the call.
     - NOT_FOUND: There is no such user.
     - ALREADY_EXISTS: The user has a token of this name.
     """
@@ -88,6 +98,25 @@ class UserServiceStub:
 
     Errors:
     - NOT_FOUND: There is no such user, or it has no such token.
+    """
+    SetUserPassword: _grpc.UnaryUnaryMultiCallable[_user_service_pb2.SetUserPasswordRequest, _user_service_pb2.SetUserPasswordResponse]
+    """Sets the password of a user: for the user, who gives the current one if there is one, or for an operator. May be
+    repeated.
+
+    Errors:
+    - INVALID_ARGUMENT: The password has fewer than 8 characters, or more than 1,024.
+    - NOT_FOUND: There is no such user.
+    - PERMISSION_DENIED: It is another user, or the current password is wrong (`PASSWORD_WRONG`).
+    - RESOURCE_EXHAUSTED: The password was wrong too often (`TOO_MANY_ATTEMPTS`).
+    """
+    LogIn: _grpc.UnaryUnaryMultiCallable[_user_service_pb2.LogInRequest, _user_service_pb2.LogInResponse]
+    """Returns a new token of the user whose name and password are given. Each call returns another one, which is valid
+    for a day, or until `expire_time`.
+
+    Errors:
+    - INVALID_ARGUMENT: The expiry is in the past, or later than in 30 days.
+    - UNAUTHENTICATED: There is no such user, it has no password, or the password is wrong (`PASSWORD_WRONG`).
+    - RESOURCE_EXHAUSTED: The password was wrong too often (`TOO_MANY_ATTEMPTS`).
     """
 
 @_typing.type_check_only
@@ -100,13 +129,16 @@ class UserServiceAsyncStub(UserServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateUser: _aio.UnaryUnaryMultiCallable[_user_service_pb2.CreateUserRequest, _user_service_pb2.CreateUserResponse]  # type: ignore[assignment]
-    """Creates a user.
+    """Creates a user. Only operators do.
+
+    If operators have created tokens for the name, without a user, the user gets the name as its id: these tokens, and
+    the runs below `/user/<name>`, are the user's.
 
     A second call with the same `request_id` and the same content returns the user of the first call, for 30 days.
 
     Errors:
     - INVALID_ARGUMENT: A field is invalid. All invalid fields are listed.
-    - ALREADY_EXISTS: The name is taken.
+    - ALREADY_EXISTS: Another user has the name, in any case, or has it as its id.
     """
     GetUser: _aio.UnaryUnaryMultiCallable[_user_service_pb2.GetUserRequest, _user_service_pb2.GetUserResponse]  # type: ignore[assignment]
     """Returns a user, by its id or its name. May be repeated.
@@ -126,22 +158,29 @@ class UserServiceAsyncStub(UserServiceStub):
     Errors:
     - INVALID_ARGUMENT: A field is invalid or cannot be changed.
     - NOT_FOUND: There is no such user, or the caller may not see it.
+    - PERMISSION_DENIED: It is another user, or the caller is no operator and changes `operator`.
+    - ALREADY_EXISTS: The name is taken.
+    - FAILED_PRECONDITION: Nobody else could operate the installation (`LAST_OPERATOR_TOKEN`).
     - ABORTED: The `etag` is not the stored one. Read again and retry.
     """
     DeleteUser: _aio.UnaryUnaryMultiCallable[_user_service_pb2.DeleteUserRequest, _user_service_pb2.DeleteUserResponse]  # type: ignore[assignment]
-    """Deletes a user and everything below it. It disappears for all readers at once. A second call fails.
+    """Deletes a user with its tokens, memberships and projects; its runs are stopped. It disappears for all readers at
+    once. A second call fails. Only operators do.
 
     Errors:
     - NOT_FOUND: There is no such user, or the caller may not see it.
+    - FAILED_PRECONDITION: Nobody else could operate the installation (`LAST_OPERATOR_TOKEN`).
     - ABORTED: The `etag` is not the stored one. Read again and retry.
     """
     CreateUserToken: _aio.UnaryUnaryMultiCallable[_user_service_pb2.CreateUserTokenRequest, _user_service_pb2.CreateUserTokenResponse]  # type: ignore[assignment]
-    """Creates a token of a user. The token is in the response and cannot be read again.
+    """Creates a token of a user: for the user, or for an operator. The token is in the response and cannot be read again.
+    If the user is an operator and the call has a token of an operator, so is the new token.
 
     A second call with the same name fails.
 
     Errors:
     - INVALID_ARGUMENT: A scope is unknown, or the expiry is in the past.
+    - PERMISSION_DENIED: It is another user, or the new token would have more scopes than that of the call.
     - NOT_FOUND: There is no such user.
     - ALREADY_EXISTS: The user has a token of this name.
     """
@@ -150,6 +189,25 @@ class UserServiceAsyncStub(UserServiceStub):
 
     Errors:
     - NOT_FOUND: There is no such user, or it has no such token.
+    """
+    SetUserPassword: _aio.UnaryUnaryMultiCallable[_user_service_pb2.SetUserPasswordRequest, _user_service_pb2.SetUserPasswordResponse]  # type: ignore[assignment]
+    """Sets the password of a user: for the user, who gives the current one if there is one, or for an operator. May be
+    repeated.
+
+    Errors:
+    - INVALID_ARGUMENT: The password has fewer than 8 characters, or more than 1,024.
+    - NOT_FOUND: There is no such user.
+    - PERMISSION_DENIED: It is another user, or the current password is wrong (`PASSWORD_WRONG`).
+    - RESOURCE_EXHAUSTED: The password was wrong too often (`TOO_MANY_ATTEMPTS`).
+    """
+    LogIn: _aio.UnaryUnaryMultiCallable[_user_service_pb2.LogInRequest, _user_service_pb2.LogInResponse]  # type: ignore[assignment]
+    """Returns a new token of the user whose name and password are given. Each call returns another one, which is valid
+    for a day, or until `expire_time`.
+
+    Errors:
+    - INVALID_ARGUMENT: The expiry is in the past, or later than in 30 days.
+    - UNAUTHENTICATED: There is no such user, it has no password, or the password is wrong (`PASSWORD_WRONG`).
+    - RESOURCE_EXHAUSTED: The password was wrong too often (`TOO_MANY_ATTEMPTS`).
     """
 
 class UserServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -165,13 +223,16 @@ class UserServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _user_service_pb2.CreateUserRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_user_service_pb2.CreateUserResponse, _abc.Awaitable[_user_service_pb2.CreateUserResponse]]:
-        """Creates a user.
+        """Creates a user. Only operators do.
+
+        If operators have created tokens for the name, without a user, the user gets the name as its id: these tokens, and
+        the runs below `/user/<name>`, are the user's.
 
         A second call with the same `request_id` and the same content returns the user of the first call, for 30 days.
 
         Errors:
         - INVALID_ARGUMENT: A field is invalid. All invalid fields are listed.
-        - ALREADY_EXISTS: The name is taken.
+        - ALREADY_EXISTS: Another user has the name, in any case, or has it as its id.
         """
 
     @_abc_1.abstractmethod
@@ -209,6 +270,9 @@ class UserServiceServicer(metaclass=_abc_1.ABCMeta):
         Errors:
         - INVALID_ARGUMENT: A field is invalid or cannot be changed.
         - NOT_FOUND: There is no such user, or the caller may not see it.
+        - PERMISSION_DENIED: It is another user, or the caller is no operator and changes `operator`.
+        - ALREADY_EXISTS: The name is taken.
+        - FAILED_PRECONDITION: Nobody else could operate the installation (`LAST_OPERATOR_TOKEN`).
         - ABORTED: The `etag` is not the stored one. Read again and retry.
         """
 
@@ -218,10 +282,12 @@ class UserServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _user_service_pb2.DeleteUserRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_user_service_pb2.DeleteUserResponse, _abc.Awaitable[_user_service_pb2.DeleteUserResponse]]:
-        """Deletes a user and everything below it. It disappears for all readers at once. A second call fails.
+        """Deletes a user with its tokens, memberships and projects; its runs are stopped. It disappears for all readers at
+        once. A second call fails. Only operators do.
 
         Errors:
         - NOT_FOUND: There is no such user, or the caller may not see it.
+        - FAILED_PRECONDITION: Nobody else could operate the installation (`LAST_OPERATOR_TOKEN`).
         - ABORTED: The `etag` is not the stored one. Read again and retry.
         """
 
@@ -231,12 +297,14 @@ class UserServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _user_service_pb2.CreateUserTokenRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_user_service_pb2.CreateUserTokenResponse, _abc.Awaitable[_user_service_pb2.CreateUserTokenResponse]]:
-        """Creates a token of a user. The token is in the response and cannot be read again.
+        """Creates a token of a user: for the user, or for an operator. The token is in the response and cannot be read again.
+        If the user is an operator and the call has a token of an operator, so is the new token.
 
         A second call with the same name fails.
 
         Errors:
         - INVALID_ARGUMENT: A scope is unknown, or the expiry is in the past.
+        - PERMISSION_DENIED: It is another user, or the new token would have more scopes than that of the call.
         - NOT_FOUND: There is no such user.
         - ALREADY_EXISTS: The user has a token of this name.
         """
@@ -251,6 +319,37 @@ class UserServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Errors:
         - NOT_FOUND: There is no such user, or it has no such token.
+        """
+
+    @_abc_1.abstractmethod
+    def SetUserPassword(
+        self,
+        request: _user_service_pb2.SetUserPasswordRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_user_service_pb2.SetUserPasswordResponse, _abc.Awaitable[_user_service_pb2.SetUserPasswordResponse]]:
+        """Sets the password of a user: for the user, who gives the current one if there is one, or for an operator. May be
+        repeated.
+
+        Errors:
+        - INVALID_ARGUMENT: The password has fewer than 8 characters, or more than 1,024.
+        - NOT_FOUND: There is no such user.
+        - PERMISSION_DENIED: It is another user, or the current password is wrong (`PASSWORD_WRONG`).
+        - RESOURCE_EXHAUSTED: The password was wrong too often (`TOO_MANY_ATTEMPTS`).
+        """
+
+    @_abc_1.abstractmethod
+    def LogIn(
+        self,
+        request: _user_service_pb2.LogInRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_user_service_pb2.LogInResponse, _abc.Awaitable[_user_service_pb2.LogInResponse]]:
+        """Returns a new token of the user whose name and password are given. Each call returns another one, which is valid
+        for a day, or until `expire_time`.
+
+        Errors:
+        - INVALID_ARGUMENT: The expiry is in the past, or later than in 30 days.
+        - UNAUTHENTICATED: There is no such user, it has no password, or the password is wrong (`PASSWORD_WRONG`).
+        - RESOURCE_EXHAUSTED: The password was wrong too often (`TOO_MANY_ATTEMPTS`).
         """
 
 def add_UserServiceServicer_to_server(servicer: UserServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
