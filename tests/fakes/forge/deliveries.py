@@ -37,6 +37,8 @@ class Deliveries:
         held: deliveries that wait for `release`, while `hold` is set.
         hold: keep deliveries back, so that they are late.
         twice: send each delivery twice, as a person or the provider may do.
+        timeout_seconds: how long a response is waited for: longer than the providers do (`SECONDS`), so that a busy
+            machine loses no delivery.
     """
 
     def __init__(self, forge: FakeForge) -> None:
@@ -45,6 +47,7 @@ class Deliveries:
         self.held: list[Delivery] = []
         self.hold = False
         self.twice = False
+        self.timeout_seconds: float = 60
         self._queue: asyncio.Queue[Delivery] = asyncio.Queue()
 
     async def run(self) -> None:
@@ -137,7 +140,7 @@ class Deliveries:
         return headers
 
     async def _send(self, session: aiohttp.ClientSession, delivery: Delivery) -> None:
-        timeout = aiohttp.ClientTimeout(total=SECONDS[self.forge.kind])
+        timeout = aiohttp.ClientTimeout(total=self.timeout_seconds)
         try:
             async with session.post(
                 delivery.url, data=delivery.body, headers=delivery.headers, timeout=timeout, allow_redirects=False

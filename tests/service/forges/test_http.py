@@ -17,6 +17,7 @@ from sluiceway_common.foundation.errors import SluicewayError
 from sluiceway_server.forges import errors
 from sluiceway_server.forges.addresses import AddressPolicy, parse_networks
 from sluiceway_server.forges.http import ForgeHttp, HttpLimits, Request
+from tests.support.ports import free_ports
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 LOCAL = AddressPolicy(parse_networks(["127.0.0.1"]))
@@ -356,12 +357,11 @@ async def test_all_attempts_together_have_a_limit() -> None:
 
 
 async def test_provider_that_is_not_there_is_unavailable() -> None:
-    async with serving(ok) as server:
-        pass
+    (port,) = free_ports(1)
     pauses: list[float] = []
     async with http(pauses=pauses) as client:
         with pytest.raises(errors.ForgeUnavailable, match="cannot be reached"):
-            await client.call(request(server.url, method="POST", body={}, may_repeat=False))
+            await client.call(request(f"http://127.0.0.1:{port}", method="POST", body={}, may_repeat=False))
     assert len(pauses) == 2, "a call that was never sent may be sent again"
 
 
