@@ -23,7 +23,14 @@ from sluiceway_server.projects.project_values import ProjectValues
 from sluiceway_server.runrecords.types import ASSIGNMENT, RUN
 from sluiceway_server.runs.engine import Engine
 from sluiceway_server.runs.log_deletion import LogDeletion
-from sluiceway_server.runs.ports import EngineSettings, ObjectBodies, ScopeSettings, UpdateOutcome
+from sluiceway_server.runs.ports import (
+    EngineSettings,
+    ObjectBodies,
+    ScopeSettings,
+    UpdateOutcome,
+    WithNewRun,
+    nothing_more,
+)
 from sluiceway_server.runs.transaction import KIND_EVENT, tasks_of
 from tests.fakes.clock import FakeClock
 from tests.fakes.database import FakeDatabase
@@ -72,6 +79,7 @@ class World:
     bodies: ObjectBodies | None = None
     epoch: int = 1
     types: Sequence[RecordType[Any]] = RECORD_TYPES
+    with_new_run: WithNewRun = nothing_more
 
     def __post_init__(self) -> None:
         self.db = FakeDatabase(self.types, clock=self.clock, epoch=self.epoch)
@@ -95,6 +103,7 @@ class World:
             scopes=self.scopes,
             bodies=self.bodies,
             values=ProjectValues(self.db, self.envelope),
+            with_new_run=self.with_new_run,
         )
 
     @property

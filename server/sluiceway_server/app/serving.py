@@ -65,6 +65,7 @@ from sluiceway_server.runs.retention import Retention
 from sluiceway_server.runs.retention_rules import RetentionSettings
 from sluiceway_server.runs.service import RunServicer
 from sluiceway_server.triggers.remote_sources import RemoteSourceServicer
+from sluiceway_server.triggers.statuses import follow_run
 
 __all__ = ["ServerDependencies", "services"]
 
@@ -128,6 +129,7 @@ async def services(ground: ServerDependencies, database: DataManager) -> AsyncIt
             servers=ServerKeys(ground.kv, prefix=ground.prefix, server_id=server_id, lease=settings.server_lease),
             bodies=ground.storage,
             values=ProjectValues(database, ground.envelope),
+            with_new_run=follow_run,
         )
         store = LogStore(ground.storage, clock, prefix=ground.prefix)
         live = await stack.enter_async_context(LogBuffers(store, clock))

@@ -56,6 +56,8 @@ from sluiceway_server.runs.ports import (
     ServerPresence,
     Specified,
     UpdateOutcome,
+    WithNewRun,
+    nothing_more,
 )
 from sluiceway_server.runs.restarting import create_restart
 from sluiceway_server.runs.scheduler import Scheduler
@@ -97,8 +99,11 @@ class Engine:
         scopes: ScopeSettings | None = None,
         bodies: ObjectBodies | None = None,
         values: RunValues,
+        with_new_run: WithNewRun = nothing_more,
     ) -> None:
+        """Create the engine of a server. `with_new_run` returns what is stored together with each new run."""
         self._db = db
+        self._with_new_run = with_new_run
         self._values = values
         self._clock = clock
         self._ids = ids
@@ -186,6 +191,7 @@ class Engine:
                     return known
             check_preconditions(transaction.view, checked.preconditions)
             _create(transaction, checked, config, key)
+            transaction.put(*self._with_new_run(transaction.view, checked.created.run))
             return checked.created.run.id
 
         committed = await self._transact(decide)
@@ -334,7 +340,7 @@ class Engine:
                 if known is not None:
                     return known
                 transaction.put(_remembered(transaction, key, digest, new_run_id))
-            create_restart(
+            created = create_restart(
                 transaction,
                 state,
                 kind,
@@ -344,6 +350,7 @@ class Engine:
                 new_id=self._ids.new_id,
                 config=config,
             )
+            transaction.put(*self._with_new_run(transaction.view, created))
             return new_run_id
 
         committed, transaction = await self._run_transaction(decide)

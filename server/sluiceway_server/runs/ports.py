@@ -7,7 +7,7 @@ server that has the executor's stream reads the topic and sends. No server calls
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
@@ -15,9 +15,11 @@ from typing import Protocol
 
 from sluiceway.records.run.v1 import records_pb2 as records
 from sluiceway_common.runconfig.when import Context
+from sluiceway_common.runmodel.model import Run
 from sluiceway_common.runmodel.placement import ExecutorView
 from sluiceway_common.runmodel.queues import QueueSettings
 from sluiceway_common.runmodel.reasons import Reason
+from sluiceway_server.datamanager.model import Action, View
 from sluiceway_server.objectstorage.port import ObjectInfo
 from sluiceway_server.projects.variables import SecretValue, Unset
 
@@ -31,10 +33,21 @@ __all__ = [
     "ServerPresence",
     "Specified",
     "UpdateOutcome",
+    "WithNewRun",
+    "nothing_more",
 ]
 
 Specified = tuple[records.RunRecord, records.TaskRecord, records.RunConfigRecord | None]
 """What a specification is built of."""
+
+
+WithNewRun = Callable[[View, Run], Iterable[Action]]
+"""Returns what is stored in the transaction that creates a run. Pure and quick."""
+
+
+def nothing_more(view: View, run: Run) -> tuple[Action, ...]:
+    """Store nothing together with new runs."""
+    return ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection
 from sluiceway.api.run.v1 import run_pb2 as api
 from sluiceway.records.run.v1 import records_pb2 as pb
 from sluiceway_common.runmodel.creation import Created
-from sluiceway_common.runmodel.model import RestartKind
+from sluiceway_common.runmodel.model import RestartKind, Run
 from sluiceway_common.runmodel.restart import plan_restart, restart
 from sluiceway_common.runmodel.state import InvariantBroken, RunState
 from sluiceway_server.datamanager.model import Put, View
@@ -28,8 +28,8 @@ def create_restart(
     by: str,
     new_id: Callable[[], str],
     config: pb.RunConfigRecord,
-) -> None:
-    """Add the new run of a restart to a transaction.
+) -> Run:
+    """Add the new run of a restart to a transaction, and return it.
 
     Args:
         transaction: in which `state` was read.
@@ -59,6 +59,7 @@ def create_restart(
     records = _records(transaction.view, state, created)
     others = [Put(RUN_NUMBER, created.run.scope, pb.RunNumberRecord(last=number)), Put(RUN_CONFIG, run_id, config)]
     transaction.create(RunState.of(created.run, created.tasks), records, others)
+    return created.run
 
 
 def _records(view: View, state: RunState, created: Created) -> NewRecords:

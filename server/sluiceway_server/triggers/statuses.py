@@ -20,6 +20,8 @@ from sluiceway_common.foundation.backoff import backoff_seconds
 from sluiceway_common.foundation.clock import Clock
 from sluiceway_common.foundation.crashpoints import crash_point, declare_crash_points
 from sluiceway_common.foundation.errors import SluicewayError, Unavailable
+from sluiceway_common.runmodel import groups
+from sluiceway_common.runmodel.model import Run
 from sluiceway_server.datamanager.model import Decision, Put, Query, View
 from sluiceway_server.datamanager.port import Database
 from sluiceway_server.runrecords.types import RUN
@@ -50,24 +52,29 @@ class Durable(Protocol):
         ...
 
 
-async def follow_run(database: Database, project_id: str, run: run_api.Run) -> None:
-    """Make the status of a run's commit follow it. May be repeated; an older run does not take it back."""
-    commit, context = run.source.commit_sha, context_of(run.name)
+def follow_run(view: View, run: Run) -> tuple[Put, ...]:
+    """Return what makes the status of a run's commit follow the run, if it is of a project that is linked.
+
+    An older run of the same name does not take the status back.
+    """
+    project_id, commit = groups.project_of(run.group), run.source.commit_sha
+    if not project_id or not commit or view.get(LINK, project_id) is None:
+        return ()
+    context = context_of(run.name)
     key = status_id(project_id, commit, context)
-    ref = run.source.branch or run.source.tag
-
-    def follow(view: View) -> Decision[None]:
-        stored = view.get(COMMIT_STATUS, key)
-        # Ids of runs sort by the time of their creation.
-        if stored is not None and stored.run_id >= run.id:
-            return Decision(None)
-        posted = stored.posted if stored is not None else ""
-        record = pb.CommitStatusRecord(
-            project_id=project_id, commit_sha=commit, context=context, run_id=run.id, ref=ref, posted=posted
-        )
-        return Decision(None, [Put(COMMIT_STATUS, key, record)])
-
-    await database.transact(follow)
+    stored = view.get(COMMIT_STATUS, key)
+    # Ids of runs sort by the time of their creation.
+    if stored is not None and stored.run_id >= run.id:
+        return ()
+    record = pb.CommitStatusRecord(
+        project_id=project_id,
+        commit_sha=commit,
+        context=context,
+        run_id=run.id,
+        ref=run.source.branch or run.source.tag,
+        posted=stored.posted if stored is not None else "",
+    )
+    return (Put(COMMIT_STATUS, key, record),)
 
 
 class StatusWorker:

@@ -35,7 +35,6 @@ from sluiceway_server.triggers.planning import PlannedRun, needs_paths, plan_run
 from sluiceway_server.triggers.providers import LinkedRepository, Providers
 from sluiceway_server.triggers.records import DELIVERY, LINK
 from sluiceway_server.triggers.settings import TriggerSettings
-from sluiceway_server.triggers.statuses import follow_run
 
 __all__ = ["DeliveryWorker", "creator_of"]
 
@@ -266,7 +265,6 @@ class DeliveryWorker:
             decision.reason, decision.sentence = api.DECISION_REASON_RUN_EXISTS, "this event has made it before"
             run = known.run
         decision.run_id = run.id
-        await follow_run(self._database, project_id, run)
         return decision
 
     async def _sweep(self) -> None:

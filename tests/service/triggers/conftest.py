@@ -29,7 +29,7 @@ from sluiceway_server.triggers.records import COMMIT_STATUS, LINK
 from sluiceway_server.triggers.remote_sources import RemoteSourceServicer
 from sluiceway_server.triggers.service import DeliveryServicer
 from sluiceway_server.triggers.settings import TriggerSettings
-from sluiceway_server.triggers.statuses import StatusWorker
+from sluiceway_server.triggers.statuses import StatusWorker, follow_run
 from sluiceway_server.triggers.worker import DeliveryWorker
 from tests.fakes.clock import FakeClock
 from tests.fakes.database import FakeDatabase
@@ -120,7 +120,7 @@ class Triggers:
 
 @pytest.fixture
 async def triggers() -> Triggers:
-    world = World(types=RECORD_TYPES)
+    world = World(types=RECORD_TYPES, with_new_run=follow_run)
     database, clock, forge = world.db, world.clock, FakeForge()
     envelope = world.envelope
     providers = Providers(database, envelope, lambda type_, api_url: forge)

@@ -5,9 +5,13 @@ from __future__ import annotations
 from datetime import timedelta
 
 from sluiceway_common.foundation.errors import PermissionDenied
+from sluiceway_common.runmodel.model import RestartKind
 from sluiceway_server.forges.errors import ForgeUnavailable
+from sluiceway_server.runrecords.codec import decode_run
+from sluiceway_server.runrecords.types import RUN
 from sluiceway_server.triggers.statuses import _MOST_FAILURES, StatusWorker, follow_run
 from tests.service.triggers.conftest import COMMIT, OTHER_COMMIT, AlreadyDurable, Triggers, configuration
+from tests.support.run_engine import request
 
 
 async def posted(triggers: Triggers) -> list[str]:
@@ -55,9 +59,32 @@ async def test_older_run_does_not_take_the_status_back(triggers: Triggers) -> No
     await triggers.push()
     await triggers.push(ref="refs/heads/same-commit")
     older, newer = await triggers.runs()
-    await follow_run(triggers.database, older.group.split("/")[2], older)
     (record,) = await triggers.status()
     assert record.run_id == newer.id
+    stored = await triggers.database.get(RUN, older.id)
+    assert await triggers.database.read(lambda view: follow_run(view, decode_run(stored))) == ()
+
+
+async def test_status_follows_a_restart(triggers: Triggers) -> None:
+    triggers.forge.files[COMMIT] = configuration({"name": "test"})
+    await triggers.push()
+    (run,) = await triggers.runs()
+    await triggers.world.finish(triggers.engine, run.id, phase="failed")
+    assert await posted(triggers) == ["failure"]
+    again = await triggers.engine.restart_run(run.id, RestartKind.FROM_FAILED, by="eve")
+    assert (await posted(triggers))[-1] == "running"
+    await triggers.world.finish(triggers.engine, again.value.run.id)
+    assert (await posted(triggers))[-1] == "success"
+    (record,) = await triggers.status()
+    assert record.run_id == again.value.run.id
+
+
+async def test_run_of_no_linked_project_has_no_status(triggers: Triggers) -> None:
+    for group in ("/user/eve/app", "/project/01a22c3c-2f37-7681-b7d7-000000000000/branch/main"):
+        wanted = request(group=group)
+        wanted.source.commit_sha = COMMIT
+        await triggers.engine.create_run(wanted, created_by="eve")
+    assert await triggers.status() == []
 
 
 async def test_status_is_posted_when_the_provider_is_back(triggers: Triggers) -> None:
