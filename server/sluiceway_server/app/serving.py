@@ -60,6 +60,7 @@ from sluiceway_server.runs.engine import Engine
 from sluiceway_server.runs.executor_times import ExecutorTimes
 from sluiceway_server.runs.explainer import Explainer
 from sluiceway_server.runs.log_deletion import LogDeletion
+from sluiceway_server.runs.orphans import OrphanedRuns
 from sluiceway_server.runs.ports import EngineSettings
 from sluiceway_server.runs.retention import Retention
 from sluiceway_server.runs.retention_rules import RetentionSettings
@@ -156,6 +157,7 @@ async def services(ground: ServerDependencies, database: DataManager) -> AsyncIt
             settings=ground.retention,
             is_elected=lambda: engine.is_scheduler,
         )
+        orphans = OrphanedRuns(database, engine, is_elected=lambda: engine.is_scheduler)
         # Innermost, so that they end while database and etcd are still open: the scheduler resigns, leases are
         # revoked.
         async with _background(
@@ -166,6 +168,7 @@ async def services(ground: ServerDependencies, database: DataManager) -> AsyncIt
             store.run(),
             detector.run(),
             retention.run(),
+            orphans.run(),
             authenticator.follow(),
             ground.master_keys.follow(ground.envelope),
         ):

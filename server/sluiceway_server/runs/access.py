@@ -25,13 +25,13 @@ from sluiceway_server.projects.tree import NodeType, find
 from sluiceway_server.runrecords.types import RUN
 from sluiceway_server.runs.engine import no_run
 
-__all__ = ["PROJECT_SCOPE", "RUN_RESOURCE", "ScopeRights", "VisibleScopes", "no_scope", "right_on_scope"]
+__all__ = ["PROJECT_SCOPE", "RUN_RESOURCE", "USER_SCOPE", "ScopeRights", "VisibleScopes", "no_scope", "right_on_scope"]
 
 ScopeRights: TypeAlias = Callable[[View, Caller, str], Right | None]
 """Returns the greatest right of a caller on the runs of a scope; None: the caller may not see them. A pure read."""
 
 PROJECT_SCOPE = "project"
-_USER_SCOPE = "user"
+USER_SCOPE = "user"
 _SEGMENTS = 2
 
 
@@ -50,7 +50,7 @@ def right_on_scope(view: View, caller: Caller, scope: str) -> Right | None:
             return None if node is None else right_of(view, caller, node)
         except NotFound:
             return None
-    is_own = kind == _USER_SCOPE and caller.kind is CallerKind.USER and caller.id == id_
+    is_own = kind == USER_SCOPE and caller.kind is CallerKind.USER and caller.id == id_
     return Right.MANAGE if is_own and not confined else None
 
 
