@@ -12,35 +12,23 @@ import asyncio
 import os
 import pwd
 import sys
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from sluiceway_common.foundation.errors import FailedPrecondition
 from sluiceway_common.runconfig.capabilities import HOST, Capabilities
-from sluiceway_executor.drivers.launcher import Launcher
-from sluiceway_executor.drivers.machine import machine_archs
-from sluiceway_executor.drivers.pod_store import PodStore
 from sluiceway_executor.drivers.port import PodRequest
 from sluiceway_executor.drivers.refusal import refuse_request
 from sluiceway_executor.drivers.supervised import INIT_SOCKET, Launch, SupervisedPod
+from sluiceway_executor.drivers.supervised_driver import SupervisedDriver
 
 __all__ = ["HostDriver"]
 
 
-class HostDriver:
+class HostDriver(SupervisedDriver):
     """See the module; see `port.Driver`."""
 
     name = HOST.driver
-
-    def __init__(self, work_dir: Path) -> None:
-        self._store = PodStore(work_dir / "pods")
-        self._launcher = Launcher()
-        self._pods: dict[str, SupervisedPod] = {}
-
-    @property
-    def archs(self) -> Sequence[str]:
-        return machine_archs()
 
     @property
     def capabilities(self) -> Capabilities:
@@ -68,28 +56,9 @@ class HostDriver:
                 "TMPDIR": str(folder / "tmp"),
             },
         )
-        pod = SupervisedPod(request, launch, store=self._store, folder=folder, users=(user,), launcher=self._launcher)
-        self._pods[request.assignment_id] = pod
+        pod = self._new_pod(request, launch, folder=folder, users=(user,))
         await pod.start()
         return pod
-
-    def close(self) -> None:
-        self._launcher.close()
-
-    async def list_pods(self, session_id: str) -> Sequence[str]:
-        return await asyncio.to_thread(self._store.list, session_id)
-
-    async def remove_pod(self, session_id: str, assignment_id: str) -> None:
-        pod = self._pods.pop(assignment_id, None)
-        if pod is not None:
-            await pod.remove()
-        elif assignment_id in await self.list_pods(session_id):
-            await asyncio.to_thread(self._store.remove, assignment_id)
-
-    async def sweep(self) -> None:
-        """Remove what an earlier process of this executor left. Before the first pod."""
-        for assignment_id in await asyncio.to_thread(self._store.list):
-            await asyncio.to_thread(self._store.remove, assignment_id)
 
     def _prepare(self, request: PodRequest) -> Path:
         folder = self._store.make(request)

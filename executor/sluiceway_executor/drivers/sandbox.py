@@ -16,7 +16,7 @@ import contextlib
 import functools
 import os
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -24,8 +24,7 @@ import structlog
 
 from sluiceway_common.foundation.errors import FailedPrecondition
 from sluiceway_common.runconfig.capabilities import SANDBOX
-from sluiceway_executor.drivers.launcher import Launcher, MountEntry, PodStart, bind
-from sluiceway_executor.drivers.machine import machine_archs
+from sluiceway_executor.drivers.launcher import MountEntry, PodStart, bind
 from sluiceway_executor.drivers.mounted_repository import (
     clone_source,
     repository_files,
@@ -33,11 +32,11 @@ from sluiceway_executor.drivers.mounted_repository import (
     repository_mounts,
 )
 from sluiceway_executor.drivers.pod_network import missing_for_isolation, this_machine
-from sluiceway_executor.drivers.pod_store import PodStore
 from sluiceway_executor.drivers.port import Command, Network, PodRequest
 from sluiceway_executor.drivers.refusal import refuse_request
 from sluiceway_executor.drivers.shared_files import GROUP, PASSWD, SharedFiles
 from sluiceway_executor.drivers.supervised import Launch, SupervisedPod
+from sluiceway_executor.drivers.supervised_driver import SupervisedDriver
 from sluiceway_executor.drivers.syscall_filter import task_filter
 
 __all__ = ["SandboxDriver", "SandboxSettings", "overlap"]
@@ -78,25 +77,19 @@ class SandboxSettings:
     image_dir: Path | None = None
 
 
-class SandboxDriver:
+class SandboxDriver(SupervisedDriver):
     """See the module; see `port.Driver`."""
 
     name = SANDBOX.driver
     capabilities = SANDBOX
 
     def __init__(self, work_dir: Path, settings: SandboxSettings | None = None) -> None:
-        self._store = PodStore(work_dir / "pods")
+        super().__init__(work_dir)
         self._settings = settings or SandboxSettings()
-        self._launcher = Launcher()
         self._preparing = threading.Lock()
         self._shared = SharedFiles(work_dir / "shared", users=_PASSWD, groups=_GROUP)
         self._work_dir = work_dir
         self._uids_in_use: set[int] = set()
-        self._pods: dict[str, SandboxPod] = {}
-
-    @property
-    def archs(self) -> Sequence[str]:
-        return machine_archs()
 
     async def probe(self) -> None:
         if self._settings.network is Network.ISOLATED and (missing := missing_for_isolation()):
@@ -121,7 +114,7 @@ class SandboxDriver:
                 f"a sandbox started but `true` ended with {status.code}", reason="DRIVER_UNAVAILABLE"
             )
 
-    async def create_pod(self, request: PodRequest) -> SandboxPod:
+    async def create_pod(self, request: PodRequest) -> SupervisedPod:
         refuse_request(request, self.capabilities)
         _check_mounts(request)
         network = narrower_network(request.network, self._settings.network)
@@ -129,37 +122,15 @@ class SandboxDriver:
         try:
             # In one call to a thread: a call costs as much as most of these steps.
             folder, launch = await asyncio.to_thread(self._prepare, request, network, uid)
-            pod = SandboxPod(
-                request, launch, store=self._store, folder=folder, driver=self, uid=uid, launcher=self._launcher
-            )
+            release = functools.partial(self._give_back, uid)
+            pod = self._new_pod(request, launch, folder=folder, users=(_USER, str(_UID)), release=release)
         except BaseException:
-            self.give_back(request.assignment_id, uid)
+            self._give_back(uid)
             raise
-        self._pods[request.assignment_id] = pod
         await pod.start()
         return pod
 
-    def close(self) -> None:
-        self._launcher.close()
-
-    async def list_pods(self, session_id: str) -> Sequence[str]:
-        return await asyncio.to_thread(self._store.list, session_id)
-
-    async def remove_pod(self, session_id: str, assignment_id: str) -> None:
-        pod = self._pods.get(assignment_id)
-        if pod is not None:
-            await pod.remove()
-        elif assignment_id in await self.list_pods(session_id):
-            await asyncio.to_thread(self._store.remove, assignment_id)
-
-    async def sweep(self) -> None:
-        """Remove what an earlier process of this executor left on the disk. Before the first pod."""
-        for assignment_id in await asyncio.to_thread(self._store.list):
-            await asyncio.to_thread(self._store.remove, assignment_id)
-
-    def give_back(self, assignment_id: str, uid: int | None) -> None:
-        """Note that a pod was removed."""
-        self._pods.pop(assignment_id, None)
+    def _give_back(self, uid: int | None) -> None:
         if uid is not None:
             self._uids_in_use.discard(uid)
 
@@ -236,31 +207,6 @@ class SandboxDriver:
             if uid is not None:
                 os.chown(folder / name, uid, uid)
         return folder
-
-
-class SandboxPod(SupervisedPod):
-    """A pod in namespaces of its own; see `port.Pod`."""
-
-    def __init__(
-        self,
-        request: PodRequest,
-        launch: Launch,
-        *,
-        store: PodStore,
-        folder: Path,
-        driver: SandboxDriver,
-        uid: int | None,
-        launcher: Launcher,
-    ) -> None:
-        users = (_USER, str(_UID))
-        super().__init__(request, launch, store=store, folder=folder, users=users, launcher=launcher)
-        self._driver = driver
-        self._uid = uid
-        self._assignment_id = request.assignment_id
-
-    async def _remove(self) -> None:
-        await super()._remove()
-        self._driver.give_back(self._assignment_id, self._uid)
 
 
 def _mounts(

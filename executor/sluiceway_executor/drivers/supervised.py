@@ -13,7 +13,7 @@ import os
 import pty
 import socket
 import termios
-from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -80,6 +80,7 @@ class SupervisedPod:
         folder: Path,
         users: Sequence[str],
         launcher: Launcher,
+        on_removed: Callable[[], None],
     ) -> None:
         self._request = request
         self._plan = launch
@@ -91,6 +92,8 @@ class SupervisedPod:
         self._socket, self._remote = socket.socketpair()
         self._socket.setblocking(False)
         self._launcher = launcher
+        self._on_removed = on_removed
+        self._is_removed = False
         self._child: LaunchedProcess | None = None
         self._outside: Outside | None = None
         self._ended_by_kernel = False
@@ -288,6 +291,9 @@ class SupervisedPod:
     async def _remove(self) -> None:
         await self._end()
         await asyncio.to_thread(self._store.remove, self._request.assignment_id, is_over=self._ended_by_kernel)
+        if not self._is_removed:
+            self._is_removed = True
+            self._on_removed()
 
     async def _end(self) -> None:
         with contextlib.suppress(OSError):

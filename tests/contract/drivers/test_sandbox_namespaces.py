@@ -12,7 +12,8 @@ import pytest
 
 from sluiceway_common.foundation.errors import FailedPrecondition
 from sluiceway_executor.drivers.port import Pod, TmpfsMount
-from sluiceway_executor.drivers.sandbox import SandboxDriver, SandboxPod, SandboxSettings
+from sluiceway_executor.drivers.sandbox import SandboxDriver, SandboxSettings
+from sluiceway_executor.drivers.supervised import SupervisedPod
 from tests.support.pods import REQUEST, marked, python_in, run, until
 
 pytestmark = pytest.mark.system
@@ -37,7 +38,7 @@ async def driver(tmp_path: Path) -> AsyncIterator[SandboxDriver]:
 
 
 @pytest.fixture
-async def pod(driver: SandboxDriver) -> AsyncIterator[SandboxPod]:
+async def pod(driver: SandboxDriver) -> AsyncIterator[SupervisedPod]:
     made = await driver.create_pod(REQUEST)
     yield made
     await made.remove()
@@ -49,7 +50,7 @@ async def lines(pod: Pod, script: str) -> list[str]:
     return output.decode().splitlines()
 
 
-def first_process(pod: SandboxPod) -> Path:
+def first_process(pod: SupervisedPod) -> Path:
     """The folder of a pod's first process in this machine's /proc."""
     assert pod._child is not None
     fields = dict(line.split(":\t") for line in Path(f"/proc/self/fdinfo/{pod._child._pidfd}").read_text().splitlines())
@@ -122,7 +123,7 @@ for flags in (0x10000000, 0x10020000, 0x10000000 | 0x20000000, 0x00020000, 0x400
 
 
 @as_root
-async def test_setuid_program_runs_as_the_task(pod: SandboxPod, tmp_path: Path) -> None:
+async def test_setuid_program_runs_as_the_task(pod: SupervisedPod, tmp_path: Path) -> None:
     program = tmp_path / "work" / "pods" / "a1" / "home" / "id"
     shutil.copy("/usr/bin/id", program)
     program.chmod(0o4755)
@@ -141,7 +142,7 @@ print(os.getsid(0) != 0, os.getsid(1))
     assert (await python_in(pod, program)).splitlines() == ["ENXIO", "True 1"]
 
 
-async def test_task_reaches_no_process_outside_its_pod(driver: SandboxDriver, pod: SandboxPod) -> None:
+async def test_task_reaches_no_process_outside_its_pod(driver: SandboxDriver, pod: SupervisedPod) -> None:
     other = await driver.create_pod(replace(REQUEST, assignment_id="a2"))
     try:
         targets = [int(first_process(each).name) for each in (pod, other)] + [os.getpid()]
@@ -168,7 +169,7 @@ for name in ("mem", "environ", "maps", "fd", "root", "exe"):
 
 
 @as_root
-async def test_first_process_holds_nothing_of_its_machine(pod: SandboxPod) -> None:
+async def test_first_process_holds_nothing_of_its_machine(pod: SupervisedPod) -> None:
     folder = first_process(pod)
     opened = {int(each.name): str(each.readlink()) for each in (folder / "fd").iterdir()}
     assert {opened[number] for number in (0, 1, 2)} == {"/dev/null"}
@@ -184,13 +185,13 @@ async def test_first_process_holds_nothing_of_its_machine(pod: SandboxPod) -> No
     assert int(status["Uid"].split()[0]) >= 1000
 
 
-async def test_pod_has_a_title_in_the_process_list(pod: SandboxPod) -> None:
+async def test_pod_has_a_title_in_the_process_list(pod: SupervisedPod) -> None:
     folder = first_process(pod)
     assert (folder / "cmdline").read_bytes().rstrip(b"\0") == b"sluice pod"
     assert (folder / "comm").read_text() == "sluice pod\n"
 
 
-async def test_pod_ends_with_the_launcher(driver: SandboxDriver, pod: SandboxPod) -> None:
+async def test_pod_ends_with_the_launcher(driver: SandboxDriver, pod: SupervisedPod) -> None:
     process = await python_in(pod, "import time\nprint('up', flush=True)\ntime.sleep(600)", wait=False)
     assert await process.read() == b"up\n"
     mark = pod._mark
