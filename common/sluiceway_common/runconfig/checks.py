@@ -19,9 +19,10 @@ from sluiceway_common.runconfig.likely_mistakes import (
     small_amount_of_memory,
     small_duration,
 )
-from sluiceway_common.runconfig.model import MAX_RUN_EDGES, MAX_RUN_STEPS, Condition
+from sluiceway_common.runconfig.model import MAX_RUN_EDGES, MAX_RUN_STEPS
 from sluiceway_common.runconfig.outline import EdgeOutline, RunOutline, TaskOutline
 from sluiceway_common.runconfig.problems import DocumentPath, did_you_mean, quoted
+from sluiceway_common.runmodel.conditions import Condition
 
 __all__ = ["Report", "check_runs", "check_values"]
 

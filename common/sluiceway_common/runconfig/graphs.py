@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator, Sequence
 from enum import StrEnum
 
 from sluiceway_common.foundation import graph
-from sluiceway_common.runconfig.model import Condition, Depend, Run, Task
+from sluiceway_common.runconfig.model import Depend, Run, Task
+from sluiceway_common.runmodel.conditions import Condition
 
 __all__ = ["GraphFormat", "levels_of_run", "render_graph"]
 

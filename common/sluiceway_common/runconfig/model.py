@@ -8,7 +8,6 @@ reported as they are; those of pydantic are replaced in `messages`. Pure.
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
@@ -37,6 +36,7 @@ from sluiceway_common.runconfig.values import (
     without_nulls,
 )
 from sluiceway_common.runconfig.when_model import When, one_or_many
+from sluiceway_common.runmodel.conditions import Condition, RetryCause
 
 __all__ = [
     "MAX_CONTAINERS",
@@ -45,7 +45,6 @@ __all__ = [
     "MAX_RUN_STEPS",
     "MAX_STEPS",
     "MAX_TASKS",
-    "Condition",
     "Config",
     "Container",
     "Depend",
@@ -53,7 +52,6 @@ __all__ = [
     "RegistryAuth",
     "Resources",
     "Retry",
-    "RetryCause",
     "Run",
     "Runtime",
     "Task",
@@ -70,25 +68,6 @@ MAX_RUN_STEPS: Final = 40_000
 MAX_RUN_EDGES: Final = 100_000
 MAX_CONTAINERS: Final = 100
 MAX_ATTEMPTS: Final = 10
-
-
-class Condition(StrEnum):
-    """An outcome of a parent that an edge accepts."""
-
-    ON_SUCCESS = "on_success"
-    ON_FAILURE = "on_failure"
-    ON_SKIPPED = "on_skipped"
-    ON_STOPPED = "on_stopped"
-    ALWAYS = "always"
-
-
-class RetryCause(StrEnum):
-    """Why an attempt did not succeed; the four are disjoint."""
-
-    FAILED = "failed"
-    LOST = "lost"
-    TIMEOUT = "timeout"
-    SETUP = "setup"
 
 
 class RegistryAuth(Model):

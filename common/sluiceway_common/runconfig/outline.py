@@ -12,9 +12,10 @@ from typing import Any
 
 from pydantic_core import PydanticCustomError
 
-from sluiceway_common.runconfig.model import MAX_CONTAINERS, MAX_RUNS, MAX_STEPS, MAX_TASKS, Condition, normal_depend
+from sluiceway_common.runconfig.model import MAX_CONTAINERS, MAX_RUNS, MAX_STEPS, MAX_TASKS, normal_depend
 from sluiceway_common.runconfig.problems import DocumentPath
 from sluiceway_common.runconfig.step_model import normal_step
+from sluiceway_common.runmodel.conditions import Condition
 
 __all__ = [
     "ContainerOutline",

@@ -10,8 +10,9 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from sluiceway_common.runconfig.descriptions import CONFIGURATION, DESCRIPTIONS, ITSELF
-from sluiceway_common.runconfig.model import Condition, Config, RetryCause
+from sluiceway_common.runconfig.model import Config
 from sluiceway_common.runconfig.step_model import STEP_MODELS
+from sluiceway_common.runmodel.conditions import Condition, RetryCause
 
 __all__ = ["SCHEMA_ID", "json_schema"]
 

@@ -23,6 +23,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from types import MappingProxyType
 
+from sluiceway_common.runmodel.conditions import Condition, RetryCause
 from sluiceway_common.runmodel.limits import DEFAULT_APPROVAL_TIMEOUT
 from sluiceway_common.runmodel.reasons import Reason, ReasonCode
 from sluiceway_common.runmodel.steps import Steps
@@ -129,25 +130,6 @@ class AssignmentPhase(StrEnum):
     def is_final(self) -> bool:
         """Whether the attempt is over."""
         return self not in (AssignmentPhase.ASSIGNED, AssignmentPhase.ACCEPTED, AssignmentPhase.RUNNING)
-
-
-class Condition(StrEnum):
-    """The outcome that a parent must have. The conditions of one edge are alternatives."""
-
-    ON_SUCCESS = "on_success"
-    ON_FAILURE = "on_failure"
-    ON_SKIPPED = "on_skipped"
-    ON_STOPPED = "on_stopped"
-    ALWAYS = "always"
-
-
-class RetryCause(StrEnum):
-    """Why an attempt did not succeed, as distinguished by `retry.on`. The four are disjoint."""
-
-    FAILED = "failed"
-    LOST = "lost"
-    TIMEOUT = "timeout"
-    SETUP = "setup"
 
 
 class ApprovalState(StrEnum):
