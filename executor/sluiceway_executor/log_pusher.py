@@ -21,8 +21,8 @@ from sluiceway.api.executor.v1 import executor_service_pb2 as pb
 from sluiceway.api.executor.v1 import executor_service_pb2_grpc as pb_grpc
 from sluiceway_common.foundation.backoff import backoff_seconds
 from sluiceway_common.foundation.clock import Clock
-from sluiceway_common.foundation.errors import SluicewayError, Unavailable
-from sluiceway_common.foundation.rpc.status import error_of
+from sluiceway_common.foundation.errors import SluicewayError
+from sluiceway_common.foundation.rpc.status import errors_of_call
 from sluiceway_common.foundation.time_limit import time_limit
 from sluiceway_executor.journal import Journal
 from sluiceway_executor.reporter import SETUP
@@ -129,25 +129,19 @@ class LogPusher:
         channel = self._open_channel()
         over = asyncio.Event()
         try:
-            call = pb_grpc.ExecutorServiceStub(channel).PushLogs(self._requests(session, over))
-            watch = asyncio.create_task(self._watch(call, session), name="log stream watch")
-            try:
-                async for response in call:
-                    self._failures = 0
-                    self._acknowledged_at = self._clock.monotonic()
-                    if self._journal.session_id != session:
-                        break
-                    await self._handle(response)
-            finally:
-                watch.cancel()
-                call.cancel()
-        except grpc.aio.AioRpcError as error:
-            raise error_of(error) from error
-        except asyncio.CancelledError:
-            task = asyncio.current_task()
-            if task is not None and task.cancelling():
-                raise
-            raise Unavailable("the log stream was cancelled") from None
+            with errors_of_call("the log stream"):
+                call = pb_grpc.ExecutorServiceStub(channel).PushLogs(self._requests(session, over))
+                watch = asyncio.create_task(self._watch(call, session), name="log stream watch")
+                try:
+                    async for response in call:
+                        self._failures = 0
+                        self._acknowledged_at = self._clock.monotonic()
+                        if self._journal.session_id != session:
+                            break
+                        await self._handle(response)
+                finally:
+                    watch.cancel()
+                    call.cancel()
         finally:
             over.set()
             await channel.close()

@@ -29,7 +29,7 @@ from sluiceway_common.foundation.errors import (
     Unauthenticated,
     Unavailable,
 )
-from sluiceway_common.foundation.rpc.status import error_of
+from sluiceway_common.foundation.rpc.status import errors_of_call
 from sluiceway_common.foundation.time_limit import time_limit
 from sluiceway_executor.assignments import Assignments
 from sluiceway_executor.journal import Journal
@@ -186,19 +186,12 @@ class Session:
         hello = self._hello(slots=0 if withdraws else self._identity.slots)
         outgoing = OutgoingMessages(hello, self._outbox, gather_seconds=self._times.gather_seconds)
         try:
-            call = pb_grpc.ExecutorServiceStub(channel).Connect(outgoing.requests())
-            try:
-                await self._serve(outgoing, call, withdraws=withdraws)
-            finally:
-                call.cancel()
-        except grpc.aio.AioRpcError as error:
-            raise error_of(error) from error
-        except asyncio.CancelledError:
-            task = asyncio.current_task()
-            if task is not None and task.cancelling():
-                raise
-            # grpc raises this for a call that the other end reset.
-            raise Unavailable("the stream was cancelled") from None
+            with errors_of_call("the stream"):
+                call = pb_grpc.ExecutorServiceStub(channel).Connect(outgoing.requests())
+                try:
+                    await self._serve(outgoing, call, withdraws=withdraws)
+                finally:
+                    call.cancel()
         finally:
             outgoing.close()
             await channel.close()

@@ -8,8 +8,10 @@ of the family and the same content; a subclass is lost, but the reason says whic
 
 from __future__ import annotations
 
+import asyncio
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import TypeVar
 
@@ -40,7 +42,7 @@ from sluiceway_common.foundation.errors import (
 )
 from sluiceway_common.foundation.rpc.limits import MAX_DETAILS_BYTES, MAX_TEXT_BYTES
 
-__all__ = ["DETAILS_KEY", "DOMAIN", "error_of", "error_of_status", "status_of"]
+__all__ = ["DETAILS_KEY", "DOMAIN", "error_of", "error_of_status", "errors_of_call", "status_of"]
 
 DOMAIN = "sluiceway"
 DETAILS_KEY = "grpc-status-details-bin"
@@ -87,6 +89,24 @@ def error_of(rpc_error: grpc.aio.AioRpcError) -> SluicewayError:
                 return error_of_status(status)
     text = _in_plain_words(message) or f"the call ended with {code.name}"
     return error_of_status(status_pb2.Status(code=code.value[0], message=text))
+
+
+@contextmanager
+def errors_of_call(what: str) -> Iterator[None]:
+    """Raise what ends a call in the block as an error of our family.
+
+    grpc raises `CancelledError` for a call that the other end has reset. That is `Unavailable`, unless the task itself
+    is being cancelled. `what` names the call in the message.
+    """
+    try:
+        yield
+    except grpc.aio.AioRpcError as error:
+        raise error_of(error) from error
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise
+        raise Unavailable(f"{what} was cancelled") from None
 
 
 def _in_plain_words(message: str) -> str:
