@@ -7,6 +7,7 @@ is about the current branch.
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import subprocess
@@ -15,7 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
@@ -50,11 +51,41 @@ class RefType(StrEnum):
     PULL_REQUEST = "pull_request"
 
 
-C = TypeVar("C", bound=Callable[..., Any])
+@dataclass(frozen=True, slots=True)
+class Source:
+    """The configuration that a command is about.
+
+    Attributes:
+        path: a file or folder.
+        at: a ref of the folder's repository; None: the files as they are.
+        context: the part of `ctx` that was given.
+    """
+
+    path: Path
+    at: str | None
+    context: Context
 
 
-def source_options(command: C) -> C:
-    """Add the options for the configuration, and for the `ctx` that it is evaluated with."""
+def source_options(command: Callable[..., int]) -> Callable[..., int]:
+    """Add the options for the configuration, and for the `ctx` that it is evaluated with: the parameter `source`."""
+
+    @functools.wraps(command)
+    def with_source(
+        *,
+        path: Path,
+        at: str | None,
+        ref_type: RefType | None,
+        ref: str,
+        branch: str,
+        tag: str,
+        pull_request_id: str,
+        commit_sha: str,
+        **others: Any,
+    ) -> int:
+        given = _given(ref_type, ref, branch, tag, pull_request_id, commit_sha)
+        return command(source=Source(path, at, given), **others)
+
+    decorated: Callable[..., int] = with_source
     for add in reversed(
         (
             click.argument(
@@ -69,8 +100,8 @@ def source_options(command: C) -> C:
             option("--commit-sha", default="", metavar="SHA", help="The value of ctx.commit_sha."),
         )
     ):
-        command = add(command)
-    return command
+        decorated = add(decorated)
+    return decorated
 
 
 @click.command()
@@ -82,20 +113,13 @@ def source_options(command: C) -> C:
 )
 @option("--output", "-o", type=EnumChoice(CheckFormat), default=CheckFormat.TEXT.value, help="Output format.")
 def check(
-    path: Path,
+    source: Source,
     driver: str | None,
     output: CheckFormat,
-    at: str | None,
-    ref_type: RefType | None,
-    ref: str,
-    branch: str,
-    tag: str,
-    pull_request_id: str,
-    commit_sha: str,
 ) -> int:
     """Report all errors of a configuration. The exit code is 1 if there are any."""
     drivers = [each for each in DRIVERS if driver in {None, each.driver}]
-    loaded = _load(path, at, _given(ref_type, ref, branch, tag, pull_request_id, commit_sha), drivers)
+    loaded = _load(source, drivers)
     if output is CheckFormat.JSON:
         found = {"errors": [asdict(p) for p in loaded.errors], "warnings": [asdict(p) for p in loaded.warnings]}
         print(json.dumps(found, indent=2, ensure_ascii=False))
@@ -111,17 +135,10 @@ def check(
 @click.command()
 @source_options
 def render(
-    path: Path,
-    at: str | None,
-    ref_type: RefType | None,
-    ref: str,
-    branch: str,
-    tag: str,
-    pull_request_id: str,
-    commit_sha: str,
+    source: Source,
 ) -> int:
     """Print a configuration as JSON, after jsonnet. Errors go to stderr, with exit code 1."""
-    loaded = _load(path, at, _given(ref_type, ref, branch, tag, pull_request_id, commit_sha))
+    loaded = _load(source)
     _print_problems(loaded, sys.stderr)
     if loaded.document is not None:
         print(json.dumps(loaded.document, indent=2, ensure_ascii=False))
@@ -133,19 +150,12 @@ def render(
 @option("--format", "output", type=EnumChoice(GraphFormat), default=GraphFormat.TEXT.value, help="Output format.")
 @option("--run", metavar="NAME", help="Only this run.")
 def graph(
-    path: Path,
+    source: Source,
     output: GraphFormat,
     run: str | None,
-    at: str | None,
-    ref_type: RefType | None,
-    ref: str,
-    branch: str,
-    tag: str,
-    pull_request_id: str,
-    commit_sha: str,
 ) -> int:
     """Draw the tasks of a configuration's runs."""
-    loaded = _load(path, at, _given(ref_type, ref, branch, tag, pull_request_id, commit_sha))
+    loaded = _load(source)
     _print_problems(loaded, sys.stderr)
     if loaded.config is None:
         return 1
@@ -182,7 +192,8 @@ class _Place:
     file: Path | None
 
 
-def _load(path: Path, at: str | None, given: Context, drivers: Sequence[Capabilities] = DRIVERS) -> LoadResult:
+def _load(source: Source, drivers: Sequence[Capabilities] = DRIVERS) -> LoadResult:
+    path, at, given = source.path, source.at, source.context
     if not path.exists():
         raise NotFound(f"there is no file or folder {path}")
     if at is not None:
