@@ -115,7 +115,7 @@ class Deliverer:
         if assignment.session_id != self.session_id or assignment.phase != pb.ASSIGNMENT_PHASE_ASSIGNED:
             return
         try:
-            specification = await self.engine.specification(assignment.id, after=position, said=specified)
+            specification = await self.engine.specification(assignment.id, after=position, specified=specified)
         except AssignmentFinal:
             return
         except Unavailable:

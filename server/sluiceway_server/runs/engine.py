@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import structlog
@@ -20,33 +19,28 @@ from sluiceway.api.executor.v1 import executor_service_pb2 as executor_api
 from sluiceway.api.run.v1 import run_service_pb2 as service_api
 from sluiceway.records.run.v1 import records_pb2 as pb
 from sluiceway_common.foundation.clock import Clock, IdSource
-from sluiceway_common.foundation.errors import FailedPrecondition, InvalidInput, NotFound, Violation
-from sluiceway_common.foundation.places import Places
-from sluiceway_common.runmodel import groups, requests, updates
+from sluiceway_common.foundation.errors import FailedPrecondition, NotFound
+from sluiceway_common.runmodel import requests, updates
 from sluiceway_common.runmodel.model import ApprovalGiven, RestartKind
 from sluiceway_common.runmodel.reasons import Reason, ReasonCode
 from sluiceway_common.runmodel.state import Change, RunState
 from sluiceway_server.datamanager.checks import check_preconditions
-from sluiceway_server.datamanager.model import Decision, Position, Put, Query, View
+from sluiceway_server.datamanager.model import Decision, Position, Query, View
 from sluiceway_server.datamanager.port import Committed, Database
-from sluiceway_server.projects.variables import SecretValue, Unset
-from sluiceway_server.runrecords import codec, definitions, enums
+from sluiceway_server.runrecords import definitions, enums
 from sluiceway_server.runrecords.executor_messages import update_fault
 from sluiceway_server.runrecords.types import (
     ASSIGNMENT,
-    REQUEST,
     RUN,
     RUN_CONFIG,
-    RUN_NUMBER,
     TASK,
     task_id,
 )
-from sluiceway_server.runs import create_request
 from sluiceway_server.runs.cache import RunCache
 from sluiceway_server.runs.configs import RunConfigs
-from sluiceway_server.runs.create_request import ValidatedCreate
+from sluiceway_server.runs.creating import CreationChecks, store_run
 from sluiceway_server.runs.deadlines import Deadlines
-from sluiceway_server.runs.environment_values import context_of, references_of, variables_of
+from sluiceway_server.runs.environment_values import references_of
 from sluiceway_server.runs.ports import (
     EngineSettings,
     ExecutorDirectory,
@@ -59,6 +53,7 @@ from sluiceway_server.runs.ports import (
     WithNewRun,
     nothing_more,
 )
+from sluiceway_server.runs.request_ids import earlier_run, known_request, remembered, request_key
 from sluiceway_server.runs.restarting import create_restart
 from sluiceway_server.runs.scheduler import Scheduler
 from sluiceway_server.runs.specification import definition_of, specify
@@ -71,11 +66,6 @@ __all__ = ["AssignmentFinal", "Engine", "no_run"]
 T = TypeVar("T")
 
 _log = structlog.get_logger(__name__)
-
-
-# To check a request of so many bytes takes at most 30 ms, whatever its parts are; most take one.
-_CHECKED_AT_ONCE_BYTES = 8 * 1024
-_CHECKS_WAITING = 8
 
 
 class AssignmentFinal(FailedPrecondition):
@@ -109,7 +99,7 @@ class Engine:
         self._ids = ids
         self._settings = settings
         self._cache = RunCache()
-        self._checks = Places(1, waiting=_CHECKS_WAITING, what="large runs")
+        self._checks = CreationChecks(clock, ids, values)
         self._configs = RunConfigs(db, bodies, clock, inline_bytes=settings.config_inline_bytes, prefix=settings.prefix)
         self._timers = Timers(clock)
         self._deadlines = Deadlines(self._transact)
@@ -177,9 +167,9 @@ class Engine:
             Exhausted: it is too large.
             Unavailable: too many large runs wait to be checked.
         """
-        checked = await self._checked(request, created_by=created_by, belongs_to=belongs_to, from_fork=from_fork)
+        checked = await self._checks.check(request, created_by=created_by, belongs_to=belongs_to, from_fork=from_fork)
         config = await self._configs.prepare(checked.config, checked.created.run.config_digest)
-        key = _request_key(created_by, checked.request_id) if checked.request_id else ""
+        key = request_key(created_by, checked.request_id) if checked.request_id else ""
         last: RunTransaction | None = None
 
         def decide(transaction: RunTransaction) -> str:
@@ -190,7 +180,8 @@ class Engine:
                 if known is not None:
                     return known
             check_preconditions(transaction.view, checked.preconditions)
-            _create(transaction, checked, config, key)
+            remember = remembered(key, checked.request_digest, checked.created.run.id, transaction.now) if key else None
+            store_run(transaction, checked, config, remember)
             transaction.put(*self._with_new_run(transaction.view, checked.created.run))
             return checked.created.run.id
 
@@ -203,51 +194,13 @@ class Engine:
 
     async def run_of_request(self, created_by: str, request_id: str) -> pb.RunRecord | None:
         """Return the run that `create_run` made with a request id; None: it made none, or too long ago."""
-        key = _request_key(created_by, request_id)
+        key = request_key(created_by, request_id)
 
         def read(view: View) -> pb.RunRecord | None:
-            known = view.get(REQUEST, key)
-            if known is None or self._clock.now() - codec.read_time(known.time) >= self._settings.request_kept:
-                return None
-            return view.get(RUN, known.run_id)
+            known = known_request(view, key, self._clock.now(), kept=self._settings.request_kept)
+            return None if known is None else view.get(RUN, known.run_id)
 
         return await self._db.read(read)
-
-    async def _checked(
-        self,
-        request: service_api.CreateRunRequest,
-        *,
-        created_by: str,
-        belongs_to: tuple[str, ...],
-        from_fork: bool,
-    ) -> ValidatedCreate:
-        """Check a creation; a large one in a thread, one at a time, since it may take a second of a processor."""
-        create_request.check_counts(request)
-        now, run_id, task_ids = self._clock.now(), self._ids.new_id(), [self._ids.new_id() for _ in request.tasks]
-        is_small = request.ByteSize() <= _CHECKED_AT_ONCE_BYTES
-        names = variables_of(request) if is_small else await asyncio.to_thread(variables_of, request)
-        variables: Mapping[str, SecretValue | Unset] = {}
-        if names:
-            variables = await self._values.variables(
-                groups.project_of(request.run.group), names, context_of(request.source), from_fork=from_fork
-            )
-
-        def check() -> ValidatedCreate:
-            return create_request.check(
-                request,
-                variables=variables,
-                run_id=run_id,
-                task_ids=task_ids,
-                created_by=created_by,
-                belongs_to=belongs_to,
-                from_fork=from_fork,
-                now=now,
-            )
-
-        if is_small:
-            return check()
-        async with self._checks.take():
-            return await asyncio.to_thread(check)
 
     async def stop_run(self, run_id: str, *, by: str, force: bool = False, request_id: str = "") -> Position:
         """Ask for the end of a running run (R7, R17). The same `request_id` again has no further effect, as below.
@@ -328,7 +281,7 @@ class Engine:
             body = (await self._configs.of_run(run_id, config)).SerializeToString(deterministic=True)
             config = await self._configs.prepare(body, config.digest)
         new_run_id = self._ids.new_id()
-        key = _request_key(by, request_id) if request_id else ""
+        key = request_key(by, request_id) if request_id else ""
         digest = hashlib.sha256(f"restart {kind} {' '.join(sorted(chosen))} {run_id}".encode()).hexdigest()
 
         def decide(transaction: RunTransaction) -> str:
@@ -339,7 +292,7 @@ class Engine:
                 known = self._known(transaction, key, digest)
                 if known is not None:
                     return known
-                transaction.put(_remembered(transaction, key, digest, new_run_id))
+                transaction.put(remembered(key, digest, new_run_id, transaction.now))
             created = create_restart(
                 transaction,
                 state,
@@ -363,7 +316,7 @@ class Engine:
     async def _change(
         self, run_id: str, change: Callable[[RunState, RunTransaction], Change], *, by: str, request_id: str, what: str
     ) -> Position:
-        key = _request_key(by, request_id) if request_id else ""
+        key = request_key(by, request_id) if request_id else ""
         digest = hashlib.sha256(f"{what} {run_id}".encode()).hexdigest()
 
         def decide(transaction: RunTransaction) -> None:
@@ -374,14 +327,14 @@ class Engine:
                 return
             transaction.apply(change(state, transaction))
             if key:
-                transaction.put(_remembered(transaction, key, digest, run_id))
+                transaction.put(remembered(key, digest, run_id, transaction.now))
 
         return (await self._transact(decide)).position
 
     # --- requests of executors and their sessions -----------------------------------------------------------------
 
     async def report(
-        self, executor_id: str, session_id: str, said: Sequence[executor_api.AssignmentUpdate]
+        self, executor_id: str, session_id: str, reported: Sequence[executor_api.AssignmentUpdate]
     ) -> tuple[UpdateOutcome, ...]:
         """Apply updates of one executor, in order, in one transaction (R15). May be repeated.
 
@@ -389,7 +342,7 @@ class Engine:
         """
 
         def decide(transaction: RunTransaction) -> tuple[UpdateOutcome, ...]:
-            return tuple(_take_update(transaction, executor_id, session_id, update) for update in said)
+            return tuple(_take_update(transaction, executor_id, session_id, update) for update in reported)
 
         return (await self._transact(decide)).value
 
@@ -460,9 +413,9 @@ class Engine:
         return await self._db.get(ASSIGNMENT, assignment_id, after=after)
 
     async def specification(
-        self, assignment_id: str, *, after: Position | None = None, said: Specified | None = None
+        self, assignment_id: str, *, after: Position | None = None, specified: Specified | None = None
     ) -> executor_api.Specification:
-        """Build what the executor of an assignment needs to run it; from `said`, the records in the log, if given.
+        """Build what the executor of an assignment needs to run it; from `specified`, the records in the log, if given.
 
         Raises:
             NotFound: there is no such assignment.
@@ -483,7 +436,7 @@ class Engine:
                 raise NotFound(f"assignment {assignment_id} is of a run or a task that is not there")
             return run, task, view.get(RUN_CONFIG, assignment.run_id)
 
-        found = said or await self._db.read(read, after=after)
+        found = specified or await self._db.read(read, after=after)
         if found is None:
             await self._db.get(ASSIGNMENT, assignment_id)  # catches up when this server is behind, or raises
             found = await self._db.read(read)
@@ -495,16 +448,7 @@ class Engine:
         return specify(run, whole, task, self._settings, await self._values.texts(needed))
 
     def _known(self, transaction: RunTransaction, key: str, digest: str) -> str | None:
-        """Return the run of an earlier call with this key within `request_kept`; None if there was none."""
-        known = transaction.view.get(REQUEST, key)
-        if known is None or transaction.now - codec.read_time(known.time) >= self._settings.request_kept:
-            return None
-        if known.digest != digest:
-            raise InvalidInput(
-                [Violation("request_id", f"it was used for run {known.run_id}, with another body; use a new one")],
-                reason="REQUEST_ID_REUSED",
-            )
-        return known.run_id
+        return earlier_run(transaction.view, key, digest, transaction.now, kept=self._settings.request_kept)
 
     # --- one transaction ------------------------------------------------------------------------------------------
 
@@ -532,32 +476,6 @@ class Engine:
         return committed, transactions[-1]
 
 
-def _create(transaction: RunTransaction, checked: ValidatedCreate, config: pb.RunConfigRecord, key: str) -> None:
-    created = checked.created
-    numbers = transaction.view.get(RUN_NUMBER, created.run.scope)
-    number = (numbers.last if numbers is not None else 0) + 1
-    run = replace(created.run, number=number)
-    others = [
-        Put(RUN_NUMBER, run.scope, pb.RunNumberRecord(last=number)),
-        Put(RUN_CONFIG, run.id, config),
-    ]
-    if key:
-        others.append(_remembered(transaction, key, checked.request_digest, run.id))
-    transaction.create(RunState.of(run, created.tasks), checked.records, others)
-    transaction.move_groups(condition.name for condition in checked.preconditions)
-
-
-def _request_key(created_by: str, request_id: str) -> str:
-    # Each caller has keys of its own: the same request id of two users does not collide.
-    return hashlib.sha256(f"{created_by}\0{request_id}".encode()).hexdigest()
-
-
-def _remembered(transaction: RunTransaction, key: str, digest: str, run_id: str) -> Put:
-    request = pb.RequestRecord(digest=digest, run_id=run_id)
-    codec.put_time(request.time, transaction.now)
-    return Put(REQUEST, key, request)
-
-
 def _take_update(
     transaction: RunTransaction, executor_id: str, session_id: str, update: executor_api.AssignmentUpdate
 ) -> UpdateOutcome:
@@ -570,10 +488,10 @@ def _take_update(
         # Same error for "unknown" and "not yours", so that ids of other executors cannot be probed.
         sentence = f"assignment {update.assignment_id} is not known here"
         return UpdateOutcome(update.number, Reason(ReasonCode.UNKNOWN_ASSIGNMENT, sentence))
-    said = definitions.decode_report(update, session=session_id, steps=state.tasks[stored.task_id].steps)
-    if said is None:
+    report = definitions.decode_report(update, session=session_id, steps=state.tasks[stored.task_id].steps)
+    if report is None:
         return UpdateOutcome(update.number, Reason("not_understood", "a phase of it is unknown to this version"))
-    reported = updates.report(state, stored, said, transaction.now)
+    reported = updates.report(state, stored, report, transaction.now)
     if reported.outcome is updates.ReportOutcome.APPLIED:
         transaction.apply(reported.change)
     return UpdateOutcome(update.number, reported.reason)

@@ -28,16 +28,16 @@ class SlowEngine:
 
     def __init__(self) -> None:
         self.gate = asyncio.Event()
-        self.said: list[Specified | None] = []
+        self.specified: list[Specified | None] = []
 
     async def assignment(self, assignment_id: str, *, after: Position | None = None) -> records.AssignmentRecord:
         await self.gate.wait()
         return assigned(assignment_id)
 
     async def specification(
-        self, assignment_id: str, *, after: Position | None = None, said: Specified | None = None
+        self, assignment_id: str, *, after: Position | None = None, specified: Specified | None = None
     ) -> pb.Specification:
-        self.said.append(said)
+        self.specified.append(specified)
         await self.gate.wait()
         return pb.Specification(task_id=assignment_id)
 
@@ -61,13 +61,13 @@ async def test_notices_become_commands_in_the_order_of_the_log() -> None:
     barrier = DurableBarrier(cast(Any, None))
     deliverer = Deliverer("e", "s", cast(Engine, engine), commands, barrier, _never)
     delivering = asyncio.create_task(deliverer.run())
-    said = (
+    notices = (
         (AssignmentNotice.ASSIGNED, "one"),
         (AssignmentNotice.ASSIGNED, "two"),
         (AssignmentNotice.STOP, "one"),
         (AssignmentNotice.ASSIGNED, "three"),
     )
-    for kind, assignment_id in said:
+    for kind, assignment_id in notices:
         notice = Emit(kind, ("topic",), assignment_id.encode())
         stored = Put(ASSIGNMENT, assignment_id, assigned(assignment_id))
         deliverer.accept(notice, Applied(at, datetime.now(UTC), (stored, notice), ()))
@@ -104,4 +104,4 @@ async def test_specification_of_a_new_run_is_built_of_its_transaction() -> None:
             await sent.get()
     delivering.cancel()
     await asyncio.wait([delivering])
-    assert engine.said == [(run, task, config), None]
+    assert engine.specified == [(run, task, config), None]
