@@ -143,7 +143,7 @@ async def test_faults_come_with_code_reason_and_all_paths() -> None:
         error = await refusal(at.stub.GetTask(pb.GetTaskRequest(run_id=run.id, task_id="nobody")))
         assert error.code is Code.NOT_FOUND
         error = await refusal(at.stub.RestartRun(pb.RestartRunRequest(run_id=run.id, from_start=True)))
-        assert error.code is Code.UNIMPLEMENTED
+        assert (error.code, error.reason) == (Code.FAILED_PRECONDITION, "RUN_CANNOT_BE_RESTARTED")
 
 
 async def test_stop_and_approve_move_the_run() -> None:
