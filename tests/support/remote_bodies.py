@@ -101,7 +101,7 @@ class DatabaseStores:
         """Flush, make a checkpoint, and pass it to the server."""
         await flushed(database)
         made = await self.checkpoint(types=types)
-        database.bodies.use(made)
+        database.engine.bodies.use(made)
         return made
 
     async def delete(self, *folders: str) -> list[str]:

@@ -43,7 +43,6 @@ from sluiceway_server.datamanager.model import (
 from sluiceway_server.datamanager.port import Committed, DatabaseLost
 from sluiceway_server.datamanager.queries import check_indexes, plan_list
 from sluiceway_server.datamanager.recovery.rescue import find_loss, rescue_before_shutdown
-from sluiceway_server.datamanager.replica.cold_bodies import ColdBodyStore
 from sluiceway_server.datamanager.replica.deleted_subtrees import TOMBSTONE, SubtreeSweeper, check_under
 from sluiceway_server.datamanager.replica.disk_errors import find_disk_error
 from sluiceway_server.datamanager.replica.rebuild import lock_folder
@@ -283,11 +282,6 @@ class DataManager:
     @property
     def epoch(self) -> int:
         return self._tip.newest.position.sequence.epoch
-
-    @property
-    def bodies(self) -> ColdBodyStore:
-        """The store of remote bodies, which knows the newest manifest."""
-        return self.engine.bodies
 
     @property
     def findings(self) -> tuple[str, ...]:

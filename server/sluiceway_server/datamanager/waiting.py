@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import heapq
+import bisect
 import itertools
 import random
 from collections.abc import Awaitable, Callable
@@ -14,39 +14,36 @@ from sluiceway_common.foundation.time_limit import time_limit
 K = TypeVar("K")
 T = TypeVar("T")
 
-_MOST_GIVEN_UP = 100
-
 
 class Mark(Generic[K]):
-    """A value that only grows, and tasks that wait for it to reach another one."""
+    """A value that only grows, and tasks that wait for it to reach another one.
+
+    Attributes:
+        value: the current one; moved by `move`.
+    """
 
     def __init__(self, value: K) -> None:
-        self._value = value
+        self.value = value
         self._order = itertools.count()
-        self._waiting: list[tuple[Any, int, asyncio.Future[None]]] = []
-        self._gave_up = 0
+        self._waiting: list[tuple[Any, int, asyncio.Future[None]]] = []  # sorted
         self._ended: Exception | None = None
 
     @property
     def waiting(self) -> int:
-        """The number of waiting tasks; some may have given up."""
+        """The number of waiting tasks."""
         return len(self._waiting)
-
-    @property
-    def value(self) -> K:
-        return self._value
 
     def move(self, value: K) -> None:
         """Move it forward; a smaller value changes nothing."""
-        if not _less(self._value, value):
+        if not _less(self.value, value):
             return
-        self._value = value
-        while self._waiting and not _less(value, self._waiting[0][0]):
-            _, _, future = heapq.heappop(self._waiting)
-            if future.done():
-                self._gave_up -= 1
-            else:
+        self.value = value
+        limit: Any = value
+        reached = bisect.bisect_right(self._waiting, limit, key=lambda item: item[0])
+        for _, _, future in self._waiting[:reached]:
+            if not future.done():
                 future.set_result(None)
+        del self._waiting[:reached]
 
     def end(self, error: Exception) -> None:
         """Raise this error in all tasks that wait, now or later."""
@@ -58,25 +55,19 @@ class Mark(Generic[K]):
 
     async def reach(self, value: K) -> None:
         """Wait until the value is reached. Raises the error of `end`."""
-        if not _less(self._value, value):
+        if not _less(self.value, value):
             return
         if self._ended is not None:
             raise self._ended
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        heapq.heappush(self._waiting, (value, next(self._order), future))
+        item = (value, next(self._order), asyncio.get_running_loop().create_future())
+        bisect.insort(self._waiting, item)
         try:
-            await future
+            await item[2]
         finally:
-            if future.cancelled():
-                self._forget_one()
-
-    def _forget_one(self) -> None:
-        # A value may never be reached, because clients send it. Tasks that gave up are removed when they are the most.
-        self._gave_up += 1
-        if self._gave_up > max(len(self._waiting) // 2, _MOST_GIVEN_UP):
-            self._waiting = [item for item in self._waiting if not item[2].done()]
-            heapq.heapify(self._waiting)
-            self._gave_up = 0
+            # A value may never be reached, because clients send it; so a task that gives up leaves nothing behind.
+            at = bisect.bisect_left(self._waiting, item)
+            if self._waiting[at : at + 1] == [item]:
+                del self._waiting[at]
 
 
 def _less(one: Any, other: Any) -> bool:

@@ -58,7 +58,7 @@ async def test_reads_are_the_same_when_bodies_are_remote(stores: DatabaseStores)
         before = await everything(database, groups=["g", "h"])
         await stores.settle(database)
         await wait_until_remote(database, 300)
-        assert database.bodies.covered is not None
+        assert database.engine.bodies.covered is not None
     # Anew, so that nothing is in memory.
     async with stores.server() as database:
         assert await everything(database, groups=["g", "h"]) == before
@@ -280,7 +280,7 @@ async def test_reader_whose_files_are_gone_uses_the_newest_manifest(stores: Data
         for files in first.types:
             for file in files.files:
                 await stores.storage.delete(f"{stores.prefix}/{file.data.key}")
-        assert database.bodies.covered is not None
+        assert database.engine.bodies.covered is not None
         found = await database.read(lambda view: {id_: each.database_id for id_, each in view.scan(JOB)})
         assert found == {f"j{n:04}": f"text {n}" if n % 2 else "new" for n in range(20)}
 

@@ -17,7 +17,8 @@ from sluiceway.records.log.v1 import log_pb2
 from sluiceway_common.foundation.errors import DataLoss
 from sluiceway_server.datamanager.log.entries import Catalogue
 from sluiceway_server.datamanager.log.lineage import Lineage
-from sluiceway_server.datamanager.model import Bodies, Column, Delete, Put, Query, RecordType
+from sluiceway_server.datamanager.model import Bodies, Column, Delete, Position, Put, Query, RecordType
+from sluiceway_server.datamanager.replica.cold_bodies import ColdBodyStore
 from sluiceway_server.datamanager.replica.rebuild import ReplicaFile
 from sluiceway_server.datamanager.replica.schema import Tables
 from sluiceway_server.datamanager.tables.data_file import FileStore
@@ -216,6 +217,10 @@ async def test_a_file_that_is_gone_is_named(stores: DatabaseStores) -> None:
     assert not (stores.folder / "new" / "read.sqlite").exists()
 
 
+async def no_wait(position: Position) -> None:
+    """Nothing is read before the file is there."""
+
+
 async def test_a_start_that_is_cancelled_leaves_no_file(stores: DatabaseStores, tmp_path: Path) -> None:
     await write(stores, more=False)
     reads, asked = ReadRecorder(stores.storage), asyncio.Event()
@@ -225,16 +230,17 @@ async def test_a_start_that_is_cancelled_leaves_no_file(stores: DatabaseStores, 
         await asyncio.Event().wait()
 
     reads.before_read = wait
-    files = FileStore(reads, prefix=stores.prefix)
+    files, lineage = FileStore(reads, prefix=stores.prefix), Lineage((1,), {})
+    bodies = ColdBodyStore(files, stores.manifests, lineage, wait_applied=no_wait, timeout=timedelta(seconds=60))
     with ThreadPoolExecutor(1) as writer:
         file = ReplicaFile(
             tmp_path / "f" / "read.sqlite",
             Tables(Catalogue(ALL)),
             writer,
             files,
-            stores.manifests,
+            bodies,
             "id",
-            Lineage((1,), {}),
+            lineage,
         )
         opening = asyncio.create_task(file.open())
         await asked.wait()

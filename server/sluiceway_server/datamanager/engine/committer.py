@@ -79,11 +79,11 @@ class _Fate(Enum):
 class Committer:
     """See the module. `run` is its loop; `transact` may be called from any task."""
 
-    def __init__(
-        self, tip: LogTip, builder: BatchBuilder, capacity: EtcdCapacityMonitor, bodies: ColdBodyStore
-    ) -> None:
+    def __init__(self, tip: LogTip, capacity: EtcdCapacityMonitor, bodies: ColdBodyStore) -> None:
         self._tip = tip
-        self._builder = builder
+        self._builder = BatchBuilder(
+            tip.state, tip.catalogue, writer=tip.settings.server_id, max_batch_bytes=tip.settings.max_batch_bytes
+        )
         self._capacity = capacity
         self._bodies = bodies
         self._set_aside: dict[asyncio.Task[None], _Request] = {}
@@ -97,7 +97,8 @@ class Committer:
 
     async def transact(self, function: TransactionFunction[T], *, durable: bool) -> Committed[T]:
         tip = self._tip
-        self._check_open()
+        if self._closed:
+            raise _stopping()
         if tip.unflushed_bytes >= tip.settings.refuse_at_bytes:
             fault = tip.flush_error and f". The last flush failed: {tip.flush_error}"
             raise Unavailable(
@@ -135,10 +136,6 @@ class Committer:
                 metadata={"position": str(committed.position)},
             ) from cause
 
-    def _check_open(self) -> None:
-        if self._closed:
-            raise Unavailable("this server stops; nothing was written", reason="STOPPING")
-
     async def drain(self) -> None:
         """Refuse new transactions and wait until those in the queue have ended."""
         self._closed = True
@@ -171,16 +168,12 @@ class Committer:
             self._closed = True
             for task in self._set_aside:
                 task.cancel()
-            self._fail_everybody()
-
-    def _fail_everybody(self) -> None:
-        stopping = Unavailable("this server stops; nothing was written", reason="STOPPING")
-        for request in self._taken:
-            request.fail(_unknown("the server stopped before etcd had answered") if self._in_doubt else stopping)
-        for request in (*self._queue, *self._set_aside.values()):
-            request.fail(stopping)
-        self._taken = []
-        self._queue.clear()
+            for request in self._taken:
+                request.fail(_unknown("the server stopped before etcd had answered") if self._in_doubt else _stopping())
+            for request in (*self._queue, *self._set_aside.values()):
+                request.fail(_stopping())
+            self._taken = []
+            self._queue.clear()
 
     async def _slow_down(self) -> None:
         tip = self._tip
@@ -402,6 +395,10 @@ class Committer:
                 await backoff.wait()
             else:
                 return None
+
+
+def _stopping() -> Unavailable:
+    return Unavailable("this server stops; nothing was written", reason="STOPPING")
 
 
 def _unknown(why: str) -> Conflict:

@@ -9,6 +9,7 @@ any other does when two intervals have passed without it.
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 
 import structlog
 
@@ -124,20 +125,14 @@ class Flusher:
         """
         tip = self._tip
         await self._check_epoch()
-        mine = self._newest is not None and self._checked == known.sequence
-        if mine and self._newest is not None and await tip.segments.exists(self._newest):
+        if self._newest is not None and self._checked == known.sequence and await tip.segments.exists(self._newest):
             return
-        if not await self._is_in_newest_segment(known):
+        newest = None
+        with suppress(NotFound):
+            newest = await tip.segments.last(tip.lineage)  # lists new segments only
+        if newest is None or newest.last != known.sequence or newest.digest != known.digest:
             await self._check_whole(known)
         self._checked, self._newest = known.sequence, None
-
-    async def _is_in_newest_segment(self, known: FlushMark) -> bool:
-        """Return whether the newest segment has the entry that `flushed` names. Lists new segments only."""
-        try:
-            newest = await self._tip.segments.last(self._tip.lineage)
-        except NotFound:
-            return False
-        return newest is not None and newest.last == known.sequence and newest.digest == known.digest
 
     async def _check_whole(self, known: FlushMark) -> None:
         """Check all segments and manifests: `flushed` may be behind, or a manifest be newer than the segments.

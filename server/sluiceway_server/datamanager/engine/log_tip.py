@@ -50,7 +50,7 @@ class Diverged(DataLoss):
 
 
 class LogTip:
-    """See the module. Used by the event loop's thread; `writer` is the one thread of `state`."""
+    """See the module. Used by the event loop's thread; `in_writer` runs functions in the one thread of `state`."""
 
     def __init__(
         self,
@@ -73,10 +73,10 @@ class LogTip:
         self.settings = settings
         self.clock = clock
         self.in_writer = file.in_writer
-        self._catalogue = file.tables.catalogue
+        self.catalogue = file.tables.catalogue
         self.subscriptions = Subscriptions(
             readers,
-            self._catalogue,
+            self.catalogue,
             segments=stores.segments,
             lineage=self.lineage,
             position=applied.position,
@@ -84,22 +84,27 @@ class LogTip:
             ring_bytes=settings.ring_bytes,
             subscriber_bytes=settings.subscriber_bytes,
         )
+        # Moved under `lock`: by commits of this server, and by `catch_up`.
         self.lock = asyncio.Lock()
         self.newest = applied
+        self.newest_sequence: Mark[LogSequence] = Mark(applied.position.sequence)
         self.head = open_point.head
+        self.fairness = WriterFairness(settings.server_id)
+        # Moved by `note_flushed`: for the flusher, and when another server has flushed.
         self.flushed = open_point.flushed
-        self.applied: Mark[Position] = Mark(applied.position)
         self.flushed_up_to: Mark[LogSequence] = Mark(open_point.flushed.sequence)
+        self._flushed_at = clock.monotonic()
+        state.flushed = open_point.flushed.sequence
+        # Moved by `apply_once`.
+        self.applied: Mark[Position] = Mark(applied.position)
         self._apply_due = asyncio.Event()
         self._apply_now = asyncio.Event()
         self._applying = asyncio.Lock()
+        # Between the flusher and the committer: that a flush is due, and why this server's last one failed.
         self.flush_due = asyncio.Event()
-        self.flush_error = ""  # why the last flush of this server failed
-        self.fairness = WriterFairness(settings.server_id)
-        self.newest_sequence: Mark[LogSequence] = Mark(applied.position.sequence)
-        self._flushed_at = clock.monotonic()
+        self.flush_error = ""
+        # The last response of etcd; for the follower, which asks when there was none for a while.
         self.last_heard = clock.monotonic()
-        self.state.flushed = open_point.flushed.sequence
         self._lost: DatabaseLost | DataLoss | None = None
         self._is_lost = asyncio.Event()
 
@@ -204,7 +209,7 @@ class LogTip:
             if entry.previous_digest != digest:
                 raise Diverged(f"the log entry {entry.sequence} does not follow from what this server has applied")
             expected, digest = self.lineage.following(entry.sequence), entry.digest
-        for batch in await self.in_writer(lambda: decode(entries, self._catalogue)):
+        for batch in await self.in_writer(lambda: decode(entries, self.catalogue)):
             self._take(batch)
         if len(self.state.inbox) >= _INBOX_LIMIT:
             await self.apply_once()  # bounds memory when a whole database is read

@@ -27,7 +27,6 @@ import structlog
 from sluiceway_common.foundation.clock import Clock, IdSource
 from sluiceway_common.foundation.errors import DataLoss, FailedPrecondition, Unavailable
 from sluiceway_server.datamanager.engine.background import BodyEvictor, MaintenanceLoop
-from sluiceway_server.datamanager.engine.batch import BatchBuilder
 from sluiceway_server.datamanager.engine.committer import Committer
 from sluiceway_server.datamanager.engine.etcd_capacity import EtcdCapacityMonitor
 from sluiceway_server.datamanager.engine.flusher import Flusher
@@ -128,12 +127,7 @@ class Place:
 async def find_open_point(place: Place, policy: RecoverPolicy) -> tuple[Stores, OpenPoint]:
     """Find a healthy database, or begin or recover one; return it with the stores to work with.
 
-    Raises:
-        FailedPrecondition, DataLoss: etcd and the storage do not fit together; the reason is a `Kind`, and nothing was
-            changed.
-        DataLoss: there is a gap, or an object is damaged.
-        DatabaseLost: etcd changed meanwhile; try again.
-        Unavailable: etcd or the object storage is away.
+    Raises as `DataManager.open`. A `DatabaseLost` means here that etcd changed meanwhile.
     """
     settings, clock = place.settings, place.clock
     stores, found = await _look(place)
@@ -229,22 +223,16 @@ async def open_engine(stack: AsyncExitStack, place: Place, policy: RecoverPolicy
     bodies = ColdBodyStore(
         stores.files, stores.manifests, point.lineage, wait_applied=wait_applied, timeout=settings.body_timeout
     )
-    file = ReplicaFile(
-        place.file, place.tables, writer, stores.files, stores.manifests, point.epoch.database_id, point.lineage
-    )
+    file = ReplicaFile(place.file, place.tables, writer, stores.files, bodies, point.epoch.database_id, point.lineage)
     try:
-        tip, readers = await _open_replica(stack, place, stores, point, file=file, bodies=bodies, rebuild=False)
+        tip, readers = await _open_replica(stack, place, stores, point, file, rebuild=False)
     except DataLoss as error:
         # Of another history, or so far behind that the log after it is cleaned away: the newest manifest may help.
         if error.reason not in ("LOG_DIVERGED", "LOG_GAP"):
             raise
         log.warning("read_database_does_not_fit", error=str(error))
-        tip, readers = await _open_replica(stack, place, stores, point, file=file, bodies=bodies, rebuild=True)
-    capacity = EtcdCapacityMonitor(place.kv, settings=settings, clock=clock)
-    builder = BatchBuilder(
-        tip.state, place.tables.catalogue, writer=settings.server_id, max_batch_bytes=settings.max_batch_bytes
-    )
-    committer, flusher = Committer(tip, builder, capacity, bodies), Flusher(tip, readers)
+        tip, readers = await _open_replica(stack, place, stores, point, file, rebuild=True)
+    capacity, flusher = EtcdCapacityMonitor(place.kv, settings=settings, clock=clock), Flusher(tip, readers)
     checkpointer = Checkpointer(
         stores,
         catalogue=place.tables.catalogue,
@@ -259,7 +247,7 @@ async def open_engine(stack: AsyncExitStack, place: Place, policy: RecoverPolicy
         readers=readers,
         bodies=bodies,
         capacity=capacity,
-        committer=committer,
+        committer=Committer(tip, capacity, bodies),
         follower=Follower(tip, place.kv),
         flusher=flusher,
         maintenance=MaintenanceLoop(tip, flusher, checkpointer, cleaner, bodies),
@@ -272,19 +260,16 @@ async def _open_replica(
     place: Place,
     stores: Stores,
     point: OpenPoint,
-    *,
     file: ReplicaFile,
-    bodies: ColdBodyStore,
+    *,
     rebuild: bool,
 ) -> tuple[LogTip, Readers]:
     loop, settings = asyncio.get_running_loop(), place.settings
-    database, manifest = await file.open(rebuild=rebuild)
-    if manifest is not None:
-        bodies.use(manifest)
+    database = await file.open(rebuild=rebuild)
     try:
         applied = await file.in_writer(database.applied_up_to)
         readers = Readers(
-            file.path, place.tables, bodies.fetch, threads=settings.read_threads, timeout=settings.read_timeout
+            file.path, place.tables, file.bodies.fetch, threads=settings.read_threads, timeout=settings.read_timeout
         )
         tip = LogTip(
             stores=stores,

@@ -36,7 +36,7 @@ from sluiceway_common.foundation.errors import DataLoss, FailedPrecondition, Not
 from sluiceway_server.datamanager.log.entries import GENESIS_DIGEST, from_sequence_proto
 from sluiceway_server.datamanager.log.lineage import Lineage
 from sluiceway_server.datamanager.model import LogSequence, Position, Value
-from sluiceway_server.datamanager.replica.cold_bodies import file_missing
+from sluiceway_server.datamanager.replica.cold_bodies import ColdBodyStore, file_missing
 from sluiceway_server.datamanager.replica.disk_errors import (
     damage_mark,
     disk_error_of,
@@ -47,7 +47,6 @@ from sluiceway_server.datamanager.replica.schema import Table, Tables
 from sluiceway_server.datamanager.tables.block import IndexBlock, RecordBlock
 from sluiceway_server.datamanager.tables.change_set import CHANGE_GROUP
 from sluiceway_server.datamanager.tables.data_file import FileStore
-from sluiceway_server.datamanager.tables.manifest import ManifestStore
 
 log = structlog.get_logger(__name__)
 
@@ -103,24 +102,18 @@ def _lock(folder: Path) -> BinaryIO:
 
 @dataclass(frozen=True, slots=True)
 class ReplicaFile:
-    """The replica's file. The connection is used in the thread `writer`."""
+    """The replica's file. The connection is used in the thread `writer`; `bodies` knows the newest manifest."""
 
     path: Path
     tables: Tables
     writer: Executor
     files: FileStore
-    manifests: ManifestStore
+    bodies: ColdBodyStore
     database_id: str
     lineage: Lineage
 
-    async def open(self, *, rebuild: bool = False) -> tuple[Replica, Manifest | None]:
-        """Open the file for writing; rebuild it from the newest manifest if it cannot be used.
-
-        Args:
-            rebuild: it cannot be used, even if it looks valid.
-
-        Returns:
-            The connection, and the manifest from which the file was rebuilt, if it was.
+    async def open(self, *, rebuild: bool = False) -> Replica:
+        """Open the file for writing; rebuild it from the newest manifest, also with `rebuild`, if it cannot be used.
 
         Raises:
             DataLoss: the manifest or a file of it is damaged, or gone.
@@ -128,20 +121,18 @@ class ReplicaFile:
         """
         database = None if rebuild else await self.in_writer(self._open_existing)
         if database is not None:
-            return database, None
-        last: LogSequence | None = None
+            return database
+        await self.bodies.refresh()
         for _ in range(_ATTEMPTS):
-            manifest = await self.manifests.newest(self.lineage)
+            manifest = self.bodies.manifest
             if manifest is None:
-                return await self.in_writer(self._create), None
+                return await self.in_writer(self._create)
             try:
-                return await self._rebuild(manifest), manifest
+                return await self._rebuild(manifest)
             except NotFound as cause:
                 # The file was garbage collected: then there is a newer manifest.
-                sequence = from_sequence_proto(manifest.sequence)
-                if sequence == last:
-                    raise file_missing(sequence, cause) from cause
-                last = sequence
+                if not await self.bodies.refresh():
+                    raise file_missing(self.bodies.covered, cause) from cause
         raise DataLoss(
             f"the files of {_ATTEMPTS} manifests were deleted while they were read: manifests_kept_for is too short for"
             " this object storage",

@@ -86,23 +86,11 @@ class Subscriptions:
         *,
         segments: SegmentStore,
         lineage: Lineage,
-        position: Position,
-        wait_applied: Callable[[Position], Awaitable[None]],
-        ring_bytes: int,
-        subscriber_bytes: int,
+        position: Position,  # the last one in the replica, which is the end of an entry
+        wait_applied: Callable[[Position], Awaitable[None]],  # until the replica has a position
+        ring_bytes: int,  # the limit of the weight of the transactions in memory
+        subscriber_bytes: int,  # the limit of one subscriber's queue
     ) -> None:
-        """Create it.
-
-        Args:
-            readers: of the replica.
-            catalogue: of the types.
-            segments: the log in the object storage.
-            lineage: the history.
-            position: the last one in the replica, which is the end of an entry.
-            wait_applied: waits until the replica has a position.
-            ring_bytes: the weight of the transactions in memory.
-            subscriber_bytes: the limit of one subscriber's queue.
-        """
         self._readers = readers
         self._catalogue = catalogue
         self._segments = segments
