@@ -167,7 +167,6 @@ class DataManager:
                 raise
             raise await self._rescue(loss) from errors
         finally:
-            self._tip.subscriptions.close()
             self._tip.end()
         if failure is not None:
             raise failure

@@ -9,6 +9,7 @@ import random
 from collections.abc import Awaitable, Callable
 from typing import Any, Generic, TypeVar
 
+from sluiceway_common.foundation.backoff import backoff_seconds
 from sluiceway_common.foundation.time_limit import time_limit
 
 K = TypeVar("K")
@@ -157,14 +158,14 @@ class Unchanged:
 
 
 class Backoff:
-    """Waits that grow, with jitter, from 20 ms to a second."""
+    """Waits that grow, with jitter, up to a second."""
 
     def __init__(self) -> None:
-        self._seconds = 0.02
+        self._attempts = 0
 
     async def wait(self) -> None:
-        await asyncio.sleep(jittered(self._seconds))
-        self._seconds = min(self._seconds * 2, 1.0)
+        self._attempts += 1
+        await asyncio.sleep(backoff_seconds(self._attempts, first=0.03, limit=1.0))
 
     def reset(self) -> None:
-        self._seconds = 0.02
+        self._attempts = 0

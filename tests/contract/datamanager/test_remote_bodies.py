@@ -364,7 +364,7 @@ async def test_the_file_does_not_grow_when_bodies_come_and_go(stores: DatabaseSt
 
 
 @pytest.mark.parametrize("put_again", [True, False])
-async def test_remote_records_are_counted(stores: DatabaseStores, put_again: bool) -> None:
+async def test_record_that_changed_has_a_body_until_it_rests(stores: DatabaseStores, put_again: bool) -> None:
     again = job("a", done=True) if put_again else None
     actions: list[Put | Delete] = [again or Delete(JOB, "a")]
     async with stores.server() as database:

@@ -17,6 +17,7 @@ from datetime import timedelta
 import structlog
 
 from sluiceway.records.storage.v1.storage_pb2 import Manifest
+from sluiceway_common.foundation.backoff import backoff_seconds
 from sluiceway_common.foundation.errors import (
     DataLoss,
     DeadlineExceeded,
@@ -48,21 +49,19 @@ _EVICTION_PAUSE_SECONDS = 0.05
 
 
 class _Attempts:
-    """The retries of one kind of work: when it may be tried again after a failure."""
+    """The attempts at one kind of work. After a failure there is none for a while."""
 
     def __init__(self, what: str, monotonic: Callable[[], float]) -> None:
         self._what = what
         self._monotonic = monotonic
-        self._seconds = _SOONEST_SECONDS
+        self._failures = 0
         self._not_before = 0.0
         self.error = ""
 
-    @property
-    def may(self) -> bool:
-        return self._monotonic() >= self._not_before
-
-    async def make(self, work: Callable[[], Awaitable[None]]) -> None:
-        """Try it, and note the outcome. Raises `DatabaseLost` only."""
+    async def make(self, work: Callable[[], Awaitable[None]], is_due: Callable[[], bool] = lambda: True) -> None:
+        """Try it if it is due, and note the outcome. Raises `DatabaseLost` only."""
+        if self._monotonic() < self._not_before or not is_due():
+            return
         try:
             await work()
         except DatabaseLost:
@@ -71,21 +70,23 @@ class _Attempts:
             self.error = ""
             log.info(f"{self._what}_overtaken", why=str(error))
         except (Unavailable, DeadlineExceeded) as error:
-            self._failed(error, self._seconds)
-            log.warning(f"{self._what}_waits", seconds=round(self._seconds), error=str(error))
+            seconds = self._failed(error, first=_SOONEST_SECONDS)
+            log.warning(f"{self._what}_waits", seconds=round(seconds), error=str(error))
         except SluicewayError as error:
-            self._failed(error, _LATEST_SECONDS)
+            self._failed(error, first=_LATEST_SECONDS)
             log.error(f"{self._what}_failed", reason=error.reason, error=str(error))  # noqa: TRY400 - the message is enough
         except Exception as error:  # a bug; the log is kept, so nothing is lost until it is repaired
-            self._failed(error, _LATEST_SECONDS)
+            self._failed(error, first=_LATEST_SECONDS)
             log.exception(f"{self._what}_failed")
         else:
-            self.error, self._seconds = "", _SOONEST_SECONDS
+            self.error, self._failures = "", 0
 
-    def _failed(self, error: Exception, seconds: float) -> None:
+    def _failed(self, error: Exception, *, first: float) -> float:
         self.error = str(error) or type(error).__name__
-        self._not_before = self._monotonic() + jittered(seconds)
-        self._seconds = min(self._seconds * 2, _LATEST_SECONDS)
+        self._failures += 1
+        seconds = backoff_seconds(self._failures, first=first, limit=_LATEST_SECONDS)
+        self._not_before = self._monotonic() + seconds
+        return seconds
 
 
 class MaintenanceLoop:
@@ -139,12 +140,9 @@ class MaintenanceLoop:
         """Do what is due, again and again, until cancelled. Raises `DatabaseLost` only."""
         interval = self._tip.settings.duty_interval.total_seconds()
         while True:
-            if self._following.may:
-                await self._following.make(self._follow)
-            if self._checkpointing.may and self._is_checkpoint_due():
-                await self._checkpointing.make(self._checkpoint)
-            if self._cleaning.may and self._is_clean_due():
-                await self._cleaning.make(self._clean)
+            await self._following.make(self._follow)
+            await self._checkpointing.make(self._checkpoint, self._is_checkpoint_due)
+            await self._cleaning.make(self._clean, self._is_clean_due)
             await asyncio.sleep(jittered(interval))
 
     async def checkpoint(self) -> Manifest | None:

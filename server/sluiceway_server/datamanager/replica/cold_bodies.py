@@ -57,7 +57,7 @@ class FetchedBodies:
 
     def __init__(self) -> None:
         self._bodies: dict[tuple[str, str], tuple[Position, bytes]] = {}
-        self._tries: Counter[tuple[str, str, Position]] = Counter()
+        self.tries: Counter[tuple[str, str, Position]] = Counter()  # to fetch a body, by type, id and revision
         self._weight = 0
 
     def __len__(self) -> int:
@@ -71,12 +71,6 @@ class FetchedBodies:
     def look_ahead(self) -> int:
         """Return how many missing bodies to request at once: few at first, as the function may not need more."""
         return min(MOST_AT_ONCE, 64 + 2 * len(self._bodies))
-
-    def count_try(self, missing: Missing) -> int:
-        """Count a try to fetch a body, and return how many there were."""
-        key = (missing.type.name, missing.id, missing.revision)
-        self._tries[key] += 1
-        return self._tries[key]
 
     def add(self, type_name: str, record: StoredRecord) -> None:
         """Add a body. Raises `Exhausted` if the function needs too much."""
@@ -165,7 +159,9 @@ class ColdBodyStore:
                 reason="OLD_RECORDS_UNAVAILABLE",
             ) from cause
         for missing in absent:
-            if fetched.count_try(missing) >= _TRIES:
+            key = (missing.type.name, missing.id, missing.revision)
+            fetched.tries[key] += 1
+            if fetched.tries[key] >= _TRIES:
                 raise DataLoss(
                     f"the body of {_name(missing)} at the revision {missing.revision} is not in the files of the"
                     f" manifest {self.covered}: run `sluice db verify`",

@@ -199,7 +199,10 @@ class ReplicaFile:
 
     async def _add(self, load: _BulkLoad, name: str, file: LiveFile) -> None:
         table = self.tables.find(name)
-        if table is not None and await self._has_its_columns(file, table):
+        columns = None
+        if table is not None and table.is_remote and file.HasField("index"):
+            columns = await self.files.index_columns(file.index)
+        if table is not None and columns == (tuple(column.name for column in table.type.columns), table.type.version):
             async with aclosing(self.files.index_blocks(file.index)) as rows:
                 async for some in rows:
                     # Many blocks at once: each hop to a thread may wait for the interpreter's lock.
@@ -208,12 +211,6 @@ class ReplicaFile:
         async with aclosing(self.files.record_blocks(file.data)) as records:
             async for found in records:
                 await self.in_writer(lambda found=found: load.add_records(name, found))  # type: ignore[misc]
-
-    async def _has_its_columns(self, file: LiveFile, table: Table) -> bool:
-        if not table.is_remote or not file.HasField("index"):
-            return False
-        wanted = tuple(column.name for column in table.type.columns), table.type.version
-        return await self.files.index_columns(file.index) == wanted
 
     def _claim(self, manifest: Manifest) -> Replica:
         database = Replica(self.path, self.tables, writes=True)
