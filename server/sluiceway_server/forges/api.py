@@ -17,7 +17,17 @@ from sluiceway_server.forges.repository import Repository
 from sluiceway_server.forges.responses import Response, parsed
 from sluiceway_server.forges.shapes import path_fault
 
-__all__ = ["Api", "Caller", "Page", "check_commit", "check_file_path", "escaped", "escaped_path", "on_repository"]
+__all__ = [
+    "Api",
+    "Caller",
+    "Page",
+    "check_commit",
+    "check_file_path",
+    "check_id",
+    "escaped",
+    "escaped_path",
+    "on_repository",
+]
 
 T = TypeVar("T")
 
@@ -154,6 +164,16 @@ def check_file_path(path: str) -> str:
     if fault is not None or any(name in ("", ".", "..") for name in names):
         raise InvalidInput([Violation("path", fault or "must be a path inside the repository")])
     return quote(path, safe="/")
+
+
+def check_id(name: str, number: str) -> str:
+    """Return the numeric id of an object at the provider, or raise `InvalidInput` for the field `name`.
+
+    Any other text could make the URL that of another object: `..`, of the one that contains it.
+    """
+    if not (number.isascii() and number.isdigit()):
+        raise InvalidInput([Violation(name, "must be a numeric id of the provider")])
+    return number
 
 
 def check_commit(commit: str) -> str:

@@ -12,7 +12,7 @@ from sluiceway_common.foundation.errors import InvalidInput, Violation
 from sluiceway_common.foundation.locations import ref_fault
 from sluiceway_common.foundation.texts import shown
 from sluiceway_server.forges import gitlab_shapes as shapes
-from sluiceway_server.forges.api import Api, Caller, check_commit, check_file_path, escaped, escaped_path
+from sluiceway_server.forges.api import Api, Caller, check_commit, check_file_path, check_id, escaped, escaped_path
 from sluiceway_server.forges.deliveries import check_form, event_header, header_map
 from sluiceway_server.forges.errors import (
     BadForgeResponse,
@@ -78,9 +78,8 @@ class GitLabForge:
         return found.repository()
 
     async def repository_by_id(self, token: str, repository_id: str) -> Repository:
-        if not (repository_id.isascii() and repository_id.isdigit()):
-            raise InvalidInput([Violation("repository_id", "must be the numeric id of a repository")])
-        found = await self._api.read(token, f"/projects/{repository_id}", shapes.PROJECT)
+        number = check_id("repository_id", repository_id)
+        found = await self._api.read(token, f"/projects/{number}", shapes.PROJECT)
         if str(found.id) != repository_id:
             raise BadForgeResponse(f"the provider returned project {found.id} instead of {repository_id}")
         return found.repository()
@@ -116,7 +115,7 @@ class GitLabForge:
         return str(parsed(made, shapes.CREATED).id)
 
     async def delete_webhook(self, token: str, repository: Repository, webhook_id: str) -> None:
-        await self._api.delete(token, f"{_root(repository)}/hooks/{escaped(webhook_id)}")
+        await self._api.delete(token, f"{_root(repository)}/hooks/{check_id('webhook_id', webhook_id)}")
 
     async def create_deploy_key(self, token: str, repository: Repository, *, title: str, public_key: str) -> str:
         keys = f"{_root(repository)}/deploy_keys"
@@ -129,7 +128,7 @@ class GitLabForge:
         return str(parsed(made, shapes.CREATED).id)
 
     async def delete_deploy_key(self, token: str, repository: Repository, deploy_key_id: str) -> None:
-        await self._api.delete(token, f"{_root(repository)}/deploy_keys/{escaped(deploy_key_id)}")
+        await self._api.delete(token, f"{_root(repository)}/deploy_keys/{check_id('deploy_key_id', deploy_key_id)}")
 
     async def file(self, token: str, repository: Repository, path: str, commit: str) -> bytes | None:
         check_file_path(path)
@@ -230,7 +229,7 @@ class GitLabForge:
 
 
 def _root(repository: Repository) -> str:
-    return f"/projects/{escaped(repository.id)}"
+    return f"/projects/{check_id('repository_id', repository.id)}"
 
 
 def _entry(entry: shapes.TreeShape) -> FolderEntry:

@@ -13,7 +13,7 @@ from sluiceway_common.foundation.errors import InvalidInput, Violation
 from sluiceway_common.foundation.locations import ref_fault
 from sluiceway_common.foundation.texts import shown
 from sluiceway_server.forges import hub_shapes as shapes
-from sluiceway_server.forges.api import Api, check_commit, check_file_path, escaped, escaped_path, on_repository
+from sluiceway_server.forges.api import Api, check_commit, check_file_path, check_id, escaped_path, on_repository
 from sluiceway_server.forges.errors import BadForgeResponse, ForgeResponseTooLarge, NotAtForge
 from sluiceway_server.forges.port import (
     MAX_FILE_BYTES,
@@ -62,9 +62,8 @@ class HubForge(ABC):
         return found.repository()
 
     async def repository_by_id(self, token: str, repository_id: str) -> Repository:
-        if not (repository_id.isascii() and repository_id.isdigit()):
-            raise InvalidInput([Violation("repository_id", "must be the numeric id of a repository")])
-        found = await self._api.read(token, f"/repositories/{repository_id}", shapes.REPOSITORY)
+        number = check_id("repository_id", repository_id)
+        found = await self._api.read(token, f"/repositories/{number}", shapes.REPOSITORY)
         if str(found.id) != repository_id:
             raise BadForgeResponse(f"the provider returned repository {found.id} instead of {repository_id}")
         return found.repository()
@@ -92,7 +91,7 @@ class HubForge(ABC):
 
     async def delete_webhook(self, token: str, repository: Repository, webhook_id: str) -> None:
         async def delete(where: Repository) -> None:
-            await self._api.delete(token, f"{_root(where)}/hooks/{escaped(webhook_id)}")
+            await self._api.delete(token, f"{_root(where)}/hooks/{check_id('webhook_id', webhook_id)}")
 
         await self._at(token, repository, delete)
 
@@ -111,7 +110,7 @@ class HubForge(ABC):
 
     async def delete_deploy_key(self, token: str, repository: Repository, deploy_key_id: str) -> None:
         async def delete(where: Repository) -> None:
-            await self._api.delete(token, f"{_root(where)}/keys/{escaped(deploy_key_id)}")
+            await self._api.delete(token, f"{_root(where)}/keys/{check_id('deploy_key_id', deploy_key_id)}")
 
         await self._at(token, repository, delete)
 

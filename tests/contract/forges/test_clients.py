@@ -122,6 +122,17 @@ async def test_webhook_that_is_gone_is_deleted(provider: Provider) -> None:
     assert provider.stored.hooks == []
 
 
+@pytest.mark.parametrize("number", ["..", "", ".", "1/..", "%2e%2e", "٣"])
+async def test_id_that_could_name_something_else_is_invalid(provider: Provider, number: str) -> None:
+    found = await provider.repository()
+    provider.fake.calls.clear()
+    with pytest.raises(InvalidInput):
+        await provider.client.delete_webhook(provider.token, found, number)
+    with pytest.raises(InvalidInput):
+        await provider.client.delete_deploy_key(provider.token, found, number)
+    assert provider.fake.calls == []
+
+
 async def test_deploy_key_is_read_only_and_created_once(provider: Provider) -> None:
     found = await provider.repository()
     first = await provider.client.create_deploy_key(provider.token, found, title="sluiceway", public_key=KEY)
@@ -203,7 +214,8 @@ async def test_folder_has_its_entries(provider: Provider) -> None:
 
 async def test_what_is_no_folder_is_none(provider: Provider) -> None:
     found = await provider.repository()
-    assert await provider.client.folder(provider.token, found, "missing", provider.commit) is None
+    for path in ("missing", "README.md"):
+        assert await provider.client.folder(provider.token, found, path, provider.commit) is None
     with pytest.raises(errors.NotAtForge):
         await provider.client.folder(provider.token, found, "missing", "1" * 40)
 
