@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup web browser run serve test lint format generate chaos-db bench bench-full clean
+.PHONY: help setup web browser run serve demo-forge test lint format generate chaos-db bench bench-full clean
 
 BIN := .venv/bin
 PYTHON := $(BIN)/python
@@ -33,6 +33,12 @@ run: $(STAMP) $(WEB) ## Run the example pipeline to its end on an embedded insta
 
 serve: $(STAMP) $(WEB) ## The same, and stay up.
 	@$(PYTHON) -m scripts.demo --serve
+
+KIND ?= gitea
+WEBHOOK ?=
+SECRET ?=
+demo-forge: $(STAMP) ## Serve a fake git provider (KIND=gitea, forgejo, github or gitlab) with a repository to push to.
+	@$(PYTHON) -m tests.fakes.forge --kind $(KIND) --webhook "$(WEBHOOK)" --secret "$(SECRET)"
 
 lint: $(STAMP) ## Formatting, lint, types, import directions, protobuf, generated code and pages.
 	$(BIN)/ruff format --check .

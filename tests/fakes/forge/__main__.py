@@ -26,7 +26,8 @@ async def serve(kind: Kind, port: int, folder: Path, webhook: str, secret: str) 
         asyncio.get_running_loop().add_signal_handler(number, ended.set)
     async with fake_forge(kind, folder, port=port) as forge:
         ann = forge.add_user("ann")
-        repository = await forge.add_repository(ann, "acme/app")
+        # Public, so that it is cloned over HTTP: the fake has no SSH server.
+        repository = await forge.add_repository(ann, "acme/app", is_private=False)
         await forge.commit(repository, ann, {".sluice/config.yml": CONFIG, "README.md": b"# App\n"}, message="Begin")
         address = forge.url.partition("://")[2]
         print(f"fake {kind}: {forge.url}, API {forge.api_url}, token of ann: {ann.token}")
