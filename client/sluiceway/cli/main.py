@@ -10,7 +10,7 @@ import click
 from sluiceway.cli.commands import LazyGroup
 from sluiceway_common.foundation.version import VERSION
 
-__all__ = ["app", "config", "executor", "linked_account", "remote_source", "run", "task", "token", "version"]
+__all__ = ["app", "config", "executor", "linked_account", "project", "remote_source", "run", "task", "token", "version"]
 
 
 class ExecutorGroup(LazyGroup):
@@ -100,6 +100,16 @@ remote_source = LazyGroup(
     },
 )
 
+project = LazyGroup(
+    name="project",
+    help="Show what became of the events of a project's repository.",
+    places={
+        "deliveries": ("sluiceway.cli.deliveries:deliveries", "List the deliveries of a project's webhook."),
+        "redeliver": ("sluiceway.cli.deliveries:redeliver", "Work on a delivery once more."),
+        "why": ("sluiceway.cli.deliveries:why", "Explain which runs an event made, and why no others."),
+    },
+)
+
 linked_account = LazyGroup(
     name="linked-account",
     help="Link accounts at git providers.",
@@ -122,6 +132,7 @@ app = LazyGroup(
         "executor": ("sluiceway.cli.main:executor", "Run an executor; list and control those of a server."),
         "token": ("sluiceway.cli.main:token", "Create, list and revoke tokens."),
         "remote-source": ("sluiceway.cli.main:remote_source", "Create, list and change git providers."),
+        "project": ("sluiceway.cli.main:project", "Show what became of the events of a project's repository."),
         "linked-account": ("sluiceway.cli.main:linked_account", "Link accounts at git providers."),
         "login": ("sluiceway.cli.login:login", "Store the address of a server and a token."),
         "completion": ("sluiceway.cli.completion:completion", "Print the completion script of a shell."),

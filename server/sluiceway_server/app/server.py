@@ -61,6 +61,7 @@ from sluiceway_server.projects.first_tokens import ADMIN_TOKEN_FILE, ensure_firs
 from sluiceway_server.projects.master_key_source import MasterKeySource
 from sluiceway_server.runs.executor_times import ExecutorTimes
 from sluiceway_server.runs.retention_rules import RetentionSettings
+from sluiceway_server.triggers.settings import TriggerSettings
 
 __all__ = ["ServerSettings", "main", "reach_etcd"]
 
@@ -109,6 +110,7 @@ class ServerSettings:
         executor_times: the intervals of heartbeats, and after which an executor is lost; the same on all servers.
         retention: how long logs and runs are kept; that of the elected server counts.
         master_keys: where the keys are under which secrets are encrypted; the same on all servers.
+        triggers: how git providers are spoken to; the same on all servers.
     """
 
     data_dir: Path
@@ -127,6 +129,7 @@ class ServerSettings:
     retention: RetentionSettings = field(default_factory=RetentionSettings)
     etcd_access: EtcdAccess = field(default_factory=EtcdAccess)
     master_keys: MasterKeySource = field(default_factory=MasterKeySource)
+    triggers: TriggerSettings = field(default_factory=TriggerSettings)
 
 
 def main(settings: ServerSettings) -> int:
@@ -209,6 +212,7 @@ class _Server:
             retention=settings.retention,
             envelope=envelope,
             master_keys=settings.master_keys,
+            triggers=settings.triggers,
             clock=clock,
             ids=ids,
         )

@@ -16,6 +16,8 @@ from sluiceway.api.config.v1 import config_service_pb2_grpc, version_service_pb2
 from sluiceway.api.database.v1 import database_service_pb2_grpc
 from sluiceway.api.executor.v1 import executor_admin_service_pb2_grpc, executor_service_pb2_grpc
 from sluiceway.api.project.v1 import (
+    delivery_service_pb2_grpc,
+    linked_account_service_pb2_grpc,
     organization_service_pb2_grpc,
     project_service_pb2_grpc,
     remote_source_service_pb2_grpc,
@@ -36,6 +38,9 @@ from sluiceway_server.executors.failure_detector import FailureDetector
 from sluiceway_server.executors.presence import GroupDirectory, GroupKeys, GroupSettings
 from sluiceway_server.executors.service import ExecutorServicer
 from sluiceway_server.executors.stream import ExecutorStreams
+from sluiceway_server.forges.addresses import AddressPolicy
+from sluiceway_server.forges.http import ForgeHttp
+from sluiceway_server.forges.kinds import forge_at
 from sluiceway_server.kv.port import KeyValueStore
 from sluiceway_server.logs.buffer import LogBuffers
 from sluiceway_server.logs.owners import StoredLogOwners
@@ -65,8 +70,14 @@ from sluiceway_server.runs.ports import EngineSettings
 from sluiceway_server.runs.retention import Retention
 from sluiceway_server.runs.retention_rules import RetentionSettings
 from sluiceway_server.runs.service import RunServicer
+from sluiceway_server.triggers.linked_accounts import LinkedAccountServicer
+from sluiceway_server.triggers.links import LinkCleaner, RepositoryLinks
+from sluiceway_server.triggers.providers import Providers
 from sluiceway_server.triggers.remote_sources import RemoteSourceServicer
-from sluiceway_server.triggers.statuses import follow_run
+from sluiceway_server.triggers.service import DeliveryServicer
+from sluiceway_server.triggers.settings import TriggerSettings
+from sluiceway_server.triggers.statuses import StatusWorker, follow_run
+from sluiceway_server.triggers.worker import DeliveryWorker
 
 __all__ = ["ServerDependencies", "services"]
 
@@ -87,6 +98,7 @@ class ServerDependencies:
         retention: how long logs and runs are kept.
         envelope: encrypts secrets in the database.
         master_keys: where its keys come from.
+        triggers: how git providers are called.
         clock: for all of them.
         ids: for all of them.
     """
@@ -102,6 +114,7 @@ class ServerDependencies:
     retention: RetentionSettings
     envelope: Envelope
     master_keys: MasterKeySource
+    triggers: TriggerSettings
     clock: Clock
     ids: IdSource
 
@@ -132,6 +145,10 @@ async def services(ground: ServerDependencies, database: DataManager) -> AsyncIt
             values=ProjectValues(database, ground.envelope),
             with_new_run=follow_run,
         )
+
+        def is_elected() -> bool:
+            return engine.is_scheduler
+
         store = LogStore(ground.storage, clock, prefix=ground.prefix)
         live = await stack.enter_async_context(LogBuffers(store, clock))
         barrier = DurableBarrier(database)
@@ -155,9 +172,20 @@ async def services(ground: ServerDependencies, database: DataManager) -> AsyncIt
             ConfigObjects(database, ground.storage, prefix=ground.prefix),
             clock,
             settings=ground.retention,
-            is_elected=lambda: engine.is_scheduler,
+            is_elected=is_elected,
         )
-        orphans = OrphanedRuns(database, engine, is_elected=lambda: engine.is_scheduler)
+        http = ForgeHttp(AddressPolicy(ground.triggers.private_networks), clock=clock)
+        stack.push_async_callback(http.close)
+        providers = Providers(database, ground.envelope, lambda type_, api_url: forge_at(type_, api_url, http))
+        links = RepositoryLinks(database, providers, ground.envelope, clock, settings=ground.triggers)
+        cleaner = LinkCleaner(
+            database, providers, ground.envelope, clock, settings=ground.triggers, is_elected=is_elected
+        )
+        deliveries = DeliveryWorker(database, engine, providers, clock, settings=ground.triggers, is_elected=is_elected)
+        statuses = StatusWorker(
+            database, providers, clock, durable=barrier, settings=ground.triggers, is_elected=is_elected
+        )
+        orphans = OrphanedRuns(database, engine, is_elected=is_elected)
         # Innermost, so that they end while database and etcd are still open: the scheduler resigns, leases are
         # revoked.
         async with _background(
@@ -171,6 +199,9 @@ async def services(ground: ServerDependencies, database: DataManager) -> AsyncIt
             orphans.run(),
             authenticator.follow(),
             ground.master_keys.follow(ground.envelope),
+            cleaner.run(),
+            deliveries.run(),
+            statuses.run(),
         ):
             await directory.ready()
             offer = ServiceSet(authenticator, Guard(database, {**TREE_RESOURCES, "run": RUN_RESOURCE}))
@@ -218,8 +249,16 @@ async def services(ground: ServerDependencies, database: DataManager) -> AsyncIt
                 RemoteSourceServicer(database, ground.envelope, clock, ids=ids),
             )
             offer.add(
+                linked_account_service_pb2_grpc.add_LinkedAccountServiceServicer_to_server,
+                LinkedAccountServicer(database, providers, ground.envelope, clock, ids=ids),
+            )
+            offer.add(
+                delivery_service_pb2_grpc.add_DeliveryServiceServicer_to_server,
+                DeliveryServicer(database, providers, ground.envelope, clock, ids=ids),
+            )
+            offer.add(
                 project_service_pb2_grpc.add_ProjectServiceServicer_to_server,
-                ProjectServicer(database, clock=clock, ids=ids),
+                ProjectServicer(database, clock=clock, ids=ids, links=links),
             )
             offer.add(
                 organization_service_pb2_grpc.add_OrganizationServiceServicer_to_server,

@@ -42,6 +42,7 @@ from sluiceway_server.projects.first_tokens import ADMIN_TOKEN_FILE, EXECUTOR_TO
 from sluiceway_server.projects.master_key_source import MASTER_KEY_FILE, MasterKeySource, ensure_master_key_file
 from sluiceway_server.runs.executor_times import ExecutorTimes
 from sluiceway_server.runs.retention_rules import RetentionSettings
+from sluiceway_server.triggers.settings import TriggerSettings
 
 __all__ = ["StandaloneSettings", "run_standalone"]
 
@@ -71,6 +72,7 @@ class StandaloneSettings:
         local_repositories: tasks may clone repositories below this folder. None: no local repositories.
         executor_times: of the server.
         retention: of the server.
+        triggers: of the server. Without a public URL, it is that of the gateway on this machine.
         master_keys: of the server. Names none: with an own etcd, a file that is made in the data folder.
     """
 
@@ -86,6 +88,7 @@ class StandaloneSettings:
     executor_times: ExecutorTimes = field(default_factory=ExecutorTimes)
     retention: RetentionSettings = field(default_factory=RetentionSettings)
     master_keys: MasterKeySource = field(default_factory=MasterKeySource)
+    triggers: TriggerSettings = field(default_factory=TriggerSettings)
 
 
 async def run_standalone(
@@ -277,6 +280,10 @@ class _Standalone:
             command += ["--master-key-file", str(keys.file)]
         elif keys.command:
             command += ["--master-key-command", keys.command]
+        triggers = self._settings.triggers
+        command += ["--public-url", triggers.public_url or f"http://{self._http}"]
+        if triggers.private_networks:
+            command += ["--allow-private-addresses", ",".join(map(str, triggers.private_networks))]
         return self._spec("server", _sluice(*command, "--object-storage", storage))
 
     def _gateway(self) -> ChildSpec:

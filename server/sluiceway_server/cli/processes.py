@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from sluiceway_server.projects.master_key_source import MasterKeySource
     from sluiceway_server.runs.executor_times import ExecutorTimes
     from sluiceway_server.runs.retention_rules import RetentionSettings
+    from sluiceway_server.triggers.settings import TriggerSettings
 
 __all__ = ["gateway", "server", "standalone"]
 
@@ -49,6 +50,23 @@ def retention_options(command: C) -> C:
         "--log-retention", default="30d", metavar="DURATION", help="Delete logs so long after their run; 0 keeps them."
     )
     return logs(runs(command))
+
+
+def trigger_options(command: C) -> C:
+    """Add the options that `_triggers` reads."""
+    url = option(
+        "--public-url",
+        default="",
+        metavar="URL",
+        help="The URL of the gateway for git providers and people: in webhooks and commit statuses.",
+    )
+    addresses = option(
+        "--allow-private-addresses",
+        default="",
+        metavar="CIDR,...",
+        help="Private, link-local and loopback networks in which git providers may be. Default: none.",
+    )
+    return url(addresses(command))
 
 
 def master_key_options(command: C) -> C:
@@ -88,6 +106,7 @@ def master_key_options(command: C) -> C:
 )
 @option("--local-repositories", type=PATH, help="Tasks may clone the repositories below this folder. Default: none.")
 @master_key_options
+@trigger_options
 @retention_options
 @executor_times_options
 def standalone(
@@ -101,6 +120,8 @@ def standalone(
     local_repositories: Path | None,
     master_key_file: Path | None,
     master_key_command: str,
+    public_url: str,
+    allow_private_addresses: str,
     log_retention: str,
     run_retention: str,
     **executor_times: str,
@@ -125,6 +146,7 @@ def standalone(
         executor_times=_executor_times(executor_times),
         retention=_retention(log_retention, run_retention),
         master_keys=_master_keys(master_key_file, master_key_command),
+        triggers=_triggers(public_url, allow_private_addresses),
     )
     return main(settings)
 
@@ -154,6 +176,7 @@ def standalone(
     help="No other server uses this etcd: if it loses data, recover the database without asking.",
 )
 @master_key_options
+@trigger_options
 @retention_options
 @executor_times_options
 def server(
@@ -172,6 +195,8 @@ def server(
     own_etcd: bool,
     master_key_file: Path | None,
     master_key_command: str,
+    public_url: str,
+    allow_private_addresses: str,
     log_retention: str,
     run_retention: str,
     **executor_times: str,
@@ -201,6 +226,7 @@ def server(
         executor_times=_executor_times(executor_times),
         retention=_retention(log_retention, run_retention),
         master_keys=_master_keys(master_key_file, master_key_command),
+        triggers=_triggers(public_url, allow_private_addresses),
     )
     return main(settings)
 
@@ -274,6 +300,15 @@ def _master_keys(file: Path | None, command: str) -> MasterKeySource:
     source = MasterKeySource(None if file is None else file.absolute(), command)
     source.check()
     return source
+
+
+def _triggers(public_url: str, private_addresses: str) -> TriggerSettings:
+    from sluiceway_server.forges.addresses import parse_networks
+    from sluiceway_server.triggers.settings import TriggerSettings, parse_public_url
+
+    return TriggerSettings(
+        public_url=parse_public_url(public_url), private_networks=parse_networks([private_addresses])
+    )
 
 
 def _retention(logs: str, runs: str) -> RetentionSettings:

@@ -92,8 +92,19 @@ class Changes:
         answer_position(str(committed.position))
         return committed
 
+    async def is_known(self, request: Message, request_id: str) -> bool:
+        """Return whether `create` would return the resource of an earlier call, or refuse the request id."""
+        key = _creation_key(request, request_id)
+        known = await self._database.read(lambda view: view.fields(CREATION_REQUEST, key))
+        return bool(request_id) and known is not None
+
     async def create(
-        self, request: Message, request_id: str, decide: Callable[[View, datetime, str], Change[str]]
+        self,
+        request: Message,
+        request_id: str,
+        decide: Callable[[View, datetime, str], Change[str]],
+        *,
+        id_: str | None = None,
     ) -> Committed[str]:
         """Commit a creation, and return the id of the resource; with a `request_id`, once in 30 days.
 
@@ -101,15 +112,16 @@ class Changes:
             request: of the method `Create...`.
             request_id: that of the request; empty: none.
             decide: gets the view, the time, and an id for the resource. Returns the id that it has.
+            id_: this id; None: a new one.
 
         Raises:
             InvalidInput: `REQUEST_ID_REUSED`: the `request_id` was used with another content.
             SluicewayError: as `commit`.
         """
-        method = type(request).__name__.removesuffix("Request")
+        method = _method_of(request)
         digest = hashlib.sha256(request.SerializeToString(deterministic=True)).hexdigest()
-        caller, id_ = current_caller(), self._ids.new_id()
-        key = hashlib.sha256("\0".join((method, caller.kind, caller.id, request_id)).encode()).hexdigest()
+        new_id = id_ or self._ids.new_id()
+        key = _creation_key(request, request_id)
 
         def once(view: View, now: datetime) -> Change[str]:
             known = view.get(CREATION_REQUEST, key) if request_id else None
@@ -120,7 +132,7 @@ class Changes:
                         reason="REQUEST_ID_REUSED",
                     )
                 return Change(known.resource_id)
-            change = decide(view, now, id_)
+            change = decide(view, now, new_id)
             if not request_id:
                 return change
             record = pb.CreationRequest(digest=digest, resource_id=change.value)
@@ -128,6 +140,16 @@ class Changes:
             return Change(change.value, change.subject, [*change.actions, Put(CREATION_REQUEST, key, record)])
 
         return await self.commit(method, once)
+
+
+def _method_of(request: Message) -> str:
+    return type(request).__name__.removesuffix("Request")
+
+
+def _creation_key(request: Message, request_id: str) -> str:
+    caller = current_caller()
+    parts = (_method_of(request), caller.kind, caller.id, request_id)
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
 def etag_of(view: View, type_: RecordType[Any], id_: str) -> str:

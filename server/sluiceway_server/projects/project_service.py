@@ -6,19 +6,19 @@ second resource decides is checked: the new parent of a move, and a change of vi
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import datetime
-from typing import Any, TypeAlias, TypeVar, cast
+from typing import Any, Protocol, TypeAlias, TypeVar, cast
 
 from sluiceway.api.project.v1 import project_service_pb2 as pb
 from sluiceway.api.project.v1 import project_service_pb2_grpc as pb_grpc
 from sluiceway.api.project.v1 import visibility_pb2
 from sluiceway.records.project.v1 import records_pb2 as records
 from sluiceway_common.foundation.clock import Clock, IdSource
-from sluiceway_common.foundation.errors import InvalidInput, Violation
+from sluiceway_common.foundation.errors import FailedPrecondition, InvalidInput, SluicewayError, Violation
 from sluiceway_common.foundation.rpc.access import Right
 from sluiceway_common.foundation.rpc.caller import Caller, answer_position, current_caller
-from sluiceway_server.datamanager.model import Put, View
+from sluiceway_server.datamanager.model import Action, Put, View
 from sluiceway_server.datamanager.port import Committed, Database
 from sluiceway_server.datamanager.replica.deleted_subtrees import delete_subtree
 from sluiceway_server.projects.changes import Change, Changes, Subject, check_etag, etag_of
@@ -51,18 +51,64 @@ _SETTINGS = frozenset({"concurrency", "cancel_superseded", "pass_variables_to_fo
 _REMOTE = ("remote_source_id", "repository_path")
 
 
+class LinkedRepository(Protocol):
+    """What a project that is about to be created has at its git provider.
+
+    Attributes:
+        remote_source_id: the id of the remote source.
+        repository_id: the id of the repository there.
+        repository_path: its path, as the provider spells it.
+        actions: to be committed with the project.
+    """
+
+    @property
+    def remote_source_id(self) -> str: ...
+
+    @property
+    def repository_id(self) -> str: ...
+
+    @property
+    def repository_path(self) -> str: ...
+
+    @property
+    def actions(self) -> Sequence[Action]: ...
+
+
+class RepositoryLinks(Protocol):
+    """Who links projects to their repositories (`triggers.links`)."""
+
+    async def install(
+        self, project_id: str, *, user_id: str, remote_source: str, repository_path: str
+    ) -> LinkedRepository:
+        """Make the webhook and the deploy key of a project, with the linked account of a user.
+
+        Raises:
+            SluicewayError: it could not be linked; nothing is left at the provider in the end.
+        """
+        ...
+
+    async def abandon(self, project_id: str) -> None:
+        """Take away what was made for a project that was not created."""
+        ...
+
+
 class ProjectServicer(pb_grpc.ProjectServiceServicer):
     """Implements `ProjectService`."""
 
-    def __init__(self, database: Database, *, clock: Clock, ids: IdSource) -> None:
+    def __init__(
+        self, database: Database, *, clock: Clock, ids: IdSource, links: RepositoryLinks | None = None
+    ) -> None:
         """Offer the tree of projects.
 
         Args:
             database: where the tree is stored.
             clock: for times of creation.
             ids: for new projects and groups.
+            links: links projects to their repositories at git providers; None: a project has none.
         """
         self._database = database
+        self._ids = ids
+        self._links = links
         self._changes = Changes(database, clock=clock, ids=ids)
 
     # -- projects
@@ -71,7 +117,10 @@ class ProjectServicer(pb_grpc.ProjectServiceServicer):
         project = request.project
         check_fields("project", name=project.name, visibility=project.visibility, others=_remote_faults(project))
         record = records.Project(**{name: getattr(project, name) for name in sorted(_SETTINGS)})
-        made = await self._create(request, project, record)
+        if not project.remote_source_id or await self._changes.is_known(request, request.request_id):
+            made = await self._create(request, project, record)
+        else:
+            made = await self._create_linked(request, record)
         return pb.CreateProjectResponse(project=await self._shown(pb.Project, made))
 
     async def GetProject(self, request: pb.GetProjectRequest, context: Any) -> pb.GetProjectResponse:
@@ -88,7 +137,7 @@ class ProjectServicer(pb_grpc.ProjectServiceServicer):
             "project",
             name=project.name if "name" in fields else None,
             visibility=project.visibility,
-            others=() if request.update_mask.paths else _remote_faults(project),
+            others=() if request.update_mask.paths else _fixed_remote_faults(project),
         )
         changed = await self._update("UpdateProject", project, fields)
         return pb.UpdateProjectResponse(project=await self._shown(pb.Project, changed))
@@ -138,8 +187,11 @@ class ProjectServicer(pb_grpc.ProjectServiceServicer):
         request: pb.CreateProjectRequest | pb.CreateProjectGroupRequest,
         resource: pb.Project | pb.ProjectGroup,
         record: Record,
+        *,
+        id_: str | None = None,
+        more: Sequence[Action] = (),
     ) -> Committed[str]:
-        """Create a node; `record` has what only its type has."""
+        """Create a node; `record` has what only its type has. `more` is committed with it."""
         type_ = PROJECT if isinstance(record, records.Project) else PROJECT_GROUP
 
         def create(view: View, now: datetime, id_: str) -> Change[str]:
@@ -152,9 +204,39 @@ class ProjectServicer(pb_grpc.ProjectServiceServicer):
             made.visibility = resource.visibility or _visibility_below(view, parent)
             made.create_time.FromDatetime(now)
             path = f"{path_of(view, parent)}/{resource.name}"
-            return Change(id_, Subject(type_.name, id_, path), [Put(type_, id_, made)])
+            return Change(id_, Subject(type_.name, id_, path), [Put(type_, id_, made), *more])
 
-        return await self._changes.create(request, request.request_id, create)
+        return await self._changes.create(request, request.request_id, create, id_=id_)
+
+    async def _create_linked(self, request: pb.CreateProjectRequest, record: records.Project) -> Committed[str]:
+        """Create a project with a repository at a git provider, where its webhook and deploy key are made first."""
+        project = request.project
+        if self._links is None:
+            raise FailedPrecondition("this server has no git providers", reason="PUBLIC_URL_MISSING")
+
+        def check(view: View) -> None:
+            parent = require(view, project.parent_id, PARENTS)
+            check_name_is_free(view, parent.id, project.name)
+            check_depth(view, parent)
+
+        await self._database.read(check, after=requested())
+        id_ = self._ids.new_id()
+        linked = await self._links.install(
+            id_,
+            user_id=current_caller().id,
+            remote_source=project.remote_source_id,
+            repository_path=project.repository_path,
+        )
+        record.remote_source_id, record.repository_path = linked.remote_source_id, linked.repository_path
+        record.repository_id = linked.repository_id
+        try:
+            made = await self._create(request, project, record, id_=id_, more=linked.actions)
+        except SluicewayError:
+            await self._links.abandon(id_)
+            raise
+        if made.value != id_:
+            await self._links.abandon(id_)  # the same request was faster
+        return made
 
     async def _get(self, kind: type[Resource], reference: str) -> Resource:
         caller, types = current_caller(), _types_of(kind)
@@ -260,8 +342,16 @@ def _visibility_below(view: View, parent: Node) -> visibility_pb2.Visibility:
 
 
 def _remote_faults(project: pb.Project) -> list[Violation]:
+    """Return what is wrong with the repository of a new project: it has both fields, or neither."""
+    missing = [name for name in _REMOTE if not getattr(project, name)]
+    if len(missing) != 1:
+        return []
+    return [Violation(f"project.{missing[0]}", "must be given too: a repository has a remote source and a path")]
+
+
+def _fixed_remote_faults(project: pb.Project) -> list[Violation]:
     return [
-        Violation(f"project.{name}", "remote repositories are not supported yet; leave it out")
+        Violation(f"project.{name}", "cannot be changed; create another project")
         for name in _REMOTE
         if getattr(project, name)
     ]

@@ -61,7 +61,7 @@ class LinkedAccountServicer(api_grpc.LinkedAccountServiceServicer):
             remote_source_id=source_id,
             remote_user_id=account.id,
             remote_name=shown(account.name, most=100),
-            sealed_access_token=self._envelope.seal(
+            encrypted_access_token=self._envelope.seal(
                 sealed_token_name(user_id, source_id), wanted.access_token.encode()
             ),
         )
@@ -81,7 +81,7 @@ class LinkedAccountServicer(api_grpc.LinkedAccountServiceServicer):
                 )
             renewed = pb.LinkedAccountRecord()
             renewed.CopyFrom(stored)
-            renewed.remote_name, renewed.sealed_access_token = made.remote_name, made.sealed_access_token
+            renewed.remote_name, renewed.encrypted_access_token = made.remote_name, made.encrypted_access_token
             return Decision(renewed, [Put(LINKED_ACCOUNT, key, renewed)])
 
         committed = await self._database.transact(link)

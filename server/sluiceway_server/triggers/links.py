@@ -63,11 +63,13 @@ class LinkedProject:
 
     Attributes:
         remote_source_id: the id of the remote source.
+        repository_id: the id of the repository there.
         repository_path: as the provider spells it.
         actions: to be committed together with the project.
     """
 
     remote_source_id: str
+    repository_id: str
     repository_path: str
     actions: tuple[Action, ...]
 
@@ -123,8 +125,8 @@ class RepositoryLinks:
             user_id=user_id,
             repository_id=repository.id,
             repository_path=repository.path,
-            sealed_webhook_secret=self._envelope.seal(sealed_secret_name(project_id), secret.encode()),
-            sealed_deploy_key=self._envelope.seal(sealed_key_name(project_id), private_key),
+            encrypted_webhook_secret=self._envelope.seal(sealed_secret_name(project_id), secret.encode()),
+            encrypted_deploy_key=self._envelope.seal(sealed_key_name(project_id), private_key),
         )
         link.create_time.FromDatetime(self._clock.now())
         await self._database.commit([Put(LINK, project_id, link)], [RecordAbsent(LINK, project_id)])
@@ -142,7 +144,7 @@ class RepositoryLinks:
         active = pb.LinkRecord()
         active.CopyFrom(linked)
         active.is_active = True
-        return LinkedProject(source_id, repository.path, (Put(LINK, project_id, active),))
+        return LinkedProject(source_id, repository.id, repository.path, (Put(LINK, project_id, active),))
 
     async def abandon(self, project_id: str) -> None:
         """Take away what was made for a project whose creation failed. Done in the background; may be repeated."""
@@ -248,7 +250,7 @@ class LinkCleaner:
                 secret = secrets.token_hex(_SECRET_BYTES)
                 webhook_id = await forge.create_webhook(token, repository, url=url, secret=secret)
             if not key_id:
-                sealed = self._envelope.open_(sealed_key_name(link.project_id), link.sealed_deploy_key)
+                sealed = self._envelope.open_(sealed_key_name(link.project_id), link.encrypted_deploy_key)
                 public_key = await asyncio.to_thread(_public_key, sealed)
                 title = _title(link.project_id)
                 key_id = await forge.create_deploy_key(token, repository, title=title, public_key=public_key)

@@ -88,7 +88,7 @@ class Providers:
                 f" sluice linked-account create {name} --access-token-file FILE",
                 subject=user_id,
             )
-        token = self._envelope.open_(sealed_token_name(user_id, source_id), account.sealed_access_token).decode()
+        token = self._envelope.open_(sealed_token_name(user_id, source_id), account.encrypted_access_token).decode()
         return Account(self.forge(source), token)
 
     async def repository(self, link: pb.LinkRecord) -> LinkedRepository:

@@ -198,7 +198,7 @@ def _put(
     """Store fields of a remote source; its client secret is encrypted."""
     for name in fields:
         if name == "oauth2_client_secret":
-            record.sealed_oauth2_client_secret = sealed_secret
+            record.encrypted_oauth2_client_secret = sealed_secret
         else:
             setattr(record.source, name, getattr(wanted, name))
 

@@ -125,7 +125,7 @@ class DeliveryServicer(api_grpc.DeliveryServiceServicer):
         self, link: pb.LinkRecord, source: pb.RemoteSourceRecord, headers: Mapping[str, str], body: bytes
     ) -> Event:
         """Verify and read a delivery in a thread: its body may have megabytes."""
-        secret = self._envelope.open_(sealed_secret_name(link.project_id), link.sealed_webhook_secret).decode()
+        secret = self._envelope.open_(sealed_secret_name(link.project_id), link.encrypted_webhook_secret).decode()
         forge, now = self._providers.forge(source), self._clock.now()
         async with self._places.take():
             return await asyncio.to_thread(forge.read_event, headers, body, secret=secret, now=now)

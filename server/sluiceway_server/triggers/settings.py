@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import ipaddress
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 
 from sluiceway_common.foundation.errors import InvalidInput
 from sluiceway_common.foundation.locations import link_fault
+from sluiceway_server.forges.addresses import Network
 
-__all__ = ["Network", "TriggerSettings", "parse_networks", "parse_public_url"]
-
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+__all__ = ["TriggerSettings", "parse_public_url"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,18 +47,3 @@ def parse_public_url(text: str) -> str:
     if fault is not None:
         raise InvalidInput(f"--public-url {text} {fault}; give the gateway's, such as https://ci.example.org")
     return text.rstrip("/")
-
-
-def parse_networks(names: Iterable[str]) -> tuple[Network, ...]:
-    """Parse the value of `--allow-private-addresses`: addresses, or networks such as `10.0.0.0/8`.
-
-    Raises:
-        InvalidInput: one is neither.
-    """
-    found = []
-    for name in names:
-        try:
-            found.append(ipaddress.ip_network(name))
-        except ValueError as error:
-            raise InvalidInput(f"--allow-private-addresses {name} is no network such as 10.0.0.0/8: {error}") from error
-    return tuple(found)

@@ -98,7 +98,7 @@ async def test_rotation_leaves_values_that_need_the_new_key_only(served: Served)
     for number in range(SECRETS):
         await served.put(f"s{number:03}", b"value %d" % number)
     sealed = served.envelope.seal(sealed_name("r"), b"client secret")
-    source = trigger_pb.RemoteSourceRecord(sealed_oauth2_client_secret=sealed)
+    source = trigger_pb.RemoteSourceRecord(encrypted_oauth2_client_secret=sealed)
     await served.database.commit([Put(REMOTE_SOURCE, "r", source)])
     served.write_keys(NEW, OLD)
     done = await served.client.database.rotate_master_key()
@@ -108,7 +108,7 @@ async def test_rotation_leaves_values_that_need_the_new_key_only(served: Served)
     for number in range(SECRETS):
         assert await served.value(f"s{number:03}", only_new) == b"value %d" % number
     stored = await served.database.get(REMOTE_SOURCE, "r")
-    assert only_new.open_(sealed_name("r"), stored.sealed_oauth2_client_secret) == b"client secret"
+    assert only_new.open_(sealed_name("r"), stored.encrypted_oauth2_client_secret) == b"client secret"
     again = await served.client.database.rotate_master_key()
     assert (again.rewrapped, again.unchanged) == (0, SECRETS + 1)
 
@@ -186,4 +186,4 @@ async def test_server_without_a_master_key_cannot_rotate(tmp_path: Path) -> None
 
 def test_every_sealed_field_of_a_record_is_known() -> None:
     found = {f"{type_.name}.{name}" for type_ in RECORD_TYPES for name in sealed_fields(type_)}
-    assert {"secret_version.sealed_values", "remote_source.sealed_oauth2_client_secret"} <= found
+    assert {"secret_version.sealed_values", "remote_source.encrypted_oauth2_client_secret"} <= found

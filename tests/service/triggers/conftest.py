@@ -86,7 +86,7 @@ class Triggers:
         project = project_records.Project(name="app", parent_id=EVE.id)
         await self.database.commit([Put(PROJECT, PROJECT_ID, project), *linked.actions])
         link = await self.database.get(LINK, PROJECT_ID)
-        self.secret = self.envelope.open_(sealed_secret_name(PROJECT_ID), link.sealed_webhook_secret).decode()
+        self.secret = self.envelope.open_(sealed_secret_name(PROJECT_ID), link.encrypted_webhook_secret).decode()
 
     async def deliver(self, **event: Any) -> api.ReceiveDeliveryResponse:
         """Deliver an event to the project, with a good signature."""

@@ -87,10 +87,10 @@ async def test_client_secret_is_stored_encrypted_and_never_shown(served: Served)
     assert made.oauth2_client_secret == ""
     stored = await served.database.get(REMOTE_SOURCE, made.id)
     assert b"kept quiet" not in stored.SerializeToString()
-    sealed = stored.sealed_oauth2_client_secret
+    sealed = stored.encrypted_oauth2_client_secret
     assert served.envelope.open_(sealed_name(made.id), sealed) == b"kept quiet"
     await served.client.remote_sources.update("gitea", oauth2_client_secret="")
-    assert (await served.database.get(REMOTE_SOURCE, made.id)).sealed_oauth2_client_secret == b""
+    assert (await served.database.get(REMOTE_SOURCE, made.id)).encrypted_oauth2_client_secret == b""
 
 
 @pytest.mark.parametrize(

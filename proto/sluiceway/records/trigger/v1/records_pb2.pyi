@@ -12,27 +12,27 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 class RemoteSourceRecord(_message.Message):
     """A remote source. Its id is that of the remote source."""
-    __slots__ = ("source", "sealed_oauth2_client_secret", "request")
+    __slots__ = ("source", "encrypted_oauth2_client_secret", "request")
     SOURCE_FIELD_NUMBER: _ClassVar[int]
-    SEALED_OAUTH2_CLIENT_SECRET_FIELD_NUMBER: _ClassVar[int]
+    ENCRYPTED_OAUTH2_CLIENT_SECRET_FIELD_NUMBER: _ClassVar[int]
     REQUEST_FIELD_NUMBER: _ClassVar[int]
     source: _remote_source_service_pb2.RemoteSource
     """The remote source, without its etag and without the client secret."""
-    sealed_oauth2_client_secret: bytes
+    encrypted_oauth2_client_secret: bytes
     """The client secret (OAuth 2), encrypted. Empty: none."""
     request: str
     """The caller and the request id of its creation. Empty: it had none."""
-    def __init__(self, source: _Optional[_Union[_remote_source_service_pb2.RemoteSource, _Mapping]] = ..., sealed_oauth2_client_secret: _Optional[bytes] = ..., request: _Optional[str] = ...) -> None: ...
+    def __init__(self, source: _Optional[_Union[_remote_source_service_pb2.RemoteSource, _Mapping]] = ..., encrypted_oauth2_client_secret: _Optional[bytes] = ..., request: _Optional[str] = ...) -> None: ...
 
 class LinkedAccountRecord(_message.Message):
     """The account of a user at a remote source. Its id is `<user>/<remote source>`: a user has one at each."""
-    __slots__ = ("id", "user_id", "remote_source_id", "remote_user_id", "remote_name", "sealed_access_token", "create_time")
+    __slots__ = ("id", "user_id", "remote_source_id", "remote_user_id", "remote_name", "encrypted_access_token", "create_time")
     ID_FIELD_NUMBER: _ClassVar[int]
     USER_ID_FIELD_NUMBER: _ClassVar[int]
     REMOTE_SOURCE_ID_FIELD_NUMBER: _ClassVar[int]
     REMOTE_USER_ID_FIELD_NUMBER: _ClassVar[int]
     REMOTE_NAME_FIELD_NUMBER: _ClassVar[int]
-    SEALED_ACCESS_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    ENCRYPTED_ACCESS_TOKEN_FIELD_NUMBER: _ClassVar[int]
     CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
     id: str
     """The id of the linked account."""
@@ -44,26 +44,26 @@ class LinkedAccountRecord(_message.Message):
     """The id of the account at the provider. Names change; this does not."""
     remote_name: str
     """The name of the account at the provider when it was linked, for people."""
-    sealed_access_token: bytes
+    encrypted_access_token: bytes
     """The access token, encrypted."""
     create_time: _timestamp_pb2.Timestamp
     """When it was linked."""
-    def __init__(self, id: _Optional[str] = ..., user_id: _Optional[str] = ..., remote_source_id: _Optional[str] = ..., remote_user_id: _Optional[str] = ..., remote_name: _Optional[str] = ..., sealed_access_token: _Optional[bytes] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    def __init__(self, id: _Optional[str] = ..., user_id: _Optional[str] = ..., remote_source_id: _Optional[str] = ..., remote_user_id: _Optional[str] = ..., remote_name: _Optional[str] = ..., encrypted_access_token: _Optional[bytes] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class LinkRecord(_message.Message):
     """The repository of a project, and what was made there. Its id is that of the project. It is not deleted with the
     project: a link without a project is what has to be taken away at the provider.
     """
-    __slots__ = ("project_id", "remote_source_id", "user_id", "repository_id", "repository_path", "sealed_webhook_secret", "webhook_id", "deploy_key_id", "sealed_deploy_key", "create_time", "is_abandoned", "is_active")
+    __slots__ = ("project_id", "remote_source_id", "user_id", "repository_id", "repository_path", "encrypted_webhook_secret", "webhook_id", "deploy_key_id", "encrypted_deploy_key", "create_time", "is_abandoned", "is_active")
     PROJECT_ID_FIELD_NUMBER: _ClassVar[int]
     REMOTE_SOURCE_ID_FIELD_NUMBER: _ClassVar[int]
     USER_ID_FIELD_NUMBER: _ClassVar[int]
     REPOSITORY_ID_FIELD_NUMBER: _ClassVar[int]
     REPOSITORY_PATH_FIELD_NUMBER: _ClassVar[int]
-    SEALED_WEBHOOK_SECRET_FIELD_NUMBER: _ClassVar[int]
+    ENCRYPTED_WEBHOOK_SECRET_FIELD_NUMBER: _ClassVar[int]
     WEBHOOK_ID_FIELD_NUMBER: _ClassVar[int]
     DEPLOY_KEY_ID_FIELD_NUMBER: _ClassVar[int]
-    SEALED_DEPLOY_KEY_FIELD_NUMBER: _ClassVar[int]
+    ENCRYPTED_DEPLOY_KEY_FIELD_NUMBER: _ClassVar[int]
     CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
     IS_ABANDONED_FIELD_NUMBER: _ClassVar[int]
     IS_ACTIVE_FIELD_NUMBER: _ClassVar[int]
@@ -77,13 +77,13 @@ class LinkRecord(_message.Message):
     """The id of the repository at the provider. Names change; this does not."""
     repository_path: str
     """The path of the repository when it was linked, for people."""
-    sealed_webhook_secret: bytes
+    encrypted_webhook_secret: bytes
     """The secret of the webhook, encrypted."""
     webhook_id: str
     """The id of the webhook at the provider. Empty: it is not known that there is one."""
     deploy_key_id: str
     """The id of the deploy key at the provider. Empty: it is not known that there is one."""
-    sealed_deploy_key: bytes
+    encrypted_deploy_key: bytes
     """The private key, in the format of OpenSSH, encrypted."""
     create_time: _timestamp_pb2.Timestamp
     """When it was stored. Before the webhook is made, so that none is forgotten."""
@@ -91,7 +91,7 @@ class LinkRecord(_message.Message):
     """Whether the creation of its project failed."""
     is_active: bool
     """Whether its project was created."""
-    def __init__(self, project_id: _Optional[str] = ..., remote_source_id: _Optional[str] = ..., user_id: _Optional[str] = ..., repository_id: _Optional[str] = ..., repository_path: _Optional[str] = ..., sealed_webhook_secret: _Optional[bytes] = ..., webhook_id: _Optional[str] = ..., deploy_key_id: _Optional[str] = ..., sealed_deploy_key: _Optional[bytes] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., is_abandoned: _Optional[bool] = ..., is_active: _Optional[bool] = ...) -> None: ...
+    def __init__(self, project_id: _Optional[str] = ..., remote_source_id: _Optional[str] = ..., user_id: _Optional[str] = ..., repository_id: _Optional[str] = ..., repository_path: _Optional[str] = ..., encrypted_webhook_secret: _Optional[bytes] = ..., webhook_id: _Optional[str] = ..., deploy_key_id: _Optional[str] = ..., encrypted_deploy_key: _Optional[bytes] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., is_abandoned: _Optional[bool] = ..., is_active: _Optional[bool] = ...) -> None: ...
 
 class EventRecord(_message.Message):
     """An event of a provider, as `Forge.read_event` read it from a delivery."""

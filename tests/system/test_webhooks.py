@@ -1,0 +1,224 @@
+"""A push becomes a run and a commit status: a real installation, real git, and a fake git provider."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.fakes.forge import Kind
+from tests.fakes.forge.model import Repo
+from tests.support.installation import SLUICE, Installation, installation, until
+from tests.support.running_forge import RunningForge, running_forge
+
+pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
+
+CONFIG = {
+    "runs": [
+        {
+            "name": "build",
+            "tasks": [
+                {
+                    "name": "test",
+                    "runtime": {"containers": [{"image": "host"}]},
+                    "steps": [{"clone": {}}, {"run": "test ! -e broken && echo branch $SLUICE_GIT_BRANCH"}],
+                }
+            ],
+        },
+        {
+            "name": "release",
+            "when": {"tag": "/^v/"},
+            "tasks": [
+                {"name": "pack", "runtime": {"containers": [{"image": "host"}]}, "steps": [{"run": "true"}]},
+            ],
+        },
+    ]
+}
+FILES = {".sluice/config.json": json.dumps(CONFIG).encode(), "README.md": b"# App\n"}
+
+
+@pytest.fixture(scope="module")
+def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+    """An installation that may call loopback addresses, with an executor whose tasks may do so too."""
+    folder = tmp_path_factory.mktemp("webhooks")
+    options = ("--executors", "0", "--allow-private-addresses", "127.0.0.0/8")
+    with installation(folder, *options) as running, host_executor(running, folder / "executor"):
+        yield running
+
+
+@contextmanager
+def host_executor(here: Installation, folder: Path) -> Iterator[None]:
+    """Run an executor with the driver `host`: pods of the sandbox do not reach the loopback of their machine."""
+    options = ["--server", here.state["grpc"], "--token-file", str(here.data / "executor.token")]
+    options += ["--id", "host-1", "--driver", "host", "--work-dir", str(folder)]
+    with (here.data.parent / "executor.log").open("ab") as log:
+        process = subprocess.Popen([*SLUICE, "executor", "run", *options], stdout=log, stderr=log)
+        try:
+            until(lambda: "host-1" in here.sluice("executor", "list", "-o", "name").stdout, "the executor is there")
+            yield
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.wait(60)
+
+
+@dataclass
+class Linked:
+    """A project with a repository of a fake provider."""
+
+    here: Installation
+    forge: RunningForge
+    repo: Repo
+    project_id: str
+    folder: Path
+
+    def deliveries(self) -> list[dict[str, Any]]:
+        with self.here.http() as client:
+            answer = client.get(f"/api/v1/projects/{self.project_id}/deliveries")
+        assert answer.status_code == 200, answer.text
+        found: list[dict[str, Any]] = answer.json()["deliveries"]
+        return found
+
+    def delivery_of(self, commit: str, phase: str = "DELIVERY_PHASE_DONE") -> dict[str, Any]:
+        """Wait until a delivery of a commit is in a phase; return it."""
+
+        def reached() -> dict[str, Any] | None:
+            try:
+                found = self.deliveries()
+            except (httpx.TransportError, AssertionError):
+                return None  # the server is being restarted
+            return next((each for each in found if (each["commitSha"], each["phase"]) == (commit, phase)), None)
+
+        delivery: dict[str, Any] = until(reached, f"a delivery of {commit} is in {phase}")
+        return delivery
+
+    def run_ids(self, commit: str) -> dict[str, str]:
+        """Return the ids of the runs of a commit, by name."""
+        with self.here.http() as client:
+            runs = client.get("/api/v1/runs", params={"groupPrefix": f"/project/{self.project_id}"}).json()["runs"]
+        return {run["name"]: run["id"] for run in runs if run["source"]["commitSha"] == commit}
+
+    def wait_for_status(self, commit: str, context: str, state: str) -> Any:
+        def reached() -> Any:
+            last = self.repo.last_status(commit, context)
+            return last if last is not None and last.state == state else None
+
+        return until(reached, f"the status {context} of {commit} is {state}")
+
+
+def link(here: Installation, forge: RunningForge, folder: Path, name: str) -> Linked:
+    """Make a remote source, a linked account and a project, as people do."""
+    repo = forge.repository(f"acme/{name}", FILES)
+    here.sluice("remote-source", "create", name, "--type", forge.fake.kind.product, "--api-url", forge.fake.api_url)
+    token = folder / "token"
+    token.write_text(f"{forge.user.token}\n")
+    done = here.sluice("linked-account", "create", name, "--access-token-file", str(token))
+    assert done.stdout == f"linked the account ann at {name}\n"
+    project = {"name": name, "parentId": "user/admin", "remoteSourceId": name, "repositoryPath": repo.path}
+    with here.http() as client:
+        answer = client.post("/api/v1/projects", json={"project": project})
+    assert answer.status_code == 201, answer.text
+    return Linked(here, forge, repo, answer.json()["id"], folder)
+
+
+@pytest.fixture(scope="module", params=[Kind.GITEA, Kind.GITHUB, Kind.GITLAB], ids=str)
+def linked(
+    here: Installation, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Iterator[Linked]:
+    folder = tmp_path_factory.mktemp(str(request.param))
+    with running_forge(request.param, folder / "forge") as forge:
+        yield link(here, forge, folder, f"app-{request.param}")
+
+
+def test_push_becomes_a_run_and_a_status(linked: Linked, tmp_path: Path) -> None:
+    checkout = linked.forge.checkout(linked.repo, tmp_path / "clone")
+    commit = checkout.push({"a.txt": b"a"}, "Add a")
+    delivery = linked.delivery_of(commit)
+    assert {each["runName"]: each["reason"] for each in delivery["decisions"]} == {
+        "build": "DECISION_REASON_RUN_CREATED",
+        "release": "DECISION_REASON_WHEN",
+    }
+    run_id = delivery["decisions"][0]["runId"]
+    run = linked.here.wait_for(run_id)
+    assert (run["result"], run["group"]) == ("RUN_RESULT_SUCCESS", f"/project/{linked.project_id}/branch/main")
+    assert linked.here.log(run_id, "test", 1) == b"branch main\n"
+    status = linked.wait_for_status(commit, "sluiceway/build", "success")
+    assert status.target_url == f"http://{linked.here.state['http']}/runs/{run_id}"
+
+
+def test_failed_run_is_a_failed_status(linked: Linked, tmp_path: Path) -> None:
+    checkout = linked.forge.checkout(linked.repo, tmp_path / "clone")
+    checkout.git("checkout", "--quiet", "-b", "broken")
+    commit = checkout.push({"broken": b""}, "Break it", ref="HEAD:refs/heads/broken")
+    linked.delivery_of(commit)
+    linked.here.wait_for(linked.run_ids(commit)["build"])
+    failed = "failed" if linked.forge.fake.kind is Kind.GITLAB else "failure"
+    linked.wait_for_status(commit, "sluiceway/build", failed)
+
+
+def test_tag_makes_its_run_and_why_explains_the_rest(linked: Linked, tmp_path: Path) -> None:
+    checkout = linked.forge.checkout(linked.repo, tmp_path / "clone")
+    commit = checkout.git("rev-parse", "HEAD").strip()
+    checkout.git("tag", "--annotate", "--message", "one", "v1")
+    checkout.git("push", "--quiet", "origin", "v1")
+    until(lambda: "release" in linked.run_ids(commit), "the tag has its run")
+    until(lambda: linked.deliveries()[0]["phase"] == "DELIVERY_PHASE_DONE", "the delivery is worked on")
+    said = linked.here.sluice("project", "why", linked.project_id, "v1").stdout
+    assert "push" not in said.splitlines()[0]
+    assert "release" in said
+    listed = linked.here.sluice("project", "deliveries", linked.project_id, "-o", "jsonl").stdout
+    assert len(listed.splitlines()) >= 1
+
+
+def test_skip_word_makes_no_run(linked: Linked, tmp_path: Path) -> None:
+    checkout = linked.forge.checkout(linked.repo, tmp_path / "clone")
+    commit = checkout.push({"b.txt": b"b"}, "Add b [skip ci]")
+    delivery = linked.delivery_of(commit)
+    assert delivery["reason"] == "DECISION_REASON_SKIP_WORD"
+    assert linked.run_ids(commit) == {}
+
+
+def test_delivery_that_is_sent_twice_makes_one_run(linked: Linked, tmp_path: Path) -> None:
+    linked.forge.fake.deliveries.twice = True
+    try:
+        checkout = linked.forge.checkout(linked.repo, tmp_path / "clone")
+        commit = checkout.push({"c.txt": b"c"}, "Add c")
+        linked.forge.do(linked.forge.fake.deliveries.settled)
+    finally:
+        linked.forge.fake.deliveries.twice = False
+    until(lambda: not [d for d in linked.deliveries() if d["phase"] == "DELIVERY_PHASE_PENDING"], "all is worked on")
+    with linked.here.http() as client:
+        runs = client.get("/api/v1/runs", params={"groupPrefix": f"/project/{linked.project_id}"}).json()["runs"]
+    assert len([run for run in runs if run["source"]["commitSha"] == commit]) == 1
+
+
+def test_forged_delivery_is_refused(linked: Linked) -> None:
+    before = len(linked.deliveries())
+    sent = next(each for each in linked.forge.fake.deliveries.sent if each.status == 200)
+    url = f"http://{linked.here.state['http']}/webhooks/{linked.project_id}"
+    with httpx.Client(trust_env=False) as client:
+        changed = client.post(url, content=sent.body + b" ", headers=sent.headers)
+        unsigned = client.post(url, content=sent.body, headers={"content-type": "application/json"})
+        unknown = client.post(f"{url}0", content=sent.body, headers=sent.headers)
+        large = client.post(url, content=b"x" * (4 * 1024 * 1024 + 1), headers=sent.headers)
+        got = client.get(url)
+    # GitLab's secret token is no signature of the body.
+    codes = {changed.status_code, unsigned.status_code, unknown.status_code}
+    assert codes == {401} or (linked.forge.fake.kind is Kind.GITLAB and unsigned.status_code == 401)
+    assert (large.status_code, got.status_code) == (413, 405)
+    assert len(linked.deliveries()) == before
+
+
+def test_deletion_of_the_project_takes_the_webhook_away(linked: Linked) -> None:
+    assert linked.repo.hooks
+    assert linked.repo.keys
+    with linked.here.http() as client:
+        assert client.delete(f"/api/v1/projects/{linked.project_id}").status_code == 204
+    until(lambda: not linked.repo.hooks and not linked.repo.keys, "webhook and deploy key are gone")
