@@ -166,7 +166,9 @@ class GitLabForge:
     async def changed_paths(self, token: str, repository: Repository, base: str, head: str) -> tuple[str, ...] | None:
         """Return the paths that differ between the two commits.
 
-        None if GitLab has left out the content of any file: from that size of a comparison on, it leaves out files.
+        None if GitLab has left out the content of any file, as it does from a tenth of the limits of a comparison on:
+        beyond the limits, it leaves out files, and does not say so.
+        https://docs.gitlab.com/administration/diff_limits
         """
         where = f"{_root(repository)}/repository/compare"
         query = {"from": check_commit(base), "to": check_commit(head), "straight": "true"}
@@ -176,7 +178,7 @@ class GitLabForge:
             return None
         if found.compare_timeout or len(found.diffs) >= _MAX_COMPARED_FILES:
             return None
-        if any(diff.collapsed or diff.too_large for diff in found.diffs):
+        if any(diff.is_left_out() for diff in found.diffs):
             return None
         return tuple(sorted({path for diff in found.diffs for path in (diff.old_path, diff.new_path)}))
 

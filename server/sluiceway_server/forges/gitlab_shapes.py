@@ -100,8 +100,15 @@ class _Ref(Shape):
 class _Diff(Shape):
     old_path: str
     new_path: str
-    collapsed: bool | None = False
-    too_large: bool | None = False
+    diff: str = ""
+    collapsed: bool | None = None
+    too_large: bool | None = None
+
+    def is_left_out(self) -> bool:
+        """Return whether the content is not there. Older versions do not say it, and return an empty text."""
+        if self.collapsed is None or self.too_large is None:
+            return not self.diff
+        return self.collapsed or self.too_large
 
 
 class _Comparison(Shape):

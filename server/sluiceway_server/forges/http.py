@@ -152,9 +152,9 @@ class ForgeHttp:
 
     async def _follow(self, request: Request) -> Response:
         url = _checked(URL(request.url, encoded=True))
-        origin = url.origin()
+        origin = _origin(url)
         for _ in range(self._limits.redirects + 1):
-            headers = {**request.headers, **(request.credentials if url.origin() == origin else {})}
+            headers = {**request.headers, **(request.credentials if _origin(url) == origin else {})}
             response, location = await self._once(request, url, headers)
             if location is None:
                 return response
@@ -249,7 +249,14 @@ def _guarded_socket(policy: AddressPolicy, info: tuple[Any, ...]) -> socket.sock
     return socket.socket(family=family, type=kind, proto=protocol)
 
 
+def _origin(url: URL) -> tuple[str, str, int | None]:
+    """Return scheme, host and port (RFC 6454), in one spelling. `URL.origin` keeps the spelling."""
+    return url.scheme, (url.host or "").lower(), url.port
+
+
 def _checked(url: URL) -> URL:
+    if not str(url).isprintable() or " " in str(url):
+        raise AddressRefused("the URL of a git provider has a blank or a control character in it")
     if url.scheme not in ("http", "https") or not url.host:
         raise AddressRefused(f"{_shown(str(url))} is not a URL of http or https")
     if url.user is not None or url.password is not None:

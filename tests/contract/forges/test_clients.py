@@ -144,6 +144,22 @@ async def test_deploy_key_is_read_only_and_created_once(provider: Provider) -> N
     assert provider.stored.keys == []
 
 
+async def test_deploy_key_of_another_repository(provider: Provider) -> None:
+    other = await provider.fake.add_repository(provider.ann, "acme/other")
+    found = await provider.client.repository_by_id(provider.token, str(other.id))
+    await provider.client.create_deploy_key(provider.token, found, title="sluiceway", public_key=KEY)
+    creation = provider.client.create_deploy_key(
+        provider.token, await provider.repository(), title="sluiceway", public_key=KEY
+    )
+    if provider.fake.kind is Kind.GITHUB:
+        # GitHub takes a key once.
+        with pytest.raises(errors.ForgeRefused, match="already in use"):
+            await creation
+    else:
+        await creation
+        assert len(provider.stored.keys) == 1
+
+
 async def test_deploy_key_that_may_write_is_replaced(provider: Provider) -> None:
     found = await provider.repository()
     await provider.client.create_deploy_key(provider.token, found, title="sluiceway", public_key=KEY)

@@ -21,8 +21,8 @@ REPORTER = 20
 EVENTS = ("push_events", "tag_push_events", "merge_requests_events")
 STATES = {"pending", "running", "success", "failed", "canceled", "skipped"}
 TRANSITIONS = {"pending": "enqueue", "running": "run", "success": "success", "failed": "drop", "canceled": "cancel"}
-UNVERIFIED_COLLAPSED_FROM_FILES = 100
-UNVERIFIED_MAX_DIFF_FILES = 1000
+COLLAPSED_FROM_FILES = 100
+MAX_DIFF_FILES = 1000
 
 Handler = Callable[[web.Request, Repo, User], Awaitable[web.StreamResponse]]
 
@@ -219,10 +219,16 @@ class GitLabApi:
             base = await git.merge_base(repo.folder, base, head) or base
         changed = await git.changed(repo.folder, base, head)
         diffs = [
-            {"old_path": old, "new_path": new, "collapsed": number >= UNVERIFIED_COLLAPSED_FROM_FILES}
+            {
+                "old_path": old,
+                "new_path": new,
+                "diff": "@@ -1 +1 @@\n",
+                "collapsed": number >= COLLAPSED_FROM_FILES,
+                "too_large": False,
+            }
             for number, (_, old, new) in enumerate(changed)
         ]
-        return web.json_response({"diffs": diffs[:UNVERIFIED_MAX_DIFF_FILES], "compare_timeout": False})
+        return web.json_response({"diffs": diffs[:MAX_DIFF_FILES], "compare_timeout": False})
 
     async def create_status(self, request: web.Request, repo: Repo, _: User) -> web.Response:
         commit = await self._commit(repo, request.match_info["sha"])

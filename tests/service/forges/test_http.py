@@ -78,7 +78,7 @@ class Names(AbstractResolver):
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
-        found = self.addresses[host.partition(".")[0]].pop(0)
+        found = self.addresses[host.lower().partition(".")[0]].pop(0)
         return [
             ResolveResult(hostname=host, host=address, port=port, family=socket.AF_INET, proto=0, flags=0)
             for address in found
@@ -161,6 +161,8 @@ async def test_no_form_of_a_local_address_is_reached(host: str) -> None:
         "http://a..b/",
         "http://" + "a" * 300 + "/",
         "http://[::1/",
+        "http://git.example.org/a b",
+        "http://git.example.org/\r\nX: y",
     ],
 )
 async def test_url_that_is_no_url_of_a_provider_is_refused(url: str) -> None:
@@ -204,6 +206,18 @@ async def test_redirect_on_the_same_origin_is_followed() -> None:
         response = await client.call(request(f"{server.url}/old"))
     assert response.body == b"/new?page=2"
     assert "Authorization" in server.requests[1].headers
+
+
+async def test_origin_in_another_spelling_has_the_token() -> None:
+    async def moved(got: web.Request) -> web.Response:
+        if got.path == "/old":
+            raise web.HTTPMovedPermanently(f"{server.url.replace('127.0.0.1', 'GIT.Example.org')}/new")
+        return web.Response(text="ok")
+
+    names = Names(git=[["127.0.0.1"], ["127.0.0.1"]])
+    async with serving(moved) as server, http(resolver=names) as client:
+        await client.call(request(f"{server.url.replace('127.0.0.1', 'git.example.org')}/old"))
+    assert [TOKEN in str(got.headers) for got in server.requests] == [True, True]
 
 
 async def test_redirect_to_another_origin_has_no_token() -> None:
