@@ -12,9 +12,9 @@ import pytest
 from sluiceway_common.foundation.clock import SystemClock
 from sluiceway_common.foundation.errors import DataLoss, FailedPrecondition
 from sluiceway_server.datamanager.log.epochs import EpochInfo, Epochs
-from sluiceway_server.datamanager.log.etcd_log import Log
+from sluiceway_server.datamanager.log.etcd_log import Log, first_marks
 from sluiceway_server.datamanager.model import LogSequence
-from sluiceway_server.datamanager.recovery.diagnosis import diagnose, first_marks, inspect
+from sluiceway_server.datamanager.recovery.diagnosis import diagnose, inspect
 from sluiceway_server.datamanager.recovery.recovery import Recovered, Recovery
 from sluiceway_server.datamanager.settings import DataManagerSettings
 from sluiceway_server.datamanager.tables.stores import Stores

@@ -9,9 +9,8 @@ import zstandard
 
 from sluiceway.records.log.v1 import log_pb2
 from sluiceway_server.datamanager.log.entries import GENESIS_DIGEST, LogEntry, add_transaction, encode_entry
-from sluiceway_server.datamanager.log.etcd_log import HeadMark, Log
+from sluiceway_server.datamanager.log.etcd_log import HeadMark, Log, first_marks
 from sluiceway_server.datamanager.model import LogSequence, Put
-from sluiceway_server.datamanager.recovery.diagnosis import first_marks
 from tests.fakes.kv import FakeKeyValueStore
 from tests.support.databases import NOTE, note
 from tests.support.event_loop import count_turns

@@ -10,9 +10,9 @@ from typing import ClassVar
 from sluiceway.records.storage.v1.storage_pb2 import Manifest
 from sluiceway_server.datamanager.log.entries import sequence_proto
 from sluiceway_server.datamanager.log.epochs import EpochInfo
+from sluiceway_server.datamanager.log.etcd_log import first_marks
 from sluiceway_server.datamanager.log.lineage import Lineage
 from sluiceway_server.datamanager.model import LogSequence
-from sluiceway_server.datamanager.recovery.diagnosis import first_marks
 from sluiceway_server.datamanager.settings import DataManagerSettings
 from sluiceway_server.datamanager.tables.garbage_collector import GarbageCollector
 from sluiceway_server.datamanager.tables.stores import Stores

@@ -32,8 +32,8 @@ from sluiceway_common.foundation.errors import Conflict, DataLoss, FailedPrecond
 from sluiceway_server.datamanager.admin.export_file import ExportFile, ExportInfo
 from sluiceway_server.datamanager.log.entries import GENESIS_DIGEST, Catalogue, micros, sequence_proto
 from sluiceway_server.datamanager.log.epochs import EpochInfo
+from sluiceway_server.datamanager.log.etcd_log import first_marks
 from sluiceway_server.datamanager.model import LogSequence, Position, RecordType
-from sluiceway_server.datamanager.recovery.diagnosis import first_marks
 from sluiceway_server.datamanager.tables.block import StoredRecord
 from sluiceway_server.datamanager.tables.compaction import FilesOfType
 from sluiceway_server.datamanager.tables.stores import Stores
@@ -201,13 +201,12 @@ class Importer:
 
     async def _write_head(self) -> None:
         head, flushed = first_marks(self._database_id)
-        checkpoint = storage_pb2.Checkpoint(sequence=sequence_proto(_START)).SerializeToString()
         crash_point("import.before-head")
         ended = await self._stores.kv.txn(
             compare=(Compare(self._stores.log.head_key, None), Compare(self._claim_key, self._claim)),
             then=(
                 *self._stores.log.first_keys(head, flushed),
-                PutKey(self._stores.log.checkpoint_key, checkpoint),
+                self._stores.log.put_checkpoint(_START),
                 DeleteKey(self._claim_key),
             ),
             timeout=self._stores.etcd_timeout,

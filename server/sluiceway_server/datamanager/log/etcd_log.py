@@ -124,6 +124,14 @@ class FlushMark:
         )
 
 
+def first_marks(database_id: str, *, epoch: int = 1, digest: bytes = GENESIS_DIGEST) -> tuple[HeadMark, FlushMark]:
+    """Return the head and `flushed` before the first entry of an epoch, which follows from the entry with a digest."""
+    start = log_pb2.Sequence(epoch=epoch)
+    head = log_pb2.Head(sequence=start, digest=digest)
+    flushed = log_pb2.Flushed(sequence=start, digest=digest, first_kept_counter=1, database_id=database_id)
+    return HeadMark.parse(head.SerializeToString()), FlushMark.parse(flushed.SerializeToString())
+
+
 @dataclass(frozen=True, slots=True)
 class CleanMark:
     """The value of `cleaned`, encoded and decoded: objects older than this manifest may be deleted. None: none is."""
@@ -204,7 +212,6 @@ class Log:
         at most once, so it may be sent again after an unknown outcome.
         """
         first = entry.sequence
-        newest = storage_pb2.Checkpoint(sequence=sequence_proto(checkpoint)) if checkpoint is not None else None
         result = await self._txn(
             compare=(
                 Compare(self.head_key, None if known is None else known.raw),
@@ -215,9 +222,7 @@ class Log:
                 DeleteRange(f"{self._folder}{first.next()}", f"{self._folder[:-1]}0"),
                 PutKey(f"{self._folder}{first}", entry.raw),
                 PutKey(self.flushed_key, flushed.raw),
-                DeleteKey(self.checkpoint_key)
-                if newest is None
-                else PutKey(self.checkpoint_key, newest.SerializeToString()),
+                DeleteKey(self.checkpoint_key) if checkpoint is None else self.put_checkpoint(checkpoint),
                 PutKey(self.head_key, head.raw),
             ),
         )
@@ -234,6 +239,10 @@ class Log:
             PutKey(self.flushed_key, flushed.raw),
             DeleteKey(self.cleaned_key),
         )
+
+    def put_checkpoint(self, sequence: LogSequence) -> PutKey:
+        """Return the write of `checkpoint`."""
+        return PutKey(self.checkpoint_key, _encoded(sequence))
 
     async def look(self, first: LogSequence | None = None) -> LogLook:
         """Read head, flushed and (with `first`) some entries of its epoch from there on. Linearizable."""
@@ -289,34 +298,26 @@ class Log:
 
     async def advance_checkpoint(self, sequence: LogSequence) -> LogSequence:
         """Move `checkpoint` to a manifest, unless it is newer already; return its value."""
-        new = storage_pb2.Checkpoint(sequence=sequence_proto(sequence)).SerializeToString()
         while True:
             raw, known = await self._checkpoint()
             if known is not None and known >= sequence:
                 return known
-            result = await self._txn(
-                compare=(Compare(self.checkpoint_key, raw),), then=(PutKey(self.checkpoint_key, new),)
-            )
-            if result.succeeded:
+            compare = (Compare(self.checkpoint_key, raw),)
+            if (await self._txn(compare=compare, then=(self.put_checkpoint(sequence),))).succeeded:
                 return sequence
 
     async def _checkpoint(self) -> tuple[bytes | None, LogSequence | None]:
         raw = await self._get(self.checkpoint_key)
-        if raw is None:
-            return None, None
         try:
-            value = storage_pb2.Checkpoint.FromString(raw)
+            return raw, None if raw is None else _decoded_sequence(raw)
         except DecodeError:
             return raw, None  # an unknown value is no hint, and is overwritten
-        return raw, from_sequence_proto(value.sequence)
 
     async def cleaned(self) -> CleanMark:
         """Read the watermark of garbage collection. Raises `DataLoss` if it cannot be decoded."""
         raw = await self._get(self.cleaned_key)
-        if raw is None:
-            return CleanMark(None, None)
         try:
-            return CleanMark(raw, from_sequence_proto(storage_pb2.Checkpoint.FromString(raw).sequence))
+            return CleanMark(raw, None if raw is None else _decoded_sequence(raw))
         except DecodeError as cause:
             raise DataLoss(
                 f"the key {self.cleaned_key} in etcd is damaged: somebody else changed it. It says how far back the"
@@ -331,10 +332,9 @@ class Log:
         mark = await self.cleaned()
         if mark.sequence is not None and mark.sequence >= sequence:
             return True
-        new = storage_pb2.Checkpoint(sequence=sequence_proto(sequence)).SerializeToString()
         result = await self._txn(
             compare=(Compare(self.flushed_key, known.raw), Compare(self.cleaned_key, mark.raw)),
-            then=(PutKey(self.cleaned_key, new),),
+            then=(PutKey(self.cleaned_key, _encoded(sequence)),),
         )
         return result.succeeded
 
@@ -346,13 +346,12 @@ class Log:
         marks, *more = result.reads
         values = {item.key: item.value for item in marks}
         head, flushed = values.get(self.head_key), values.get(self.flushed_key)
-        found = await _decoded(more[0]) if more else []
         return LogLook(
             succeeded=False,
             revision=result.revision,
             head=None if head is None else self.read_head(head),
             flushed=None if flushed is None else self.read_flushed(flushed),
-            entries=tuple(found),
+            entries=tuple(await _decoded(more[0])) if more else (),
         )
 
     def _marks(self) -> Range:
@@ -385,6 +384,14 @@ class Log:
             )
         self._revision = max(self._revision, result.revision)
         return result
+
+
+def _encoded(sequence: LogSequence) -> bytes:
+    return storage_pb2.Checkpoint(sequence=sequence_proto(sequence)).SerializeToString()
+
+
+def _decoded_sequence(raw: bytes) -> LogSequence:
+    return from_sequence_proto(storage_pb2.Checkpoint.FromString(raw).sequence)
 
 
 async def _decoded(found: Sequence[KeyValue]) -> list[LogEntry]:

@@ -163,6 +163,15 @@ class SegmentStore:
         """Store a segment unless there is one that begins with this entry; return whether it was stored."""
         return await self._storage.put_if_absent(self.key(first), body)
 
+    async def put_entries(
+        self, entries: Sequence[LogEntry], *, total_bytes: int, writer: str, database_id: str
+    ) -> bool:
+        """Encode contiguous entries, and store them as `put` does."""
+        body = await asyncio.to_thread(
+            encode_segment, entries, total_bytes=total_bytes, writer=writer, database_id=database_id
+        )
+        return await self.put(entries[0].sequence, body)
+
     async def exists(self, first: LogSequence) -> bool:
         """Return whether there is a segment that begins with an entry."""
         return await self._storage.head(self.key(first)) is not None

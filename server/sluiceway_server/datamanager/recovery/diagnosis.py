@@ -14,12 +14,11 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import TypeVar
 
-from sluiceway.records.log.v1 import log_pb2
 from sluiceway_common.foundation.crashpoints import crash_point, declare_crash_points
 from sluiceway_common.foundation.errors import DataLoss, FailedPrecondition, NotFound, SluicewayError, Unavailable
-from sluiceway_server.datamanager.log.entries import GENESIS_DIGEST, from_micros, sequence_proto
+from sluiceway_server.datamanager.log.entries import from_micros
 from sluiceway_server.datamanager.log.epochs import EpochInfo
-from sluiceway_server.datamanager.log.etcd_log import FlushMark, HeadMark, Log, LogLook
+from sluiceway_server.datamanager.log.etcd_log import FlushMark, HeadMark, Log, LogLook, first_marks
 from sluiceway_server.datamanager.log.lineage import Lineage
 from sluiceway_server.datamanager.log.walk import LogEnd
 from sluiceway_server.datamanager.model import LogSequence
@@ -205,7 +204,10 @@ async def _inspect(stores: Stores) -> Holdings:
     in_etcd, cluster_id = await stores.log.identify()
     epochs = await stores.epochs.all()
     newest_stored = max((sequence.epoch for sequence in (*firsts, *manifests)), default=0)
-    present = _present(in_etcd, newest_stored, epochs)
+    # An epoch without anything in it may be a recovery that was overtaken, and nothing is lost by ignoring it.
+    present = newest_epoch(epochs, (*firsts, *manifests), None)
+    if in_etcd.head is not None:
+        present = in_etcd.head.sequence.epoch
     lineage = None
     if present and not {present, newest_stored} - {0, *(epoch.number for epoch in epochs)}:
         lineage = stores.epochs.lineage_of(epochs, present)
@@ -237,13 +239,6 @@ async def _inspect(stores: Stores) -> Holdings:
     )
 
 
-def _present(in_etcd: LogLook, newest_stored: int, epochs: Sequence[EpochInfo]) -> int:
-    if in_etcd.head is not None:
-        return in_etcd.head.sequence.epoch
-    # An epoch without anything in it may be a recovery that was overtaken, and nothing is lost by ignoring it.
-    return newest_stored or (epochs[0].number if epochs else 0)
-
-
 async def _digest_in_etcd(log: Log, in_etcd: LogLook, sequence: LogSequence) -> bytes | None:
     # The entry itself first: an etcd that was put back may get a mark of the time before, from a message that was late.
     entry = await log.entry(sequence)
@@ -270,7 +265,6 @@ def diagnose(found: Holdings, *, now: datetime) -> StoreDiagnosis:
 
 def _diagnose(found: Holdings, now: datetime) -> tuple[Kind, str]:
     etcd, head, flushed = f"etcd at {found.etcd_name}", found.head, found.flushed
-    numbers = {epoch.number for epoch in found.epochs}
     if len(found.databases) > 1:
         return Kind.OTHER_DATABASE, (
             f"{etcd} and the object storage hold parts of {len(found.databases)} databases under one prefix"
@@ -282,14 +276,14 @@ def _diagnose(found: Holdings, now: datetime) -> tuple[Kind, str]:
             f"{etcd} has the key {there} of this database and not the key {lost}, which was deleted. Restore etcd, or"
             " run `sluice db recover`"
         )
-    if not numbers and found.newest_stored:
+    if not found.epochs and found.newest_stored:
         return Kind.EPOCH_MISSING, (
             f"the object storage has segments or manifests of epoch {found.newest_stored}, and no epoch object: an"
             " import that did not end (run it again), or somebody deleted epoch/; restore that from a copy"
         )
     if head is None or flushed is None:
         return _diagnose_empty(found, now)
-    if not numbers:
+    if not found.epochs:
         return Kind.STORAGE_EMPTY, (
             f"{etcd} holds epoch {head.sequence.epoch} of this database, and the object storage is empty: is it the"
             " right bucket or folder?"
@@ -397,11 +391,3 @@ async def _begin_first(
     crash_point("epoch.before-head")
     await stores.log.begin(*first_marks(epoch.database_id))
     crash_point("epoch.after-head")
-
-
-def first_marks(database_id: str) -> tuple[HeadMark, FlushMark]:
-    """Return the head and `flushed` that the first epoch of a database begins with."""
-    start = sequence_proto(LogSequence(_FIRST, 0))
-    head = log_pb2.Head(sequence=start, digest=GENESIS_DIGEST)
-    flushed = log_pb2.Flushed(sequence=start, digest=GENESIS_DIGEST, first_kept_counter=1, database_id=database_id)
-    return HeadMark.parse(head.SerializeToString()), FlushMark.parse(flushed.SerializeToString())

@@ -36,10 +36,9 @@ from sluiceway_common.foundation.errors import (
     SluicewayError,
     Unavailable,
 )
-from sluiceway_server.datamanager.log.entries import LogEntry, encode_entry, micros, sequence_proto
+from sluiceway_server.datamanager.log.entries import LogEntry, encode_entry, micros
 from sluiceway_server.datamanager.log.epochs import EpochInfo
-from sluiceway_server.datamanager.log.etcd_log import FlushMark, HeadMark
-from sluiceway_server.datamanager.log.segments import encode_segment
+from sluiceway_server.datamanager.log.etcd_log import HeadMark, first_marks
 from sluiceway_server.datamanager.model import LogSequence
 from sluiceway_server.datamanager.recovery.diagnosis import diagnose, inspect
 from sluiceway_server.datamanager.recovery.history import (
@@ -285,7 +284,7 @@ class Recovery:
             raise _StartOver("another server saved entries meanwhile")
         entry = self._first_entry(number, end)
         await self._move_head(inventory, to, entry, end)
-        await self._store_first(entry, inventory.database_id)
+        await self._store_first(inventory, entry)
         given_up = (*void, *end.void)
         for item in given_up:
             log.warning("entries_void", first=str(item.first), last=str(item.last), entries=item.entries)
@@ -324,24 +323,19 @@ class Recovery:
 
     async def _store_tail(self, inventory: Inventory, end: HistoryEnd) -> None:
         """Put the entries that only etcd has into segments."""
-        if not end.tail:
-            return
-        total = end.last.total_bytes - sum(
-            len(entry.raw) for entry in end.tail if entry.sequence.epoch == end.last.sequence.epoch
-        )
+        total = end.last.total_bytes - sum(len(entry.raw) for entry in end.tail)
         for part in _parts(end.tail, self._settings.flush_bytes):
             total += sum(len(entry.raw) for entry in part)
-            body = await asyncio.to_thread(
-                encode_segment,
-                part,
-                total_bytes=total,
-                writer=self._settings.server_id,
-                database_id=inventory.database_id,
-            )
             crash_point("recover.before-tail")
-            if not await self._stores.segments.put(part[0].sequence, body):
+            if not await self._put_segment(part, total, inventory):
                 raise _StartOver("another server flushed meanwhile")
             crash_point("recover.after-tail")
+
+    async def _put_segment(self, entries: Sequence[LogEntry], total_bytes: int, inventory: Inventory) -> bool:
+        writer, database_id = self._settings.server_id, inventory.database_id
+        return await self._stores.segments.put_entries(
+            entries, total_bytes=total_bytes, writer=writer, database_id=database_id
+        )
 
     def _first_entry(self, number: int, end: HistoryEnd) -> LogEntry:
         return encode_entry(
@@ -355,17 +349,8 @@ class Recovery:
         )
 
     async def _move_head(self, inventory: Inventory, to: LogSequence | None, entry: LogEntry, end: HistoryEnd) -> None:
-        start = LogSequence(entry.sequence.epoch, 0)
-        zero = HeadMark.parse(log_pb2.Head(sequence=sequence_proto(start), digest=end.last.digest).SerializeToString())
+        zero, flushed = first_marks(inventory.database_id, epoch=entry.sequence.epoch, digest=end.last.digest)
         head = HeadMark.after(zero, entry)
-        flushed = FlushMark.parse(
-            log_pb2.Flushed(
-                sequence=sequence_proto(start),
-                digest=end.last.digest,
-                first_kept_counter=1,
-                database_id=inventory.database_id,
-            ).SerializeToString()
-        )
         known = inventory.head
         if to is not None:
             # The end is chosen, so entries that came meanwhile are given up too.
@@ -396,13 +381,10 @@ class Recovery:
                 raise _StartOver("the head moved meanwhile, or a cleaner began to delete")
             await backoff.wait()
 
-    async def _store_first(self, entry: LogEntry, database_id: str) -> None:
-        body = encode_segment(
-            [entry], total_bytes=len(entry.raw), writer=self._settings.server_id, database_id=database_id
-        )
+    async def _store_first(self, inventory: Inventory, entry: LogEntry) -> None:
         try:
             crash_point("recover.before-segment")
-            await self._stores.segments.put(entry.sequence, body)
+            await self._put_segment([entry], len(entry.raw), inventory)
             crash_point("recover.after-segment")
         except SluicewayError as error:
             log.warning("first_entry_not_stored", error=str(error))  # the flusher stores it
@@ -438,12 +420,12 @@ def _epoch(head: HeadMark | None) -> int:
 
 def _parts(entries: Sequence[LogEntry], limit: int) -> list[list[LogEntry]]:
     """Split entries of one epoch into pieces of about `limit` bytes."""
-    parts: list[list[LogEntry]] = [[]]
+    parts: list[list[LogEntry]] = []
     size = 0
     for entry in entries:
-        if parts[-1] and (size + len(entry.raw) > limit):
-            parts.append([])
-            size = 0
-        parts[-1].append(entry)
         size += len(entry.raw)
+        if not parts or size > limit:
+            parts.append([])
+            size = len(entry.raw)
+        parts[-1].append(entry)
     return parts

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +21,6 @@ from sluiceway_common.foundation.errors import DataLoss, SluicewayError
 from sluiceway_common.foundation.time_limit import time_limit
 from sluiceway_server.datamanager.log.entries import LogEntry, decode_entries
 from sluiceway_server.datamanager.log.lineage import Lineage
-from sluiceway_server.datamanager.log.segments import encode_segment
 from sluiceway_server.datamanager.log.walk import LogEnd
 from sluiceway_server.datamanager.model import LogSequence
 from sluiceway_server.datamanager.port import DatabaseLost, Seen
@@ -83,11 +83,10 @@ async def rescue(
         moved = end
         for entry in part:
             moved = moved.plus(entry, "this server")
-        body = await asyncio.to_thread(
-            encode_segment, part, total_bytes=moved.total_bytes, writer=settings.server_id, database_id=database_id
-        )
         crash_point("recover.before-rescue")
-        stored = await stores.segments.put(part[0].sequence, body)
+        stored = await stores.segments.put_entries(
+            part, total_bytes=moved.total_bytes, writer=settings.server_id, database_id=database_id
+        )
         crash_point("recover.after-rescue")
         if stored:
             entries += len(part)
@@ -185,7 +184,11 @@ async def rescue_from_file(
             return seen, Rescued(0)
 
         async def read(after: LogSequence) -> list[bytes]:
-            return await asyncio.to_thread(_read_file, path, tables, after, settings)
+            return await asyncio.to_thread(read_entries, after)
+
+        def read_entries(after: LogSequence) -> list[bytes]:
+            with closing(Replica(path, tables, writes=False)) as database:
+                return database.entries_after(after, limit=settings.flush_entries, max_bytes=settings.flush_bytes)
 
         rescued = await rescue(read, seen, stores=stores, lineage=lineage, database_id=database_id, settings=settings)
     except Replica.Damaged as error:
@@ -200,26 +203,10 @@ async def seen_by_file(path: Path, tables: Tables, database_id: str) -> Seen | N
     """Return what a read database has applied; None when there is none, or not of this database, or it is damaged."""
 
     def read() -> Seen | None:
-        if not path.exists():
-            return None
-        try:
-            database = Replica(path, tables, writes=False)
-            try:
-                if database.database_id() != database_id:
-                    return None
+        with suppress(Replica.Damaged), closing(Replica(path, tables, writes=False)) as database:
+            if database.database_id() == database_id:
                 applied = database.applied_up_to()
                 return Seen(applied.position.sequence, applied.digest)
-            finally:
-                database.close()
-        except Replica.Damaged:
-            return None
+        return None
 
-    return await asyncio.to_thread(read)
-
-
-def _read_file(path: Path, tables: Tables, after: LogSequence, settings: DataManagerSettings) -> list[bytes]:
-    database = Replica(path, tables, writes=False)
-    try:
-        return database.entries_after(after, limit=settings.flush_entries, max_bytes=settings.flush_bytes)
-    finally:
-        database.close()
+    return await asyncio.to_thread(read) if await asyncio.to_thread(path.exists) else None
