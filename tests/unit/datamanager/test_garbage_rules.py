@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from sluiceway_server.datamanager.log.lineage import Lineage
 from sluiceway_server.datamanager.model import LogSequence
+from sluiceway_server.datamanager.settings import DataManagerSettings
 from sluiceway_server.datamanager.tables.garbage_rules import (
-    CleanRules,
     Found,
     choose_files,
     choose_segments,
@@ -21,7 +21,7 @@ from sluiceway_server.datamanager.tables.garbage_rules import (
 )
 
 NOW = datetime(2026, 1, 10, tzinfo=UTC)
-RULES = CleanRules(timedelta(hours=24), 3, timedelta(hours=24))
+RULES = DataManagerSettings(manifests_kept_for=timedelta(hours=24), manifests_kept=3, orphans_after=timedelta(hours=24))
 ONE = Lineage.of({1: None}, 1)
 
 

@@ -20,7 +20,7 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -35,7 +35,6 @@ from sluiceway_server.datamanager.model import LogSequence
 from sluiceway_server.datamanager.settings import DataManagerSettings
 from sluiceway_server.datamanager.tables.checkpoint import files_of
 from sluiceway_server.datamanager.tables.garbage_rules import (
-    CleanRules,
     Found,
     choose_files,
     choose_segments,
@@ -90,37 +89,13 @@ class _Stop(Exception):
     """Something changed since the objects were chosen: the rest waits for the next collection."""
 
 
-@dataclass(slots=True)
-class _Collection:
-    """The state of one collection.
-
-    Attributes:
-        epochs: those that had an epoch object at the beginning.
-        known: the manifests, with those that were added since.
-        oldest: the oldest kept manifest.
-        needed: the keys of the files of all these.
-        looked: when this was last checked, by both clocks; None: never.
-        deletions: since then.
-    """
-
-    lineage: Lineage
-    epochs: frozenset[int] = frozenset()
-    known: set[LogSequence] = field(default_factory=set)
-    oldest: LogSequence = field(default_factory=lambda: LogSequence(0, 0))
-    needed: set[str] = field(default_factory=set)
-    unknown: set[str] = field(default_factory=set)
-    looked: tuple[float, datetime] | None = None
-    deletions: int = 0
-    done: Cleaned = field(default_factory=Cleaned)
-
-
 class GarbageCollector:
     """Deletes garbage."""
 
     def __init__(self, stores: Stores, *, settings: DataManagerSettings, clock: Clock) -> None:
         self._stores = stores
+        self._settings = settings
         self._clock = clock
-        self._rules = CleanRules(settings.manifests_kept_for, settings.manifests_kept, settings.orphans_after)
 
     async def run(self, lineage: Lineage) -> Cleaned:
         """Delete what is not needed. May be repeated, and cancelled.
@@ -133,134 +108,162 @@ class GarbageCollector:
             DatabaseLost: etcd was wiped, restored or replaced.
             Unavailable: etcd or the object storage is away.
         """
-        work = _Collection(lineage)
-        try:
-            await self._run(work)
-        except _Stop as why:
-            work.done.stopped = str(why)
-        work.done.unknown = tuple(sorted(work.unknown))
+        work = _Collection(self._stores, lineage, self._settings, self._clock)
         done = work.done
+        try:
+            await work.run()
+        except _Stop as why:
+            done.stopped = str(why)
+            log.info("clean_stopped", why=done.stopped)
+        done.unknown = tuple(sorted(work.unknown))
         if done.manifests or done.files or done.segments:
             log.info("cleaned", manifests=done.manifests, files=done.files, segments=done.segments)
-        if done.stopped:
-            log.info("clean_stopped", why=done.stopped)
         return done
 
-    async def _run(self, work: _Collection) -> None:
-        now = self._clock.now()
-        await self._find_unknown_names(work)
-        epochs = [item async for item in self._epochs(work)]
-        work.epochs = frozenset(number for number, _ in epochs)
-        manifests = [item async for item in self._sequences(work, Folder.MANIFEST)]
-        work.known = {sequence for sequence, _ in manifests}
-        if why := why_not_now(work.lineage, epochs, work.known, now, self._rules):
+
+class _Collection:
+    """One collection."""
+
+    def __init__(self, stores: Stores, lineage: Lineage, rules: DataManagerSettings, clock: Clock) -> None:
+        self._stores = stores
+        self._lineage = lineage
+        self._rules = rules
+        self._clock = clock
+        self._epochs: set[int] = set()  # that had an epoch object at the beginning
+        self._known: set[LogSequence] = set()  # the manifests, with those that were added since
+        self._oldest = LogSequence(0, 0)  # of the manifests that stay
+        self._needed: set[str] = set()  # the files of these
+        self._looked: tuple[float, datetime] | None = None  # when this was last checked, by both clocks
+        self._deletions = 0  # since then
+        self.unknown: set[str] = set()
+        self.done = Cleaned()
+
+    async def run(self) -> None:
+        now, lineage, rules = self._clock.now(), self._lineage, self._rules
+        await self._find_unknown_names()
+        epochs = [item async for item in self._named_epochs()]
+        self._epochs = {number for number, _ in epochs}
+        manifests = [item async for item in self._sequences(Folder.MANIFEST)]
+        self._known = {sequence for sequence, _ in manifests}
+        if why := why_not_now(lineage, epochs, self._known, now, rules):
             raise _Stop(why)
-        judged = judge_manifests(manifests, work.lineage, now, self._rules)
+        judged = judge_manifests(manifests, lineage, now, rules)
         if not judged.kept:
             return
-        oldest = work.oldest = judged.kept[0]
-        await self._check_epoch(work)
+        oldest = self._oldest = judged.kept[0]
+        await self._check_epoch()
         for sequence in judged.kept:
-            await self._need(work, sequence)
+            await self._need(sequence)
         for sequence in judged.void:
             with suppress(DataLoss):  # nobody reads it any more
-                await self._need(work, sequence)
-        files = await self._files(work, now)
+                await self._need(sequence)
+        files = await self._files(now)
         segments = [
             item
-            async for item in self._sequences(work, Folder.WAL)
-            if is_before(item[0], oldest, work.lineage) or item[0].epoch > work.lineage.present
+            async for item in self._sequences(Folder.WAL)
+            if is_before(item[0], oldest, lineage) or item[0].epoch > lineage.present
         ]
         names = [sequence_of_file(found.key) for found in files]
         sequences = [*(first for first, _ in segments), *(name for name in names if name is not None)]
-        if why := why_not_now(work.lineage, (), sequences, now, self._rules):
+        if why := why_not_now(lineage, (), sequences, now, rules):
             raise _Stop(why)
         # In a thread: after a day without collections there are a hundred thousand.
-        going = await asyncio.to_thread(choose_segments, segments, oldest, work.lineage, now, self._rules)
+        going = await asyncio.to_thread(choose_segments, segments, oldest, lineage, now, rules)
         if not (judged.going or files or going):
             return
-        await self._mark(work, oldest)
+        await self._mark(oldest)
+        stores, delete = self._stores, self._stores.storage.delete
         for sequence in judged.going:
-            await self._delete(
-                work, "manifest", partial(self._stores.storage.delete, self._stores.manifests.key(sequence))
-            )
-            work.done.manifests += 1
+            await self._check_again()
+            await self._delete("manifest", partial(delete, stores.manifests.key(sequence)))
+            self.done.manifests += 1
         for found in files:
-            await self._delete_file(work, found)
+            await self._check_again()
+            if found.key not in self._needed:  # by a newer manifest
+                await self._delete("file", partial(delete, stores.key(found.key)))
+                self.done.files += 1
         for first in going:
-            await self._delete(work, "segment", partial(self._stores.segments.delete, first))
-            work.done.segments += 1
+            await self._check_again()
+            await self._delete("segment", partial(stores.segments.delete, first))
+            self.done.segments += 1
 
-    async def _find_unknown_names(self, work: _Collection) -> None:
-        async for info in self._stores.storage.list(self._stores.key(""), delimiter="/"):
-            name = info.key.removeprefix(self._stores.key(""))
+    async def _delete(self, kind: str, delete: Callable[[], Awaitable[None]]) -> None:
+        crash_point(f"clean.before-{kind}")
+        await delete()
+        crash_point(f"clean.after-{kind}")
+        self._deletions += 1
+
+    async def _find_unknown_names(self) -> None:
+        prefix = self._stores.key("")
+        async for info in self._stores.storage.list(prefix, delimiter="/"):
+            name = info.key.removeprefix(prefix)
             if not info.is_prefix or name.rstrip("/") not in FOLDERS:
-                work.unknown.add(name)
-
-    async def _epochs(self, work: _Collection) -> AsyncIterator[tuple[int, Found]]:
-        async for name, found in self._named(Folder.EPOCH):
-            if _EPOCH.fullmatch(name):
-                yield int(name, 16), found
-            else:
-                work.unknown.add(found.key)
+                self.unknown.add(name)
 
     async def _named(self, folder: str) -> AsyncIterator[tuple[str, Found]]:
         async for info in self._stores.storage.list(self._stores.key(f"{folder}/")):
             found = Found(info.key.removeprefix(self._stores.key("")), info.modified)
             yield found.key.removeprefix(f"{folder}/"), found
 
-    async def _sequences(self, work: _Collection, folder: str) -> AsyncIterator[tuple[LogSequence, Found]]:
+    async def _named_epochs(self) -> AsyncIterator[tuple[int, Found]]:
+        async for name, found in self._named(Folder.EPOCH):
+            if _EPOCH.fullmatch(name):
+                yield int(name, 16), found
+            else:
+                self.unknown.add(found.key)
+
+    async def _sequences(self, folder: str) -> AsyncIterator[tuple[LogSequence, Found]]:
         async for name, found in self._named(folder):
             try:
                 yield LogSequence.parse(name), found
             except ValueError:
-                work.unknown.add(found.key)
+                self.unknown.add(found.key)
 
-    async def _files(self, work: _Collection, now: datetime) -> list[Found]:
+    async def _files(self, now: datetime) -> list[Found]:
         """Return the files that may go. Only these stay in memory."""
         chosen: list[Found] = []
         for folder in (Folder.DATA, Folder.INDEX):
             async for _, found in self._named(folder):
                 if sequence_of_file(found.key) is None:
-                    work.unknown.add(found.key)
+                    self.unknown.add(found.key)
                 else:
-                    chosen += choose_files((found,), work.needed, now, self._rules)
+                    chosen += choose_files((found,), self._needed, now, self._rules)
         return chosen
 
-    async def _check_again(self, work: _Collection) -> None:
+    async def _check_again(self) -> None:
         """Raise `_Stop` if the choice does not hold any more. Checked at most every 30 s or 100 deletions."""
-        if work.looked is not None and work.deletions < _DELETIONS_A_LOOK:
-            monotonic, wall = work.looked
+        if self._looked is not None and self._deletions < _DELETIONS_A_LOOK:
+            monotonic, wall = self._looked
             passed = max(timedelta(seconds=self._clock.monotonic() - monotonic), abs(self._clock.now() - wall))
             if passed < _LOOK_HOLDS:
                 return
         looked = self._clock.monotonic(), self._clock.now()
-        await self._check_epoch(work)
-        if {number async for number, _ in self._epochs(work)} - work.epochs:
+        await self._check_epoch()
+        if {number async for number, _ in self._named_epochs()} - self._epochs:
             raise _Stop("a new epoch began")
         for sequence in await self._stores.manifests.sequences():
-            if sequence in work.known:
+            if sequence in self._known:
                 continue
-            if sequence < work.oldest or sequence.epoch > work.lineage.present:
+            if sequence < self._oldest or sequence.epoch > self._lineage.present:
                 raise _Stop(f"there is a new manifest {sequence}, which could not be expected")
-            await self._need(work, sequence)
-            work.known.add(sequence)
-        work.looked, work.deletions = looked, 0
+            await self._need(sequence)
+            self._known.add(sequence)
+        self._looked, self._deletions = looked, 0
 
-    async def _check_epoch(self, work: _Collection) -> FlushMark:
+    async def _check_epoch(self) -> FlushMark:
         look = await self._stores.log.look()
-        if look.head is None or look.flushed is None or look.head.sequence.epoch != work.lineage.present:
-            raise _Stop(f"etcd is not in epoch {work.lineage.present} any more")
+        if look.head is None or look.flushed is None or look.head.sequence.epoch != self._lineage.present:
+            raise _Stop(f"etcd is not in epoch {self._lineage.present} any more")
         return look.flushed
 
-    async def _mark(self, work: _Collection, oldest: LogSequence) -> None:
+    async def _mark(self, oldest: LogSequence) -> None:
         """Store the watermark in etcd before anything is deleted.
 
         A restore compares it when it moves the head: so a restore that read what is deleted here fails, and after a
         restore that succeeded this fails.
         """
         for _ in range(_TRIES):
-            flushed = await self._check_epoch(work)
+            flushed = await self._check_epoch()
             crash_point("clean.before-mark")
             done = await self._stores.log.advance_cleaned(flushed, oldest)
             crash_point("clean.after-mark")
@@ -268,28 +271,9 @@ class GarbageCollector:
                 return
         raise _Stop("the log was flushed at each try to set the watermark")
 
-    async def _need(self, work: _Collection, sequence: LogSequence) -> None:
+    async def _need(self, sequence: LogSequence) -> None:
         try:
             manifest = await self._stores.manifests.read(sequence)
         except NotFound as cause:
             raise _Stop(f"another server, with another clock, deleted the manifest {sequence}") from cause
-        work.needed |= {ref.key for ref in files_of(manifest)}
-
-    async def _delete_file(self, work: _Collection, found: Found) -> None:
-        await self._check_again(work)
-        if found.key in work.needed:
-            return  # by a newer manifest
-        await self._delete_now(work, "file", partial(self._stores.storage.delete, self._stores.key(found.key)))
-        work.done.files += 1
-
-    async def _delete(self, work: _Collection, kind: str, delete: Callable[[], Awaitable[None]]) -> None:
-        await self._check_again(work)
-        await self._delete_now(work, kind, delete)
-
-    @staticmethod
-    async def _delete_now(work: _Collection, kind: str, delete: Callable[[], Awaitable[None]]) -> None:
-        """Delete without another check."""
-        crash_point(f"clean.before-{kind}")
-        await delete()
-        crash_point(f"clean.after-{kind}")
-        work.deletions += 1
+        self._needed |= {ref.key for ref in files_of(manifest)}

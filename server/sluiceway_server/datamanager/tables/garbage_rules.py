@@ -26,6 +26,7 @@ from itertools import pairwise
 
 from sluiceway_server.datamanager.log.lineage import Lineage
 from sluiceway_server.datamanager.model import LogSequence
+from sluiceway_server.datamanager.settings import DataManagerSettings
 
 _FILE = re.compile(r"(?:data|index)/[^/]+/([0-9a-f]{8}-[0-9a-f]{16})-[^/]+")
 
@@ -36,15 +37,6 @@ class Found:
 
     key: str
     modified: datetime | None
-
-
-@dataclass(frozen=True, slots=True)
-class CleanRules:
-    """For how long objects stay (`DataManagerSettings`)."""
-
-    manifests_kept_for: timedelta
-    manifests_kept: int
-    orphans_after: timedelta
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +59,7 @@ def why_not_now(
     epochs: Iterable[tuple[int, Found]],
     sequences: Iterable[LogSequence],
     now: datetime,
-    rules: CleanRules,
+    rules: DataManagerSettings,
 ) -> str:
     """Return why nothing may be deleted now; empty when it may.
 
@@ -76,7 +68,7 @@ def why_not_now(
         epochs: all epoch objects.
         sequences: of manifests and segments, and in the names of files.
         now: the time.
-        rules: for ages.
+        rules: for how long objects stay.
     """
     present = lineage.present
     for sequence in sequences:
@@ -89,7 +81,7 @@ def why_not_now(
 
 
 def judge_manifests(
-    found: Sequence[tuple[LogSequence, Found]], lineage: Lineage, now: datetime, rules: CleanRules
+    found: Sequence[tuple[LogSequence, Found]], lineage: Lineage, now: datetime, rules: DataManagerSettings
 ) -> JudgedManifests:
     """Decide which manifests stay. `found` may be in any order."""
     of_history = sorted((item for item in found if lineage.contains(item[0])), key=_sequence)
@@ -110,7 +102,9 @@ def judge_manifests(
     return JudgedManifests(tuple(sorted(kept)), tuple(going), tuple(void))
 
 
-def choose_files(found: Iterable[Found], needed: Collection[str], now: datetime, rules: CleanRules) -> list[Found]:
+def choose_files(
+    found: Iterable[Found], needed: Collection[str], now: datetime, rules: DataManagerSettings
+) -> list[Found]:
     """Return the data files and index dumps that may go: old, and not among the `needed` keys of manifests."""
     return [
         item
@@ -137,16 +131,11 @@ def choose_segments(
     oldest: LogSequence,
     lineage: Lineage,
     now: datetime,
-    rules: CleanRules,
+    rules: DataManagerSettings,
 ) -> list[LogSequence]:
     """Return the segments that may go, those outside the history first, then in order: no gap arises at any time.
 
-    Args:
-        found: the segments for which `is_before` is true, or more.
-        oldest: the oldest kept manifest.
-        lineage: the history.
-        now: the time.
-        rules: for ages.
+    `found` are those for which `is_before` is true, or more; `oldest` is the oldest kept manifest.
     """
     items = sorted(found, key=_sequence)
     old = {first for first, info in items if _is_older(info, now, rules.orphans_after)}
