@@ -35,11 +35,10 @@ from sluiceway_server.datamanager.log.epochs import EpochInfo
 from sluiceway_server.datamanager.log.etcd_log import first_marks
 from sluiceway_server.datamanager.model import LogSequence, Position, RecordType
 from sluiceway_server.datamanager.tables.block import StoredRecord
+from sluiceway_server.datamanager.tables.checkpoint import files_of
 from sluiceway_server.datamanager.tables.compaction import FilesOfType
 from sluiceway_server.datamanager.tables.stores import Stores
 from sluiceway_server.kv.port import Compare, DeleteKey, PutKey, Range
-
-__all__ = ["Imported", "Importer"]
 
 log = structlog.get_logger(__name__)
 
@@ -96,32 +95,22 @@ class Importer:
         self._claim_key = stores.key("db/import")
         self._claim = secrets.token_bytes(16)
 
-    async def check(self) -> ExportInfo:
-        """Check the whole file, and that the stores are empty. Writes nothing.
-
-        Raises:
-            ExportDamaged: the file is not as an export wrote it.
-            FailedPrecondition: the place is not empty; reason `NOT_EMPTY`.
-            Unavailable: etcd or the object storage is away.
-        """
-        info = await asyncio.to_thread(self._file.check)
-        await self._check_empty()
-        return info
-
     async def run(self, *, progress: Callable[[int], None] = lambda _: None) -> Imported:
         """Check, then make the database; `progress` is called with the number of records written so far.
 
         Raises:
-            ExportDamaged, FailedPrecondition: see `check`; nothing was written.
+            ExportDamaged: the file is not as an export wrote it; nothing was written.
+            FailedPrecondition: the place is not empty (reason `NOT_EMPTY`); nothing was written.
             Conflict: another import, or a server, began a database here meanwhile.
             Unavailable: etcd or the object storage is away. Retry.
         """
-        info = await self.check()
+        info = await asyncio.to_thread(self._file.check)
+        await self._check_empty()
         cluster_id = await self._take_claim()
         await self._remove_leftovers()
         crash_point("import.before-files")
         types = await self._write_files(progress)
-        manifest = self._manifest(info, types)
+        manifest = await self._manifest(info, types)
         await self._check_claim()
         crash_point("import.before-manifest")
         if not await self._stores.manifests.put(manifest):
@@ -236,10 +225,6 @@ class Importer:
                 progress(written)
             if writing is not None:
                 await writing.finish()
-        for files in by_type.values():
-            for ref in files.made:
-                if not await self._stores.files.present(ref):
-                    raise DataLoss(f"the object {ref.key} that was just written is not there; import again")
         return [storage_pb2.TypeFiles(type=name, files=files.live) for name, files in by_type.items()]
 
     def _files_of(self, type_name: str) -> FilesOfType:
@@ -248,9 +233,8 @@ class Importer:
             self._stores.files, type_, cut=self._file_bytes, new_name=lambda: f"{_START}-0-{secrets.token_hex(8)}"
         )
 
-    def _manifest(self, info: ExportInfo, types: Sequence[storage_pb2.TypeFiles]) -> storage_pb2.Manifest:
-        refs = [ref for files in types for live in files.files for ref in (live.data, live.index)]
-        return storage_pb2.Manifest(
+    async def _manifest(self, info: ExportInfo, types: Sequence[storage_pb2.TypeFiles]) -> storage_pb2.Manifest:
+        manifest = storage_pb2.Manifest(
             sequence=sequence_proto(_START),
             digest=GENESIS_DIGEST,
             # Times of entries never go back, also over an import.
@@ -259,8 +243,12 @@ class Importer:
             writer=self._writer,
             made_us=micros(self._now()),
             types=types,
-            written_bytes=sum(ref.size for ref in refs),
         )
+        for ref in files_of(manifest):
+            manifest.written_bytes += ref.size
+            if not await self._stores.files.present(ref):
+                raise DataLoss(f"the object {ref.key} that was just written is not there; import again")
+        return manifest
 
 
 def _not_empty(what: str) -> FailedPrecondition:

@@ -16,8 +16,6 @@ from sluiceway_server.datamanager.model import LogSequence
 from sluiceway_server.datamanager.recovery.history import Inventory
 from sluiceway_server.datamanager.tables.stores import Stores
 
-__all__ = ["RestorePoint", "RestorePoints"]
-
 
 @dataclass(frozen=True, slots=True)
 class RestorePoint:
@@ -54,8 +52,7 @@ class RestorePoints:
         end = len(self._firsts) if before is None else await self._segments_up_to(before)
         points: list[RestorePoint] = []
         for first in reversed(self._firsts[max(0, end - limit) : end]):
-            entries = await self._entries(first)
-            if entries:
+            if entries := await self._entries(first):
                 last = entries[-1]
                 points.append(RestorePoint(last.sequence, from_micros(last.time_us), len(entries), last.writer))
         return points
@@ -73,18 +70,14 @@ class RestorePoints:
             entries = [entry for entry in await self._entries(first) if entry.time_us <= wanted]
             if entries:
                 return entries[-1].sequence
-        oldest = await self.newest(limit=1) if not self._firsts else [await self._point(self._firsts[0])]
-        known = f"; the oldest that is kept are of {oldest[0].time:%Y-%m-%d %H:%M:%S} UTC" if oldest else ""
+        known = ""
+        if self._firsts and (oldest := await self._entries(self._firsts[0])):
+            known = f"; the oldest that are kept are of {from_micros(oldest[0].time_us):%Y-%m-%d %H:%M:%S} UTC"
         raise FailedPrecondition(
             f"there is no entry of {time:%Y-%m-%d %H:%M:%S} UTC or before that a restore can go back to{known};"
             " `sluice db history` lists them",
             reason="SEQUENCE_UNREACHABLE",
         )
-
-    async def _point(self, first: LogSequence) -> RestorePoint:
-        entries = await self._entries(first)
-        entry = entries[0]
-        return RestorePoint(entry.sequence, from_micros(entry.time_us), len(entries), entry.writer)
 
     async def _segments_up_to(self, time: datetime) -> int:
         """Count the segments whose last entry is of a time or before."""
