@@ -22,8 +22,6 @@ from sluiceway_server.datamanager.tables.stores import Stores
 from sluiceway_server.kv.port import StoreStatus
 from sluiceway_server.objectstorage.layout import DATABASE_FOLDERS
 
-__all__ = ["EtcdView", "ObjectsView", "Overview", "StorageView", "StoredView", "overview"]
-
 _HALF, _FULL = 0.5, 0.8
 
 T = TypeVar("T")

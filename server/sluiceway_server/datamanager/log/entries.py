@@ -20,23 +20,6 @@ from sluiceway.records.log.v1 import log_pb2
 from sluiceway_common.foundation.errors import DataLoss
 from sluiceway_server.datamanager.model import Action, Applied, Delete, Emit, LogSequence, Position, Put, RecordType
 
-__all__ = [
-    "GENESIS_DIGEST",
-    "Catalogue",
-    "LogEntry",
-    "LoggedTransaction",
-    "add_transaction",
-    "decode_batch",
-    "decode_entries",
-    "decode_entry",
-    "decode_transactions",
-    "encode_entry",
-    "from_micros",
-    "from_sequence_proto",
-    "micros",
-    "sequence_proto",
-]
-
 GENESIS_DIGEST = bytes(32)
 _PLAIN_BELOW = 128
 _LARGEST_BATCH = 16 * 1024 * 1024

@@ -30,8 +30,6 @@ from sluiceway_server.datamanager.model import LogSequence
 from sluiceway_server.objectstorage.layout import Folder
 from sluiceway_server.objectstorage.port import ObjectStorage
 
-__all__ = ["EpochInfo", "Epochs"]
-
 log = structlog.get_logger(__name__)
 
 _NAME = re.compile("[0-9a-f]{8}")

@@ -52,7 +52,6 @@ class LogEnd:
 
     @staticmethod
     def of_manifest(manifest: Manifest, key: str) -> LogEnd:
-        """Return the entry at which a manifest was made."""
         return LogEnd(
             from_sequence_proto(manifest.sequence),
             manifest.digest or GENESIS_DIGEST,
@@ -65,7 +64,6 @@ class LogEnd:
 
     @staticmethod
     def of_segment(segment: Segment, key: str) -> LogEnd:
-        """Return the last entry of a segment."""
         header, time_us = segment.header, segment.entries[-1].time_us
         return LogEnd(
             segment.last, segment.digest, segment.total_bytes, time_us, key, header.writer, header.database_id

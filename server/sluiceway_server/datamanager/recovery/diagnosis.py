@@ -24,19 +24,6 @@ from sluiceway_server.datamanager.log.walk import LogEnd
 from sluiceway_server.datamanager.model import LogSequence
 from sluiceway_server.datamanager.tables.stores import Stores
 
-__all__ = [
-    "Holdings",
-    "Kind",
-    "OpenPoint",
-    "StoreDiagnosis",
-    "diagnose",
-    "first_marks",
-    "inspect",
-    "newest_epoch",
-    "open_or_bootstrap",
-    "stored_end",
-]
-
 _FIRST = 1
 
 T = TypeVar("T")

@@ -21,8 +21,6 @@ from sluiceway_server.datamanager.model import LogSequence
 from sluiceway_server.datamanager.recovery.diagnosis import newest_epoch
 from sluiceway_server.datamanager.tables.stores import Stores
 
-__all__ = ["HistoryEnd", "Inventory", "OrphanedEntries", "can_begin_at", "find_end", "read_inventory", "unreachable"]
-
 
 @dataclass(frozen=True, slots=True)
 class OrphanedEntries:

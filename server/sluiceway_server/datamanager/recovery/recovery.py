@@ -56,8 +56,6 @@ from sluiceway_server.datamanager.tables.stores import Stores
 from sluiceway_server.datamanager.waiting import Backoff
 from sluiceway_server.kv.port import OutcomeUnknown
 
-__all__ = ["Recovered", "Recovery"]
-
 log = structlog.get_logger(__name__)
 
 _ATTEMPTS = 20

@@ -43,8 +43,6 @@ from sluiceway_server.datamanager.tables.compaction import Compaction
 from sluiceway_server.datamanager.tables.compaction_plan import FileLimits
 from sluiceway_server.datamanager.tables.stores import Stores
 
-__all__ = ["Checkpointer", "Overtaken", "files_of"]
-
 log = structlog.get_logger(__name__)
 
 declare_crash_points(

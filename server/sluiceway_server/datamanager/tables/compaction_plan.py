@@ -22,17 +22,6 @@ from datetime import timedelta
 from sluiceway_server.datamanager.log.lineage import Lineage
 from sluiceway_server.datamanager.model import LogSequence
 
-__all__ = [
-    "Due",
-    "Existing",
-    "FileLimits",
-    "OverlappingFiles",
-    "Rewrite",
-    "checkpoint_due",
-    "entries_between",
-    "plan_rewrites",
-]
-
 
 @dataclass(frozen=True, slots=True)
 class Due:
