@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from sluiceway_server.datamanager.log.lineage import Lineage
 from sluiceway_server.datamanager.model import LogSequence
+from sluiceway_server.datamanager.settings import DataManagerSettings
 from sluiceway_server.datamanager.tables.compaction_plan import (
-    Due,
     Existing,
     FileLimits,
     OverlappingFiles,
@@ -29,7 +29,7 @@ def seq(epoch: int, counter: int) -> LogSequence:
 
 # -- when one is due
 
-DUE = Due(entries=100, bytes=1000, age=timedelta(minutes=10))
+DUE = DataManagerSettings(checkpoint_entries=100, checkpoint_bytes=1000, checkpoint_interval=timedelta(minutes=10))
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,6 @@ from sluiceway.records.storage.v1.storage_pb2 import Manifest
 from sluiceway_common.foundation.errors import FailedPrecondition, NotFound
 from sluiceway_common.foundation.version import VERSION
 from sluiceway_server.datamanager.admin.export_file import BLOCK_BYTES, ExportEncoder
-from sluiceway_server.datamanager.log.entries import from_sequence_proto
 from sluiceway_server.datamanager.log.lineage import Lineage
 from sluiceway_server.datamanager.log.walk import LogEnd, Piece, walk
 from sluiceway_server.datamanager.model import LogSequence
@@ -52,9 +51,7 @@ async def export_stores(
     made = now()
     lineage, target = await _history(stored, made)
     manifest = await stored.manifests.newest(lineage)
-    end = LogEnd.beginning(lineage)
-    if manifest is not None:
-        end = LogEnd.of_manifest(manifest, stored.manifests.key(from_sequence_proto(manifest.sequence)))
+    end = LogEnd.start(lineage, manifest, stored.manifests.key)
     epochs = {epoch.number: epoch.database_id for epoch in await stored.epochs.all()}
     history = lineage if target is None else lineage.until(max(target, end.sequence))
     log = stored.log if isinstance(stored, Stores) and target is not None else None

@@ -83,7 +83,6 @@ class ExportInfo:
 
     @property
     def records(self) -> int:
-        """The number of records of all types."""
         return sum(self.types.values())
 
 
@@ -98,7 +97,6 @@ class ExportEncoder:
         self._last: tuple[str, str] | None = None
 
     def header(self, *, database_id: str, sequence: LogSequence, time_us: int, made: datetime, version: str) -> bytes:
-        """Return the first bytes."""
         header = pb.Header(
             database_id=database_id,
             sequence=sequence_proto(sequence),
@@ -125,7 +123,6 @@ class ExportEncoder:
         return self._count(_frame(b"B", block.SerializeToString()))
 
     def trailer(self) -> bytes:
-        """Return the last bytes."""
         trailer = pb.Trailer(
             types=[pb.TypeCount(type=name, records=count) for name, count in sorted(self._types.items())],
             records=sum(self._types.values()),

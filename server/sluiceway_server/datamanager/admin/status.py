@@ -38,7 +38,6 @@ class EtcdView:
 
     @property
     def unflushed_bytes(self) -> int:
-        """Bytes of the log that the object storage does not have yet."""
         if self.head is None or self.flushed is None:
             return 0
         return max(self.head.total_bytes - self.flushed.total_bytes, 0)
@@ -105,7 +104,6 @@ class Overview:
 
     @property
     def epoch(self) -> EpochInfo | None:
-        """The present epoch."""
         if self.storage is None or not self.storage.epochs:
             return None
         if self.storage.lineage is None:

@@ -11,8 +11,6 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 from typing import Any
 
-from google.protobuf.message import DecodeError
-
 from sluiceway.records.storage.v1.storage_pb2 import LiveFile, Manifest
 from sluiceway_common.foundation.errors import DataLoss
 from sluiceway_server.datamanager.log.entries import from_sequence_proto
@@ -54,22 +52,13 @@ async def faults_of_records(files: FileStore, type_: RecordType[Any] | None, liv
 
 
 async def _unreadable(files: FileStore, type_: RecordType[Any], live: LiveFile) -> list[str]:
-    def parse(records: Sequence[StoredRecord]) -> list[str]:
-        faults = []
-        for record in records:
-            try:
-                type_.message.FromString(record.body)
-            except DecodeError:
-                faults.append(f"{live.data.key}: the body of {record.id!r} is no {type_.message.DESCRIPTOR.full_name}")
-        return faults
-
-    faults: list[str] = []
     async with aclosing(files.records(live.data)) as pieces:
         async for piece in pieces:
-            faults += await asyncio.to_thread(parse, piece)
-            if len(faults) >= _MOST_FAULTS:
-                break
-    return faults[:_MOST_FAULTS]
+            try:
+                await asyncio.to_thread(index_rows, type_, piece)
+            except DataLoss as error:
+                return [f"{live.data.key}: {error.message}"]
+    return []
 
 
 def _compare_rows(

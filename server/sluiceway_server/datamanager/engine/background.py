@@ -32,7 +32,7 @@ from sluiceway_server.datamanager.model import LogSequence
 from sluiceway_server.datamanager.port import DatabaseLost
 from sluiceway_server.datamanager.replica.cold_bodies import ColdBodyStore
 from sluiceway_server.datamanager.tables.checkpoint import Checkpointer, Overtaken
-from sluiceway_server.datamanager.tables.compaction_plan import Due, checkpoint_due, entries_between
+from sluiceway_server.datamanager.tables.compaction_plan import checkpoint_due, entries_between
 from sluiceway_server.datamanager.tables.garbage_collector import GarbageCollector
 from sluiceway_server.datamanager.waiting import Unchanged, jittered
 
@@ -109,8 +109,7 @@ class MaintenanceLoop:
         self._checkpointer = checkpointer
         self._cleaner = cleaner
         self._bodies = bodies  # it knows the newest manifest
-        settings, monotonic = tip.settings, tip.clock.monotonic
-        self._due = Due(settings.checkpoint_entries, settings.checkpoint_bytes, settings.checkpoint_interval)
+        monotonic = tip.clock.monotonic
         self._following = _Attempts("manifest", monotonic)
         self._checkpointing = _Attempts("checkpoint", monotonic)
         self._cleaning = _Attempts("clean", monotonic)
@@ -198,7 +197,7 @@ class MaintenanceLoop:
         if manifest is not None:
             # The maker's clock may be ahead of this one; then the time that passed here counts.
             age = max(tip.clock.now() - from_micros(manifest.made_us), age)
-        due = checkpoint_due(self._due, entries=entries, size=flushed.total_bytes - known, age=age)
+        due = checkpoint_due(tip.settings, entries=entries, size=flushed.total_bytes - known, age=age)
         waited = self._waiting.seconds((newest, bool(due)), now)
         if not due or not self._is_mine(waited=waited):
             return False

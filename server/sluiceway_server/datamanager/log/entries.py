@@ -42,7 +42,6 @@ class LogEntry:
 
     @property
     def position(self) -> Position:
-        """The position of its last transaction."""
         return Position(self.sequence, max(self.transactions - 1, 0))
 
 
@@ -68,7 +67,6 @@ class Catalogue:
 
     @property
     def known(self) -> Mapping[str, RecordType[Any]]:
-        """The known types by name."""
         return self._known
 
     def type(self, name: str) -> RecordType[Any]:

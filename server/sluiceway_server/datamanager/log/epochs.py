@@ -107,7 +107,6 @@ class Epochs:
             raise DataLoss(f"the epoch objects in {self._folder} make no history: {cause}") from cause
 
     def key(self, number: int) -> str:
-        """Return the key of an epoch object."""
         return f"{self._folder}{number:08x}"
 
     async def put(self, info: EpochInfo) -> bool:

@@ -66,12 +66,10 @@ class HeadMark:
 
     @property
     def position(self) -> Position:
-        """The position of the newest transaction."""
         return Position(self.sequence, max(self.transactions - 1, 0))
 
     @staticmethod
     def parse(raw: bytes) -> HeadMark:
-        """Decode the value of `head`."""
         head = log_pb2.Head.FromString(raw)
         return HeadMark(
             raw=raw,
@@ -85,7 +83,6 @@ class HeadMark:
 
     @staticmethod
     def after(before: HeadMark, entry: LogEntry) -> HeadMark:
-        """Return the head after an entry."""
         return HeadMark.parse(
             log_pb2.Head(
                 sequence=sequence_proto(entry.sequence),
@@ -111,7 +108,6 @@ class FlushMark:
 
     @staticmethod
     def parse(raw: bytes) -> FlushMark:
-        """Decode the value of `flushed`."""
         mark = log_pb2.Flushed.FromString(raw)
         sequence = from_sequence_proto(mark.sequence)
         return FlushMark(
@@ -241,7 +237,6 @@ class Log:
         )
 
     def put_checkpoint(self, sequence: LogSequence) -> PutKey:
-        """Return the write of `checkpoint`."""
         return PutKey(self.checkpoint_key, _encoded(sequence))
 
     async def look(self, first: LogSequence | None = None) -> LogLook:

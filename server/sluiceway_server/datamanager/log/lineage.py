@@ -56,7 +56,6 @@ class Lineage:
 
     @property
     def present(self) -> int:
-        """The present epoch."""
         return self.epochs[-1]
 
     def contains(self, sequence: LogSequence) -> bool:

@@ -61,7 +61,6 @@ class Segment:
 
     @property
     def digest(self) -> bytes:
-        """The digest of its last entry."""
         return self.entries[-1].digest
 
     def within(self, first: LogSequence, lineage: Lineage) -> Segment | None:
@@ -152,11 +151,9 @@ class SegmentStore:
 
     @property
     def remembered(self) -> int:
-        """The number of segments whose names are in memory."""
         return len(self._firsts)
 
     def key(self, first: LogSequence) -> str:
-        """Return the key of the segment that begins with an entry."""
         return f"{self._folder}{first}"
 
     async def put(self, first: LogSequence, body: bytes) -> bool:
@@ -173,11 +170,9 @@ class SegmentStore:
         return await self.put(entries[0].sequence, body)
 
     async def exists(self, first: LogSequence) -> bool:
-        """Return whether there is a segment that begins with an entry."""
         return await self._storage.head(self.key(first)) is not None
 
     async def read(self, first: LogSequence) -> Segment:
-        """Read a segment. Raises `NotFound`, `DataLoss`."""
         key = self.key(first)
         body = await self._storage.get(key)
         segment = await asyncio.to_thread(decode_segment, key, body)
@@ -195,7 +190,6 @@ class SegmentStore:
         return [first async for first in self._list(sequence)]
 
     async def delete(self, first: LogSequence) -> None:
-        """Delete a segment, if it exists."""
         await self._storage.delete(self.key(first))
         at = bisect.bisect_left(self._firsts, first)
         if at < len(self._firsts) and self._firsts[at] == first:

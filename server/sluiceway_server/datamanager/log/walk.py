@@ -12,7 +12,7 @@ pass `lineage.until(entry)`.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
 
@@ -47,7 +47,6 @@ class LogEnd:
 
     @staticmethod
     def beginning(lineage: Lineage) -> LogEnd:
-        """Return the state before the first entry of a history."""
         return LogEnd(LogSequence(lineage.epochs[0], 0), GENESIS_DIGEST, 0, 0, "the beginning")
 
     @staticmethod
@@ -61,6 +60,13 @@ class LogEnd:
             manifest.writer,
             manifest.database_id,
         )
+
+    @staticmethod
+    def start(lineage: Lineage, manifest: Manifest | None, key: Callable[[LogSequence], str]) -> LogEnd:
+        """Return the end of the manifest to begin with; None: the beginning of the history."""
+        if manifest is None:
+            return LogEnd.beginning(lineage)
+        return LogEnd.of_manifest(manifest, key(from_sequence_proto(manifest.sequence)))
 
     @staticmethod
     def of_segment(segment: Segment, key: str) -> LogEnd:
@@ -94,7 +100,6 @@ class Gap:
     after_in: str
 
     def __str__(self) -> str:
-        """Name both sides and what to do."""
         return (
             f"the log has a gap: after {self.before} (in {self.before_in}) comes {self.after} (in {self.after_in})."
             f" Restore the missing segments, from {Folder.WAL}/{self.missing} on, from a copy of the object storage; or"
@@ -116,7 +121,6 @@ class Foreign:
     where: str
 
     def error(self) -> DataLoss:
-        """Return the error that names both entries."""
         return DataLoss(
             f"the log entry {self.entry.sequence} in {self.where} does not follow from {self.before.sequence} in"
             f" {self.before.where}: one of the two is of another history; `sluice db verify` says which",

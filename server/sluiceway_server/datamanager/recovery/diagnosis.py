@@ -93,7 +93,6 @@ class Holdings:
 
     @property
     def epoch(self) -> EpochInfo | None:
-        """The object of the present epoch."""
         return next((epoch for epoch in self.epochs if epoch.number == self.present), None)
 
     @property

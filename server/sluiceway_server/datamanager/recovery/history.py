@@ -31,7 +31,6 @@ class OrphanedEntries:
     entries: int
 
     def __str__(self) -> str:
-        """Return it as text for people."""
         return f"{self.entries} entries from {self.first} to {self.last}"
 
 
@@ -69,7 +68,6 @@ class Inventory:
 
     @property
     def database_id(self) -> str:
-        """Of the database."""
         return self.epochs[0].database_id
 
 

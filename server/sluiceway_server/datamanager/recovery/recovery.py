@@ -170,7 +170,6 @@ class Recovery:
         return max(4 * self._settings.in_use_interval, 3 * self._settings.flush_interval).total_seconds()
 
     async def _probe(self) -> bytes:
-        """Put a probe; return the reply that was there before."""
         before = await self._in_use.replied()
         await self._in_use.probe(os.urandom(16).hex())
         return before

@@ -38,7 +38,6 @@ class Reply:
     digest: str
 
     def encode(self) -> bytes:
-        """Return the bytes to store."""
         return json.dumps({**asdict(self), "head": str(self.head)}).encode()
 
     @staticmethod
@@ -74,7 +73,6 @@ class InUse:
         return (await self._read(self._probe)).decode(errors="replace")
 
     async def reply(self, reply: Reply) -> None:
-        """Put a reply."""
         await self._storage.put(self._reply, reply.encode())
 
     async def replied(self) -> bytes:

@@ -41,6 +41,7 @@ from sluiceway_server.datamanager.settings import DataManagerSettings
 from sluiceway_server.datamanager.tables.change_set import Changes
 from sluiceway_server.datamanager.tables.compaction import Compaction
 from sluiceway_server.datamanager.tables.compaction_plan import FileLimits
+from sluiceway_server.datamanager.tables.data_file import together
 from sluiceway_server.datamanager.tables.stores import Stores
 
 log = structlog.get_logger(__name__)
@@ -123,7 +124,7 @@ class Checkpointer:
         settings: DataManagerSettings,
         clock: Clock,
     ) -> None:
-        """Create it. The scratch file is in `folder`, which no other checkpointer uses."""
+        # The scratch file is in a folder that no other checkpointer uses.
         self._stores = stores
         self._catalogue = catalogue
         self._database_id = database_id
@@ -215,12 +216,8 @@ class Checkpointer:
         return manifest
 
     async def _collect(self, work: _Checkpoint, changes: Changes, flushed: FlushMark, lineage: Lineage) -> None:
-        key = self._stores.manifests.key
-        start = LogEnd.beginning(lineage)
-        if work.base is not None:
-            start = LogEnd.of_manifest(work.base, key(from_sequence_proto(work.base.sequence)))
-        end = start
-        async with aclosing(walk(self._stores.segments, lineage.until(flushed.sequence), start)) as found:
+        end = LogEnd.start(lineage, work.base, self._stores.manifests.key)
+        async with aclosing(walk(self._stores.segments, lineage.until(flushed.sequence), end)) as found:
             async for item in found:
                 self._check_age(work)
                 if not isinstance(item, Piece):
@@ -286,12 +283,9 @@ class Checkpointer:
         waiting = files_of(manifest)
         for at in range(0, len(waiting), _LOOKS_AT_ONCE):
             some = waiting[at : at + _LOOKS_AT_ONCE]
-            looks = await asyncio.gather(*(self._stores.files.present(ref) for ref in some), return_exceptions=True)
-            for ref, look in zip(some, looks, strict=True):
-                if isinstance(look, BaseException):
-                    raise look
-                if not look:
-                    return ref
+            looks = await together([self._stores.files.present(ref) for ref in some])
+            if (missing := next((ref for ref, look in zip(some, looks, strict=True) if not look), None)) is not None:
+                return missing
         return None
 
     async def _check_newest(self, work: _Checkpoint, lineage: Lineage) -> None:

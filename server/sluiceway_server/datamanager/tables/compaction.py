@@ -13,6 +13,7 @@ import secrets
 from bisect import bisect_right
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack, aclosing
+from operator import attrgetter
 from typing import Any
 
 from google.protobuf.message import DecodeError
@@ -58,7 +59,7 @@ class Compaction:
         known_dumps: set[str],
         still_wanted: Callable[[], None],
     ) -> None:
-        """Create it; nothing is written yet.
+        """Create it.
 
         Args:
             files: the files of the database.
@@ -194,11 +195,11 @@ def _merge_piece(
     limit = min(piece[-1].id for piece in (records, changes) if piece)
     found: dict[str, StoredRecord] = {}
     if records:
-        at = bisect_right(records, limit, key=_id)
+        at = bisect_right(records, limit, key=attrgetter("id"))
         found = {record.id: record for record in records[:at]}
         records = records[at:]
     if changes:
-        at = bisect_right(changes, limit, key=_id)
+        at = bisect_right(changes, limit, key=attrgetter("id"))
         for change in changes[:at]:
             if change.body is None:
                 found.pop(change.id, None)
@@ -206,10 +207,6 @@ def _merge_piece(
                 found[change.id] = StoredRecord(change.id, change.revision, change.body)
         changes = changes[at:]
     return [found[id_] for id_ in sorted(found)], records, changes
-
-
-def _id(item: StoredRecord | Change) -> str:
-    return item.id
 
 
 def index_rows(type_: RecordType[Any], records: Sequence[StoredRecord]) -> list[StoredRow]:
@@ -270,10 +267,7 @@ class FilesOfType:
         self._data = await self._files.data_writer(self._type.name, name)
         self._open.push_async_callback(self._data.abort)
         if self._indexed:
-            columns = [column.name for column in self._type.columns]
-            self._index = await self._files.index_writer(
-                self._type.name, name, columns=columns, version=self._type.version
-            )
+            self._index = await _index_writer(self._files, self._type, name)
             self._open.push_async_callback(self._index.abort)
         return self._data
 
@@ -296,10 +290,14 @@ class FilesOfType:
         self.live.append(live)
 
 
+async def _index_writer(files: FileStore, type_: RecordType[Any], name: str) -> FileWriter[StoredRow]:
+    columns = [column.name for column in type_.columns]
+    return await files.index_writer(type_.name, name, columns=columns, version=type_.version)
+
+
 async def write_index(files: FileStore, type_: RecordType[Any], live: LiveFile, *, name: str) -> FileRef:
     """Write a new index dump for an existing file."""
-    columns = [column.name for column in type_.columns]
-    writer = await files.index_writer(type_.name, name, columns=columns, version=type_.version)
+    writer = await _index_writer(files, type_, name)
     async with AsyncExitStack() as stack:
         stack.push_async_callback(writer.abort)
         async with aclosing(files.records(live.data)) as pieces:

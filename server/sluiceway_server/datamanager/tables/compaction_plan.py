@@ -21,15 +21,7 @@ from datetime import timedelta
 
 from sluiceway_server.datamanager.log.lineage import Lineage
 from sluiceway_server.datamanager.model import LogSequence
-
-
-@dataclass(frozen=True, slots=True)
-class Due:
-    """A checkpoint is due when one of these is reached and something has changed."""
-
-    entries: int
-    bytes: int
-    age: timedelta
+from sluiceway_server.datamanager.settings import DataManagerSettings
 
 
 def entries_between(lineage: Lineage, after: LogSequence, up_to: LogSequence) -> int:
@@ -40,22 +32,22 @@ def entries_between(lineage: Lineage, after: LogSequence, up_to: LogSequence) ->
     return sum(last.counter - first.counter + 1 for first, last in lineage.between(after, up_to))
 
 
-def checkpoint_due(due: Due, *, entries: int, size: int, age: timedelta) -> str:
-    """Return why a checkpoint is due; empty when it is not.
+def checkpoint_due(limits: DataManagerSettings, *, entries: int, size: int, age: timedelta) -> str:
+    """Return why a checkpoint is due: one of three limits is reached, and something has changed; empty: it is not.
 
     Args:
-        due: the limits.
+        limits: `checkpoint_entries`, `checkpoint_bytes` and `checkpoint_interval`.
         entries: in the object storage after the newest manifest.
         size: of these entries in bytes; those of an earlier epoch need not be counted.
         age: of the newest manifest, or of the first entry.
     """
     if entries <= 0:
         return ""
-    if entries >= due.entries:
+    if entries >= limits.checkpoint_entries:
         return f"{entries} entries"
-    if size >= due.bytes:
+    if size >= limits.checkpoint_bytes:
         return f"{size} bytes"
-    if age >= due.age:
+    if age >= limits.checkpoint_interval:
         return f"{age} since the last one"
     return ""
 

@@ -89,7 +89,6 @@ class FileStore:
 
     @property
     def cached_weight(self) -> int:
-        """The weight of the cached footers and blocks."""
         return self._cache.weight
 
     async def data_writer(self, type_name: str, name: str) -> FileWriter[StoredRecord]:
@@ -184,7 +183,7 @@ class FileStore:
             if at < len(files) and files[at].data.first <= id_:
                 by_file.setdefault(at, []).append(id_)
         turns = asyncio.Semaphore(_PARALLEL_READS)
-        found = await _together([self._find_in(files[at].data, wanted, turns) for at, wanted in by_file.items()])
+        found = await together([self._find_in(files[at].data, wanted, turns) for at, wanted in by_file.items()])
         return {record.id: record for records in found for record in records}
 
     async def _find_in(self, ref: FileRef, ids: Sequence[str], turns: asyncio.Semaphore) -> list[StoredRecord]:
@@ -201,7 +200,7 @@ class FileStore:
                 content = await self._block(ref, footer, block)
             return [record for id_ in wanted if (record := content.find(id_)) is not None]
 
-        found = await _together([search(block, wanted) for block, wanted in by_block.items()])
+        found = await together([search(block, wanted) for block, wanted in by_block.items()])
         return [record for records in found for record in records]
 
     async def present(self, ref: FileRef) -> bool:
@@ -326,7 +325,7 @@ def _last_id(file: LiveFile) -> str:
     return file.data.last
 
 
-async def _together(work: Sequence[Awaitable[T]]) -> list[T]:
+async def together(work: Sequence[Awaitable[T]]) -> list[T]:
     """Run all at once. The first that fails cancels the others, and is raised as itself and not in a group."""
     if len(work) == 1:
         return [await work[0]]

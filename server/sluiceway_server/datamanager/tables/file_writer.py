@@ -103,7 +103,6 @@ class FileWriter(Generic[R]):
         self._block_size += size
 
     async def add_all(self, records: Iterable[R]) -> None:
-        """Add several records, in order."""
         for record in records:
             await self.add(record)
 

@@ -18,7 +18,7 @@ from itertools import pairwise
 import structlog
 from google.protobuf.message import DecodeError
 
-from sluiceway.records.storage.v1.storage_pb2 import FileRef, LiveFile, Manifest, TypeFiles
+from sluiceway.records.storage.v1.storage_pb2 import FileRef, Manifest, TypeFiles
 from sluiceway_common.foundation.errors import DataLoss, NotFound
 from sluiceway_server.datamanager.log.entries import from_sequence_proto
 from sluiceway_server.datamanager.log.lineage import Lineage
@@ -91,20 +91,15 @@ def _faults_of_type(files: TypeFiles) -> Iterator[str]:
         yield f"the type {files.type} has no files"
     last: str | None = None
     for file in files.files:
-        for ref, folder in _refs(file):
-            yield from _faults_of_file(ref, f"{folder}/{files.type}/")
+        yield from _faults_of_file(file.data, f"{Folder.DATA}/{files.type}/")
+        if file.HasField("index"):
+            yield from _faults_of_file(file.index, f"{Folder.INDEX}/{files.type}/")
         if last is not None and file.data.first <= last:
             yield f"{file.data.key} is out of order, or overlaps the file before it"
         last = file.data.last
         same = (file.index.first, file.index.last, file.index.records)
         if file.HasField("index") and same != (file.data.first, file.data.last, file.data.records):
             yield f"{file.index.key} is not of the records of {file.data.key}"
-
-
-def _refs(file: LiveFile) -> Iterator[tuple[FileRef, str]]:
-    yield file.data, "data"
-    if file.HasField("index"):
-        yield file.index, "index"
 
 
 def _faults_of_file(ref: FileRef, folder: str) -> Iterator[str]:
@@ -126,7 +121,6 @@ class ManifestStore:
         self._strange: set[str] = set()
 
     def key(self, sequence: LogSequence) -> str:
-        """Return the key of a manifest."""
         return f"{self._folder}{sequence}"
 
     async def put(self, manifest: Manifest) -> bool:
@@ -139,7 +133,6 @@ class ManifestStore:
         return await self._storage.put_if_absent(self.key(from_sequence_proto(manifest.sequence)), body)
 
     async def read(self, sequence: LogSequence) -> Manifest:
-        """Read a manifest. Raises `NotFound`, `ManifestDamaged`."""
         key = self.key(sequence)
         # In a thread: the manifest of a large database has thousands of files.
         manifest = await asyncio.to_thread(decode_manifest, key, await self._storage.get(key))
