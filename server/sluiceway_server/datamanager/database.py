@@ -42,7 +42,7 @@ from sluiceway_server.datamanager.model import (
 )
 from sluiceway_server.datamanager.port import Committed, DatabaseLost
 from sluiceway_server.datamanager.queries import check_indexes, plan_list
-from sluiceway_server.datamanager.recovery.rescue import find_loss, rescue_before_shutdown
+from sluiceway_server.datamanager.recovery.rescue import find_loss, rescue, rescue_before_shutdown
 from sluiceway_server.datamanager.replica.deleted_subtrees import TOMBSTONE, SubtreeSweeper, check_under
 from sluiceway_server.datamanager.replica.disk_errors import find_disk_error
 from sluiceway_server.datamanager.replica.rebuild import lock_folder
@@ -186,15 +186,11 @@ class DataManager:
                 lambda database: database.entries_after(after, limit=limit, max_bytes=size)
             )
 
-        return await rescue_before_shutdown(
-            loss,
-            read,
-            tip.seen,
-            stores=tip.stores,
-            lineage=tip.lineage,
-            database_id=tip.database_id,
-            settings=tip.settings,
+        settings, seen = tip.settings, tip.seen
+        rescuing = rescue(
+            read, seen, stores=tip.stores, lineage=tip.lineage, database_id=tip.database_id, settings=settings
         )
+        return await rescue_before_shutdown(loss, rescuing, seen, timeout=settings.rescue_timeout)
 
     async def _stop(self, flusher: Flusher) -> None:
         self._tip.subscriptions.close()

@@ -169,11 +169,6 @@ class Recovery:
             return span.total_seconds()
         return max(4 * self._settings.in_use_interval, 3 * self._settings.flush_interval).total_seconds()
 
-    async def _probe(self) -> bytes:
-        before = await self._in_use.replied()
-        await self._in_use.probe(os.urandom(16).hex())
-        return before
-
     async def _is_of_this_etcd(self, raw: bytes) -> bool:
         """Return whether the server that replied works with this etcd: then it follows the recovery by itself.
 
@@ -201,7 +196,8 @@ class Recovery:
         """
         known = await self._stores.segments.firsts()
         last = known[-1] if known else LogSequence(0, 0)
-        before = await self._probe()
+        before = await self._in_use.replied()
+        await self._in_use.probe(os.urandom(16).hex())
         began = still_since = self._clock.monotonic()
         while self._clock.monotonic() - still_since < seconds:
             await self._sleep(min(seconds / 10, 0.5))
@@ -211,11 +207,8 @@ class Recovery:
             if newer := await self._stores.segments.newer(last):
                 last, still_since = newer[-1], self._clock.monotonic()
                 if still_since - began >= limit:
-                    raise await self._written(last)
-
-    async def _written(self, first: LogSequence) -> FailedPrecondition:
-        segment = await self._stores.segments.read(first)
-        return _in_use(f"{segment.header.writer} put {self._stores.segments.key(first)} just now")
+                    writer = (await self._stores.segments.read(last)).header.writer
+                    raise _in_use(f"{writer} put {self._stores.segments.key(last)} just now")
 
     async def _attempts(self, to: LogSequence | None, cause: str, *, known_epochs: int | None = None) -> Recovered:
         backoff = Backoff()

@@ -9,9 +9,10 @@ this cannot do harm. Entries that a recovery has left behind meanwhile are void,
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from contextlib import closing, suppress
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 import structlog
@@ -50,7 +51,7 @@ class Rescued:
     """
 
     entries: int
-    missing: int = 0
+    missing: int
 
 
 async def rescue(
@@ -68,21 +69,21 @@ async def rescue(
         DataLoss: the newest segment or manifest is damaged.
         Unavailable: the object storage is away.
     """
-    end = await stored_end(stores, lineage)
-    if end is None:
-        end = LogEnd.beginning(lineage)
-    entries = 0
-    while end.sequence < seen.sequence:
-        decoded = await asyncio.to_thread(decode_entries, await read(end.sequence))
-        part = _following(decoded, end, lineage, seen)
-        if not part:
-            missing = sum(
-                last.counter - first.counter + 1 for first, last in lineage.between(end.sequence, seen.sequence)
-            )
-            return Rescued(entries, missing)
-        moved = end
-        for entry in part:
+    end = await stored_end(stores, lineage) or LogEnd.beginning(lineage)
+    entries = missing = 0
+    while end.sequence < seen.sequence and not missing:
+        part, moved = list[LogEntry](), end
+        for entry in await asyncio.to_thread(decode_entries, await read(end.sequence)):
+            if entry.sequence != lineage.following(moved.sequence) or entry.previous_digest != moved.digest:
+                break
+            if entry.sequence > seen.sequence or (part and entry.sequence.epoch != moved.sequence.epoch):
+                break
+            part.append(entry)
             moved = moved.plus(entry, "this server")
+        if not part:
+            left = lineage.between(end.sequence, seen.sequence)
+            missing = sum(last.counter - first.counter + 1 for first, last in left)
+            break
         crash_point("recover.before-rescue")
         stored = await stores.segments.put_entries(
             part, total_bytes=moved.total_bytes, writer=settings.server_id, database_id=database_id
@@ -94,22 +95,10 @@ async def rescue(
         elif (other := await stored_end(stores, lineage)) is not None and other.sequence > end.sequence:
             end = other  # another server put the same entries
         else:
-            return Rescued(entries, len(part))
-    return Rescued(entries)
-
-
-def _following(entries: Sequence[LogEntry], end: LogEnd, lineage: Lineage, seen: Seen) -> list[LogEntry]:
-    """Return the entries of one epoch that follow from the end, in their order."""
-    found: list[LogEntry] = []
-    expected, digest = lineage.following(end.sequence), end.digest
-    for entry in entries:
-        if entry.sequence != expected or entry.previous_digest != digest or entry.sequence > seen.sequence:
-            break
-        if found and entry.sequence.epoch != found[0].sequence.epoch:
-            break
-        found.append(entry)
-        expected, digest = lineage.following(entry.sequence), entry.digest
-    return found
+            missing = len(part)
+    if entries or missing:
+        log.warning("entries_rescued", entries=entries, missing=missing, last=str(seen.sequence))
+    return Rescued(entries, missing)
 
 
 def find_loss(error: BaseException) -> DatabaseLost | DataLoss | None:
@@ -122,22 +111,13 @@ def find_loss(error: BaseException) -> DatabaseLost | DataLoss | None:
 
 
 async def rescue_before_shutdown(
-    loss: DatabaseLost | DataLoss,
-    read: ReadEntries,
-    seen: Seen,
-    *,
-    stores: Stores,
-    lineage: Lineage,
-    database_id: str,
-    settings: DataManagerSettings,
+    loss: DatabaseLost | DataLoss, rescuing: Awaitable[Rescued], seen: Seen, *, timeout: timedelta
 ) -> DatabaseLost:
-    """Rescue what this server knows, within `rescue_timeout`, and return the error that ends its database."""
-    limit = settings.rescue_timeout.total_seconds()
+    """Wait for the rescue of what this server knows, and return the error that ends its database."""
+    limit = timeout.total_seconds()
     try:
         async with time_limit(limit):
-            rescued = await rescue(
-                read, seen, stores=stores, lineage=lineage, database_id=database_id, settings=settings
-            )
+            rescued = await rescuing
     except (SluicewayError, TimeoutError) as error:
         why = f"the object storage did not take them within {limit:g} s" if isinstance(error, TimeoutError) else error
         more = (
@@ -151,8 +131,6 @@ async def rescue_before_shutdown(
         )
         if rescued.missing:
             more += f" {rescued.missing} entries that it knows do not follow from what is stored."
-        if rescued.entries or rescued.missing:
-            log.warning("entries_rescued", entries=rescued.entries, missing=rescued.missing, last=str(seen.sequence))
     lost = DatabaseLost(f"{loss.message}.{more}", reason=loss.reason, metadata=loss.metadata)
     lost.seen = seen
     return lost
@@ -181,7 +159,7 @@ async def rescue_from_file(
         # An epoch that this server has worked in is part of the history, even if nothing of it is stored yet.
         lineage = stores.epochs.lineage_of(epochs, max(stored, seen.sequence.epoch))
         if not lineage.contains(seen.sequence):
-            return seen, Rescued(0)
+            return seen, Rescued(0, 0)
 
         async def read(after: LogSequence) -> list[bytes]:
             return await asyncio.to_thread(read_entries, after)
@@ -194,8 +172,6 @@ async def rescue_from_file(
     except Replica.Damaged as error:
         log.warning("read_database_damaged", path=str(path), error=str(error))
         return None
-    if rescued.entries or rescued.missing:
-        log.warning("entries_rescued", entries=rescued.entries, missing=rescued.missing, last=str(seen.sequence))
     return seen, rescued
 
 
