@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from typing import TypeVar
 
 from sluiceway_common.foundation.errors import SluicewayError
@@ -70,7 +71,6 @@ class StorageView:
         lineage: the history; None when it cannot be found.
         newest_segment: of the history; None: there is none, or it cannot be read.
         newest_manifest: likewise.
-        recoverable: the last entry that a recovery without etcd would keep, if nothing is missing before it.
         objects: by kind.
     """
 
@@ -78,8 +78,13 @@ class StorageView:
     lineage: Lineage | None = None
     newest_segment: StoredView | None = None
     newest_manifest: StoredView | None = None
-    recoverable: LogSequence | None = None
     objects: Sequence[ObjectsView] = ()
+
+    @property
+    def recoverable(self) -> LogSequence | None:
+        """The last entry that a recovery without etcd would keep, if nothing is missing before it."""
+        views = (self.newest_segment, self.newest_manifest)
+        return max((view.sequence for view in views if view is not None), default=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,32 +201,17 @@ async def _look_at_storage(
     firsts = await findings.attempt(stores.segments.firsts) or []
     manifests = await findings.attempt(stores.manifests.sequences) or []
     present = newest_epoch(epochs, (*firsts, *manifests), None if etcd is None else etcd.head)
-
-    async def find_lineage() -> Lineage:
-        return stores.epochs.lineage_of(epochs, present)
-
-    lineage = await findings.attempt(find_lineage) if epochs else None
+    lineage = await findings.attempt(partial(stores.epochs.lineage, present)) if epochs else None
     if lineage is None:
         return StorageView(epochs=epochs, objects=objects)
-    history = lineage
-    segment = await findings.attempt(lambda: stores.segments.last(history))
-    manifest = await findings.attempt(lambda: stores.manifests.newest(history))
     newest_segment = newest_manifest = None
-    if segment is not None:
-        last = segment.entries[-1]
-        newest_segment = StoredView(last.sequence, segment.header.writer, from_micros(last.time_us))
-    if manifest is not None:
-        sequence = from_sequence_proto(manifest.sequence)
-        newest_manifest = StoredView(sequence, manifest.writer, from_micros(manifest.made_us))
-    ends = [view.sequence for view in (newest_segment, newest_manifest) if view is not None]
-    return StorageView(
-        epochs=epochs,
-        lineage=lineage,
-        newest_segment=newest_segment,
-        newest_manifest=newest_manifest,
-        recoverable=max(ends, default=None),
-        objects=objects,
-    )
+    if (segment := await findings.attempt(partial(stores.segments.last, lineage))) is not None:
+        time = from_micros(segment.entries[-1].time_us)
+        newest_segment = StoredView(segment.last, segment.header.writer, time)
+    if (manifest := await findings.attempt(partial(stores.manifests.newest, lineage))) is not None:
+        sequence, time = from_sequence_proto(manifest.sequence), from_micros(manifest.made_us)
+        newest_manifest = StoredView(sequence, manifest.writer, time)
+    return StorageView(epochs, lineage, newest_segment, newest_manifest, objects)
 
 
 async def _count(stores: Stores, kind: str) -> ObjectsView:
