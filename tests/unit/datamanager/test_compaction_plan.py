@@ -12,7 +12,6 @@ from sluiceway_server.datamanager.model import LogSequence
 from sluiceway_server.datamanager.settings import DataManagerSettings
 from sluiceway_server.datamanager.tables.compaction_plan import (
     Existing,
-    FileLimits,
     OverlappingFiles,
     Rewrite,
     checkpoint_due,
@@ -20,7 +19,7 @@ from sluiceway_server.datamanager.tables.compaction_plan import (
     plan_rewrites,
 )
 
-LIMITS = FileLimits(most=160, tiny=10)
+MOST, TINY = 160, 10
 
 
 def seq(epoch: int, counter: int) -> LogSequence:
@@ -70,7 +69,7 @@ def files(*items: tuple[str, int]) -> list[Existing]:
 def plan(existing: list[Existing], **changes: int | None) -> tuple[Rewrite, ...]:
     touched = OverlappingFiles(existing)
     touched.add(sorted(changes.items()))
-    return plan_rewrites(touched, LIMITS)
+    return plan_rewrites(touched, MOST)
 
 
 def shown(rewrites: tuple[Rewrite, ...]) -> list[tuple[int, int, str | None, str | None]]:
@@ -160,11 +159,11 @@ def test_every_change_has_one_place_and_untouched_files_none(
     existing, changes = database
     touched = OverlappingFiles(existing)
     touched.add(sorted(changes.items()))
-    rewrites = plan_rewrites(touched, LIMITS)
+    rewrites = plan_rewrites(touched, MOST)
     for one, other in pairwise(rewrites):
         assert one.end < other.start, "rewrites are in order, and neighbours are one"
     for rewrite in rewrites:
-        assert 0 < rewrite.cut <= LIMITS.most
+        assert 0 < rewrite.cut <= MOST
         assert 0 <= rewrite.start <= rewrite.end <= len(existing)
 
     def within(rewrite: Rewrite, id_: str) -> bool:
@@ -194,7 +193,7 @@ def test_records_that_are_only_added_make_few_files(portion: int) -> None:
         number += 1
         touched = OverlappingFiles(existing)
         touched.add([(f"{number:06}", portion)])
-        (rewrite,) = plan_rewrites(touched, LIMITS)
+        (rewrite,) = plan_rewrites(touched, MOST)
         size = portion + sum(file.size for file in existing[rewrite.start : rewrite.end])
         first = existing[rewrite.start].first if rewrite.start < rewrite.end else f"{number:06}"
         made: list[Existing] = []
@@ -206,8 +205,8 @@ def test_records_that_are_only_added_make_few_files(portion: int) -> None:
         existing[rewrite.start : rewrite.end] = made
         written += size
         total += portion
-        tiny = [file for file in existing if file.size <= LIMITS.tiny]
+        tiny = [file for file in existing if file.size <= TINY]
         assert len(tiny) <= 1
-    assert len(existing) <= total // LIMITS.most * 2 + 5
+    assert len(existing) <= total // MOST * 2 + 5
     # Each byte: while it is in a tiny file, once a portion; then once for each doubling, of which there are four.
-    assert written <= total * (LIMITS.tiny / portion + 6)
+    assert written <= total * (TINY / portion + 6)

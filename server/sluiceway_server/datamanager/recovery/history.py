@@ -7,14 +7,13 @@ not follow from the rest are void, and counted.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 
 from sluiceway_common.foundation.errors import DataLoss, FailedPrecondition, NotFound, Unavailable
 from sluiceway_server.datamanager.log.entries import LogEntry
 from sluiceway_server.datamanager.log.epochs import EpochInfo
-from sluiceway_server.datamanager.log.etcd_log import CleanMark, HeadMark, LogLook
+from sluiceway_server.datamanager.log.etcd_log import CleanMark, HeadMark
 from sluiceway_server.datamanager.log.lineage import Lineage
 from sluiceway_server.datamanager.log.walk import Foreign, Gap, LogEnd, walk
 from sluiceway_server.datamanager.model import LogSequence
@@ -78,15 +77,13 @@ class HistoryEnd:
     Attributes:
         last: its last entry.
         checkpoint: the newest manifest at or before it.
-        stored: the last entry before it, or itself, that the object storage has.
-        tail: the entries after `stored` that only etcd has.
+        tail: its last entries, which only etcd has.
         void: what etcd has and does not follow from it.
         gap: what is missing after it, if a later entry is known.
     """
 
     last: LogEnd
     checkpoint: LogSequence | None
-    stored: LogSequence
     tail: tuple[LogEntry, ...] = ()
     void: tuple[OrphanedEntries, ...] = ()
     gap: Gap | None = None
@@ -109,23 +106,19 @@ async def read_inventory(stores: Stores) -> Inventory:
             "there is no database in the object storage that could be recovered: it has no epoch object",
             reason="NOTHING_TO_RECOVER",
         )
-    _check_ids(in_etcd, epochs, stores.etcd_name)
-    present = newest_epoch(epochs, (*firsts, *manifests), in_etcd.head)
-    lineage = stores.epochs.lineage_of(epochs, present)
-    return Inventory(cluster_id, in_etcd.head, tuple(epochs), lineage, cleaned, tuple(firsts), tuple(manifests))
-
-
-def _check_ids(in_etcd: LogLook, epochs: Sequence[EpochInfo], etcd_name: str) -> None:
     ids = {epoch.database_id for epoch in epochs}
     if in_etcd.flushed is not None and in_etcd.flushed.database_id:
         ids.add(in_etcd.flushed.database_id)
     if len(ids) > 1:
         raise FailedPrecondition(
-            f"etcd at {etcd_name} and the object storage hold parts of {len(ids)} databases under one prefix"
+            f"etcd at {stores.etcd_name} and the object storage hold parts of {len(ids)} databases under one prefix"
             f" ({', '.join(sorted(ids))}); nothing is recovered over another database. Is it the right etcd, bucket or"
             " folder, and prefix?",
             reason="OTHER_DATABASE",
         )
+    present = newest_epoch(epochs, (*firsts, *manifests), in_etcd.head)
+    lineage = stores.epochs.lineage_of(epochs, present)
+    return Inventory(cluster_id, in_etcd.head, tuple(epochs), lineage, cleaned, tuple(firsts), tuple(manifests))
 
 
 async def find_end(stores: Stores, inventory: Inventory, *, to: LogSequence | None = None) -> HistoryEnd:
@@ -169,7 +162,6 @@ async def find_end(stores: Stores, inventory: Inventory, *, to: LogSequence | No
     return HistoryEnd(
         last=end,
         checkpoint=checkpoint,
-        stored=stored,
         tail=tuple(tail),
         void=(OrphanedEntries(void[0], void[-1], len(void)),) if void else (),
         gap=None if later is None else Gap(end.sequence, end.where, lineage.following(end.sequence), *later),

@@ -40,7 +40,6 @@ from sluiceway_server.datamanager.model import LogSequence
 from sluiceway_server.datamanager.settings import DataManagerSettings
 from sluiceway_server.datamanager.tables.change_set import Changes
 from sluiceway_server.datamanager.tables.compaction import Compaction
-from sluiceway_server.datamanager.tables.compaction_plan import FileLimits
 from sluiceway_server.datamanager.tables.data_file import together
 from sluiceway_server.datamanager.tables.stores import Stores
 
@@ -59,7 +58,6 @@ declare_crash_points(
 )
 
 _SCRATCH = "checkpoint.sqlite"
-_TINY_PART = 16
 _LOOKS_AT_ONCE = 16
 _REMOVAL_WITHIN = timedelta(seconds=30)
 _LOOK_HOLDS = timedelta(minutes=10)
@@ -131,7 +129,6 @@ class Checkpointer:
         self._scratch = folder / _SCRATCH
         self._settings = settings
         self._clock = clock
-        self._limits = FileLimits(most=settings.file_bytes, tiny=settings.file_bytes // _TINY_PART)
         self._alone = asyncio.Lock()
         self._known_dumps: set[str] = set()
 
@@ -195,7 +192,7 @@ class Checkpointer:
                 self._stores.files,
                 self._catalogue,
                 sequence=work.last.sequence,
-                limits=self._limits,
+                file_bytes=self._settings.file_bytes,
                 known_dumps=self._known_dumps,
                 still_wanted=lambda: self._check_age(work),
             )

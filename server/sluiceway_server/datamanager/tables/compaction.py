@@ -27,7 +27,6 @@ from sluiceway_server.datamanager.tables.block import StoredRecord, StoredRow
 from sluiceway_server.datamanager.tables.change_set import Change, Changes
 from sluiceway_server.datamanager.tables.compaction_plan import (
     Existing,
-    FileLimits,
     OverlappingFiles,
     Rewrite,
     plan_rewrites,
@@ -55,7 +54,7 @@ class Compaction:
         catalogue: Catalogue,
         *,
         sequence: LogSequence,
-        limits: FileLimits,
+        file_bytes: int,
         known_dumps: set[str],
         still_wanted: Callable[[], None],
     ) -> None:
@@ -65,14 +64,14 @@ class Compaction:
             files: the files of the database.
             catalogue: the types that this server knows; records of others are copied as they are.
             sequence: of the manifest; part of file names.
-            limits: for the size of files.
+            file_bytes: a file ends when it has as many.
             known_dumps: index dumps that have this server's columns; kept from manifest to manifest.
             still_wanted: called after each piece of work; raises when the checkpoint is too old.
         """
         self._files = files
         self._catalogue = catalogue
         self._sequence = sequence
-        self._limits = limits
+        self._file_bytes = file_bytes
         self._known_dumps = known_dumps
         self._still_wanted = still_wanted
         self._number = 0
@@ -105,7 +104,7 @@ class Compaction:
                 await asyncio.to_thread(touched.add, piece)
         live: list[LiveFile] = []
         at = 0
-        for rewrite in plan_rewrites(touched, self._limits):
+        for rewrite in plan_rewrites(touched, self._file_bytes):
             live += before[at : rewrite.start]
             live += await self._rewrite(type_, before[rewrite.start : rewrite.end], rewrite, changes)
             at = rewrite.end

@@ -52,17 +52,8 @@ def checkpoint_due(limits: DataManagerSettings, *, entries: int, size: int, age:
     return ""
 
 
-@dataclass(frozen=True, slots=True)
-class FileLimits:
-    """Sizes of files in bytes.
-
-    Attributes:
-        most: a file ends when it has as many.
-        tiny: a file of at most so many is written again whenever a file beside it is.
-    """
-
-    most: int
-    tiny: int
+_TINY_PART = 16
+"""A file of at most this part of the usual size is written again whenever a file beside it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,8 +125,8 @@ class _Group:
     weight: int
 
 
-def plan_rewrites(touched: OverlappingFiles, limits: FileLimits) -> tuple[Rewrite, ...]:
-    """Choose the files that are written again, in order; the others are kept.
+def plan_rewrites(touched: OverlappingFiles, file_bytes: int) -> tuple[Rewrite, ...]:
+    """Choose the files that are written again, in order; the others are kept. A new file ends at `file_bytes`.
 
     Weights are upper estimates: stored bytes are counted before compression.
     """
@@ -143,8 +134,8 @@ def plan_rewrites(touched: OverlappingFiles, limits: FileLimits) -> tuple[Rewrit
     for at, group in enumerate(groups):
         least = groups[at - 1].end if at else 0
         most = groups[at + 1].start if at + 1 < len(groups) else len(touched.files)
-        _grow(group, touched.files, limits, least, most)
-    return tuple(_rewrite(group, touched.files, limits) for group in _joined(groups))
+        _grow(group, touched.files, file_bytes, least, most)
+    return tuple(_rewrite(group, touched.files, file_bytes) for group in _joined(groups))
 
 
 def _first_groups(touched: OverlappingFiles) -> list[_Group]:
@@ -163,12 +154,12 @@ def _left(file: Existing, deleted: int) -> int:
     return file.size * max(file.records - deleted, 0) // max(file.records, 1)
 
 
-def _grow(group: _Group, files: Sequence[Existing], limits: FileLimits, least: int, most: int) -> None:
+def _grow(group: _Group, files: Sequence[Existing], file_bytes: int, least: int, most: int) -> None:
     """Extend a group by neighbours, the smaller one first."""
 
     def fits(at: int) -> bool:
         size = files[at].size
-        return size <= limits.tiny or (size <= group.weight and size + group.weight <= limits.most)
+        return size <= file_bytes // _TINY_PART or (size <= group.weight and size + group.weight <= file_bytes)
 
     while True:
         beside = [at for at in (group.start - 1, group.end) if least <= at < most and fits(at)]
@@ -191,15 +182,15 @@ def _joined(groups: Sequence[_Group]) -> list[_Group]:
     return joined
 
 
-def _rewrite(group: _Group, files: Sequence[Existing], limits: FileLimits) -> Rewrite:
-    pieces = max(-(-group.weight // limits.most), 1)
+def _rewrite(group: _Group, files: Sequence[Existing], file_bytes: int) -> Rewrite:
+    pieces = max(-(-group.weight // file_bytes), 1)
     at_end = group.end == len(files)
     # At the end the rest is taken in by what follows later. Elsewhere the pieces are equal, so that none is tiny.
-    cut = limits.most if at_end else min(limits.most, -(-group.weight // pieces) + limits.tiny // 2)
+    cut = file_bytes if at_end else min(file_bytes, -(-group.weight // pieces) + file_bytes // _TINY_PART // 2)
     return Rewrite(
         start=group.start,
         end=group.end,
         after=files[group.start - 1].last if group.start else None,
         before=None if at_end else files[group.end].first,
-        cut=cut if pieces > 1 else limits.most,
+        cut=cut if pieces > 1 else file_bytes,
     )
