@@ -99,7 +99,7 @@ async def fill(runs: FinishedRuns, folder: Path, endpoint: str) -> float:
     try:
         began = time.perf_counter()
         await Importer(
-            Stores.of(kv, storage, prefix=PREFIX, etcd_timeout=timedelta(seconds=5), etcd_name=endpoint),
+            Stores(kv, storage, prefix=PREFIX, etcd_timeout=timedelta(seconds=5), etcd_name=endpoint),
             export,
             types=RECORD_TYPES,
             writer="bench",

@@ -199,7 +199,7 @@ class FinalChecks:
 
         async def run() -> list[Finding]:
             verifier = Verifier(
-                Stores.of(
+                Stores(
                     KvWire(self._cluster.network, process),
                     StorageWire(self._cluster.network, process),
                     prefix=PREFIX,

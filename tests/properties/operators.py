@@ -88,7 +88,7 @@ class Operators:
             process = Process("operator")
             self._cluster.processes.append(process)
             settings = replace(self._cluster.plan.settings, server_id="operator")
-            stores = Stores.of(
+            stores = Stores(
                 KvWire(self._cluster.network, process),
                 StorageWire(self._cluster.network, process),
                 prefix=PREFIX,

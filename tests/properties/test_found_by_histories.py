@@ -29,7 +29,7 @@ SETTINGS = DataManagerSettings(flush_interval=timedelta(milliseconds=10))
 
 
 def recovery(kv: FakeKeyValueStore, storage: FakeObjectStorage) -> Recovery:
-    stores = Stores.of(kv, storage, prefix="p", etcd_timeout=timedelta(seconds=1))
+    stores = Stores(kv, storage, prefix="p", etcd_timeout=timedelta(seconds=1))
     return Recovery(stores, settings=SETTINGS, clock=SystemClock())
 
 

@@ -115,7 +115,7 @@ class BackingStores:
     def stores(
         self, *, kv: KeyValueStore | None = None, storage: ObjectStorage | None = None, prefix: str = PREFIX
     ) -> Stores:
-        return Stores.of(kv or self.kv, storage or self.storage, prefix=prefix, etcd_timeout=_SECOND)
+        return Stores(kv or self.kv, storage or self.storage, prefix=prefix, etcd_timeout=_SECOND)
 
     def recovery(
         self, name: str = "operator", *, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep, **stores: Any

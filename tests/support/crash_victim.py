@@ -249,7 +249,7 @@ class _Victim:
         raise AssertionError("the late checkpoint was not overtaken")
 
     def _stores(self) -> Stores:
-        return Stores.of(self._kv, self._storage, prefix=self._job.prefix, etcd_timeout=_TIMEOUT)
+        return Stores(self._kv, self._storage, prefix=self._job.prefix, etcd_timeout=_TIMEOUT)
 
     async def _go_back_to(self, last: LogSequence) -> None:
         """Restore to the last entry, which only etcd has: nothing is lost."""
@@ -310,13 +310,13 @@ async def _import(job: Job, kv: KeyValueStore, storage: Any, *, fails: bool = Fa
     """Export the database, and import it under another prefix."""
     file = Path(job.folder) / "export"
     scratch = Path(job.folder) / "scratch.sqlite"
-    stores = Stores.of(kv, storage, prefix=job.prefix, etcd_timeout=_TIMEOUT)
+    stores = Stores(kv, storage, prefix=job.prefix, etcd_timeout=_TIMEOUT)
     pieces = export_stores(stores, scratch=scratch, now=lambda: datetime.now(UTC))
     with file.open("wb") as target:
         async for piece in pieces:
             target.write(piece)
     importer = Importer(
-        Stores.of(kv, storage, prefix=job.copy, etcd_timeout=_TIMEOUT),
+        Stores(kv, storage, prefix=job.copy, etcd_timeout=_TIMEOUT),
         file,
         types=TYPES,
         writer="importer",
@@ -371,7 +371,7 @@ async def _finish_import(job: Job, kv: KeyValueStore, storage: PosixStorage) -> 
         if error.reason != "NOT_EMPTY" or "recover" not in error.message:
             # The crash came after the last step.
             return
-        stores = Stores.of(kv, storage, prefix=job.copy, etcd_timeout=_TIMEOUT)
+        stores = Stores(kv, storage, prefix=job.copy, etcd_timeout=_TIMEOUT)
         await Recovery(stores, settings=_SETTINGS, clock=SystemClock()).recover(cause="the import ended early")
 
 
@@ -384,7 +384,7 @@ async def _contents(database: DataManager) -> dict[str, int]:
 
 async def _verify(job: Job, kv: KeyValueStore, storage: PosixStorage, prefix: str) -> list[str]:
     verifier = Verifier(
-        Stores.of(kv, storage, prefix=prefix, etcd_timeout=_TIMEOUT),
+        Stores(kv, storage, prefix=prefix, etcd_timeout=_TIMEOUT),
         types=TYPES,
         scratch=Path(job.folder) / "verify.sqlite",
         now=lambda: datetime.now(UTC),

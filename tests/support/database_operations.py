@@ -134,8 +134,8 @@ async def faults(backing: BackingStores, **how: bool) -> list[Finding]:
 
 def _stored(kv: KeyValueStore | None, storage: ObjectStorage, prefix: str) -> StoredObjects:
     if kv is None:
-        return StoredObjects.at(storage, prefix=prefix)
-    return Stores.of(kv, storage, prefix=prefix, etcd_timeout=_SECONDS)
+        return StoredObjects(storage, prefix=prefix)
+    return Stores(kv, storage, prefix=prefix, etcd_timeout=_SECONDS)
 
 
 async def export(kv: KeyValueStore | None, storage: ObjectStorage, path: Path, *, prefix: str = PREFIX) -> Path:

@@ -202,7 +202,7 @@ def checkpointer(
     types: Sequence[RecordType[Any]] = (LOCAL, JOB),
 ) -> Checkpointer:
     return Checkpointer(
-        Stores.of(kv, storage, prefix=prefix, etcd_timeout=_SOON),
+        Stores(kv, storage, prefix=prefix, etcd_timeout=_SOON),
         catalogue=Catalogue(types),
         database_id="database",
         folder=folder / server_id,
@@ -219,7 +219,7 @@ def cleaner(
     clock: Clock,
     settings: DataManagerSettings = SMALL,
 ) -> GarbageCollector:
-    stores = Stores.of(kv, storage, prefix=prefix, etcd_timeout=_SOON)
+    stores = Stores(kv, storage, prefix=prefix, etcd_timeout=_SOON)
     return GarbageCollector(stores, settings=settings, clock=clock)
 
 

@@ -136,7 +136,7 @@ class DatabaseServicer(database_service_pb2_grpc.DatabaseServiceServicer):
                     yield pb.ExportDatabaseResponse(data=piece)
 
     def _stores(self) -> Stores:
-        return Stores.of(
+        return Stores(
             self._kv, self._storage, prefix=self._prefix, etcd_timeout=_ETCD_TIMEOUT, etcd_name=self._etcd_name
         )
 

@@ -72,7 +72,7 @@ class Opened:
 
     def stores(self) -> Stores:
         """Create new ports of the database for both. New ones each time, because they cache what they have checked."""
-        return Stores.of(
+        return Stores(
             self.needed_kv,
             self.storage,
             prefix=self.prefix,
@@ -82,7 +82,7 @@ class Opened:
 
     def stored(self) -> StoredObjects:
         """Return both stores, or the object storage alone when no etcd was named."""
-        return StoredObjects.at(self.storage, prefix=self.prefix) if self.kv is None else self.stores()
+        return StoredObjects(self.storage, prefix=self.prefix) if self.kv is None else self.stores()
 
 
 @asynccontextmanager

@@ -77,7 +77,7 @@ class Place:
         return self
 
     def stores(self, storage: object) -> Stores:
-        return Stores.of(self.kv, storage, prefix=self.prefix, etcd_timeout=SOON)  # type: ignore[arg-type]
+        return Stores(self.kv, storage, prefix=self.prefix, etcd_timeout=SOON)  # type: ignore[arg-type]
 
     async def restore(self, to: LogSequence, storage: object | None = None) -> Recovered:
         settings = DataManagerSettings(server_id="operator", recovery_wait=SOON)

@@ -38,7 +38,7 @@ class AskedLineage(Lineage):
 async def test_a_clean_chooses_beside_the_event_loop() -> None:
     clock, kv = FakeClock(datetime.now(UTC)), FakeKeyValueStore()
     storage = FakeObjectStorage(clock)
-    stores = Stores.of(kv, storage, prefix="p", etcd_timeout=SOON)
+    stores = Stores(kv, storage, prefix="p", etcd_timeout=SOON)
     await stores.log.begin(*first_marks("database"))
     await stores.epochs.put(EpochInfo(1, 1001, "one", clock.now(), "database"))
     await stores.manifests.put(Manifest(sequence=sequence_proto(NEWEST), digest=bytes(32), database_id="database"))

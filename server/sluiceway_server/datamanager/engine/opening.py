@@ -121,7 +121,7 @@ class Place:
     def stores(self) -> Stores:
         """Return fresh stores: what others checked before a recovery does not hold after it."""
         timeout, name = self.settings.etcd_timeout, self.settings.etcd_name
-        return Stores.of(self.kv, self.storage, prefix=self.prefix, etcd_timeout=timeout, etcd_name=name)
+        return Stores(self.kv, self.storage, prefix=self.prefix, etcd_timeout=timeout, etcd_name=name)
 
 
 async def find_open_point(place: Place, policy: RecoverPolicy) -> tuple[Stores, OpenPoint]:
