@@ -138,7 +138,7 @@ def test_update_body_requires_no_field(api: dict[str, Any]) -> None:
     [
         pytest.param("/api/v1/version", "get", {"200"}, id="public"),
         pytest.param("/api/v1/runs/{runId}", "get", {"200", "401", "403", "404"}, id="a read"),
-        pytest.param("/api/v1/runs", "post", {"201", "401", "403", "409", "413", "415"}, id="a creation"),
+        pytest.param("/api/v1/runs", "post", {"201", "401", "403", "404", "409", "413", "415"}, id="a creation"),
         pytest.param("/api/v1/runs/{runId}:stop", "post", {"204", "401", "403", "404", "413", "415"}, id="an action"),
         pytest.param("/api/v1/runs/{runId}:watch", "get", {"200", "401", "403", "404", "406"}, id="a stream"),
     ],
