@@ -212,6 +212,7 @@ class Deliveries:
     def __init__(self, deliveries: deliveries.Deliveries, loop: _Loop) -> None:
         self.list = loop.call(deliveries.list)
         self.get = loop.call(deliveries.get)
+        self.run = loop.call(deliveries.run)
         self.redeliver = loop.call(deliveries.redeliver)
 
 

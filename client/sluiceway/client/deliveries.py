@@ -42,6 +42,28 @@ class Deliveries:
         request = self._connection.request(pb.GetDeliveryRequest, project_id=project, delivery_id=delivery)
         return (await self._connection.call(self._stub.GetDelivery, request)).delivery
 
+    async def run(
+        self, project: str, *, ref: str = "", commit_sha: str = "", run_name: str = "", request_id: str = ""
+    ) -> pb.Delivery:
+        """Create the runs of a branch or tag by hand.
+
+        Args:
+            project: its id or path.
+            ref: a branch, or the full name of a branch or tag; empty: the default branch.
+            commit_sha: a commit other than the newest one of the ref.
+            run_name: only this run, whether its `when` matches or not.
+            request_id: a repeated call with the same id has no further effect.
+        """
+        request = self._connection.request(
+            pb.RunProjectRequest,
+            project_id=project,
+            ref=ref,
+            commit_sha=commit_sha,
+            run_name=run_name,
+            request_id=request_id,
+        )
+        return (await self._connection.call(self._stub.RunProject, request)).delivery
+
     async def redeliver(self, project: str, delivery: str) -> pb.Delivery:
         """Make the server work on a delivery once more."""
         request = self._connection.request(pb.RedeliverDeliveryRequest, project_id=project, delivery_id=delivery)

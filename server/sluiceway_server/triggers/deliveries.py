@@ -18,7 +18,17 @@ from sluiceway_server.datamanager.port import Committed, Database
 from sluiceway_server.triggers.event_rules import Verdict, describe
 from sluiceway_server.triggers.records import DELIVERY, delivery_key
 
-__all__ = ["MAX_STORED_MESSAGE", "delete_old", "finish", "new_delivery", "postpone", "receive", "redeliver", "work_of"]
+__all__ = [
+    "MAX_STORED_MESSAGE",
+    "delete_old",
+    "finish",
+    "known_as",
+    "new_delivery",
+    "postpone",
+    "receive",
+    "redeliver",
+    "work_of",
+]
 
 MAX_STORED_MESSAGE = 1_000
 _MAX_SENTENCE = 1_000
@@ -65,6 +75,12 @@ def new_delivery(
     return pb.DeliveryRecord(delivery=delivery, event=event, provider_key=provider_key)
 
 
+def known_as(view: View, provider_key: str) -> pb.DeliveryRecord | None:
+    """Return the delivery that was stored with a key before."""
+    found = view.select(DELIVERY, Query(where={"provider_key": provider_key}, size=1)).records
+    return found[0][1] if found else None
+
+
 async def receive(database: Database, record: pb.DeliveryRecord) -> Committed[tuple[pb.DeliveryRecord, bool]]:
     """Store a delivery unless the provider has sent it before. Returns what is stored, and whether it is new.
 
@@ -74,8 +90,8 @@ async def receive(database: Database, record: pb.DeliveryRecord) -> Committed[tu
 
     def store(view: View) -> Decision[tuple[pb.DeliveryRecord, bool]]:
         if record.provider_key:
-            query = Query(where={"provider_key": record.provider_key}, size=1)
-            for _, known in view.select(DELIVERY, query).records:
+            known = known_as(view, record.provider_key)
+            if known is not None:
                 return Decision((known, False))
         placed = pb.DeliveryRecord()
         placed.CopyFrom(record)

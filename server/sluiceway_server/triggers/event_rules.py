@@ -19,7 +19,7 @@ from sluiceway_common.foundation.locations import link_fault
 from sluiceway_common.runconfig.environment import skips_ci
 from sluiceway_common.runconfig.when import Context
 from sluiceway_common.runmodel import groups
-from sluiceway_server.forges.port import Event, Ignored, Ping, PullRequest, Push
+from sluiceway_server.forges.port import Event, Ignored, Ping, PullRequest, Push, Repository
 
 __all__ = [
     "PULL_REQUEST",
@@ -31,6 +31,7 @@ __all__ = [
     "event_record",
     "group_of",
     "judge",
+    "manual_event",
     "request_id_of",
 ]
 
@@ -134,8 +135,27 @@ def _link(url: str) -> str:
     return url if url and link_fault(url) is None else ""
 
 
+def manual_event(
+    repository: Repository, ref: str, commit: str, *, run_name: str, requested_by: str, request: str
+) -> pb.EventRecord:
+    """Return the event of somebody who asks for the runs of a branch or tag (`ref`: its full name)."""
+    return pb.EventRecord(
+        kind=TAG if ref.startswith(_TAGS) else PUSH,
+        ref=ref,
+        after=commit,
+        commit=commit,
+        repository_id=repository.id,
+        clone_url=repository.git_url,
+        requested_by=requested_by,
+        run_name=run_name,
+        request=request,
+    )
+
+
 def describe(event: pb.EventRecord) -> str:
-    """Name an event for people: `push`, `pull_request opened`."""
+    """Name an event for people: `push`, `pull_request opened`, `manual`."""
+    if event.requested_by:
+        return "manual"
     return " ".join(part for part in (event.kind or "other", event.action) if part)
 
 
@@ -144,5 +164,7 @@ def request_id_of(event: pb.EventRecord, run_name: str) -> str:
 
     Together with the project, which is the caller that creates the run.
     """
-    parts = (event.kind, event.action, event.ref, event.after, run_name)
+    parts = [event.kind, event.action, event.ref, event.after, run_name]
+    if event.request:
+        parts.append(event.request)
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()

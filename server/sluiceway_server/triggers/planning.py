@@ -21,6 +21,7 @@ __all__ = ["Plan", "PlannedRun", "needs_paths", "plan_runs", "setup_error_run"]
 
 _SETUP_ERROR = "setup error"
 _MAX_SENTENCE = 1_000
+_NAMED = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +76,9 @@ def plan_runs(
     origin = _origin(event, project_id)
     planned = []
     for run in loaded.config.runs:
-        refused = _why_not(run, context, changed_paths)
+        if event.run_name not in {"", run.name}:
+            continue
+        refused = None if event.run_name else _why_not(run, context, changed_paths)
         if refused is not None:
             planned.append(refused)
             continue
@@ -85,7 +88,13 @@ def plan_runs(
             loaded.config, run.name, context, changed_paths, variables=variables, from_fork=event.from_fork
         )
         request = run_request(origin, loaded, run.name, request_id=request_id_of(event, run.name), tasks=tasks)
-        planned.append(PlannedRun(run.name, request, api.DECISION_REASON_RUN_CREATED, "its `when` matches"))
+        asked = PlannedRun(run.name, request, api.DECISION_REASON_ASKED_FOR, "it was asked for by its name")
+        matching = PlannedRun(run.name, request, api.DECISION_REASON_RUN_CREATED, "its `when` matches")
+        planned.append(asked if event.run_name else matching)
+    if not planned and event.run_name:
+        names = ", ".join(run.name for run in loaded.config.runs[:_NAMED])
+        sentence = f"the configuration has no such run; it has: {names}"
+        planned.append(PlannedRun(event.run_name, None, api.DECISION_REASON_RUN_UNKNOWN, sentence))
     return tuple(planned)
 
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from sluiceway.api.project.v1 import delivery_service_pb2 as api
 from sluiceway.api.project.v1 import delivery_service_pb2_grpc as api_grpc
 from sluiceway.records.trigger.v1 import records_pb2 as pb
 from sluiceway_common.foundation.clock import Clock, IdSource
-from sluiceway_common.foundation.errors import NotFound
+from sluiceway_common.foundation.errors import FailedPrecondition, InvalidInput, NotFound, Violation
+from sluiceway_common.foundation.locations import ref_fault
 from sluiceway_common.foundation.places import Places
-from sluiceway_common.foundation.rpc.caller import answer_position, requested_position
+from sluiceway_common.foundation.rpc.caller import answer_position, current_caller, requested_position
 from sluiceway_server.datamanager.model import Position, Query, View
 from sluiceway_server.datamanager.port import Database
 from sluiceway_server.forges.errors import WebhookRefused
@@ -21,7 +23,7 @@ from sluiceway_server.projects.envelope import Envelope
 from sluiceway_server.projects.records import PROJECT
 from sluiceway_server.projects.tree import NodeType, require
 from sluiceway_server.triggers import deliveries
-from sluiceway_server.triggers.event_rules import event_record, judge
+from sluiceway_server.triggers.event_rules import event_record, judge, manual_event
 from sluiceway_server.triggers.links import sealed_secret_name
 from sluiceway_server.triggers.providers import Providers
 from sluiceway_server.triggers.records import DELIVERY, LINK, REMOTE_SOURCE, delivery_key, provider_key
@@ -32,6 +34,7 @@ _DEFAULT_PAGE = 100
 _READ_AT_A_TIME = 4
 _WAITING = 60
 _PROJECTS = frozenset({NodeType.PROJECT})
+_COMMIT = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
 
 
 class DeliveryServicer(api_grpc.DeliveryServiceServicer):
@@ -93,6 +96,40 @@ class DeliveryServicer(api_grpc.DeliveryServiceServicer):
         found = [record.delivery for _, record in page.records]
         return api.ListDeliveriesResponse(deliveries=found, next_page_token=page.next_token)
 
+    async def RunProject(self, request: api.RunProjectRequest, context: Any) -> api.RunProjectResponse:
+        found = list(_run_faults(request))
+        if found:
+            raise InvalidInput(found)
+        project_id = await self._project(request.project_id)
+        user, new_id = current_caller().id, self._ids.new_id()
+        key = provider_key(project_id, f"by/{user}", request.request_id) if request.request_id else ""
+        known = await self._database.read(lambda view: deliveries.known_as(view, key)) if key else None
+        if known is not None:
+            return api.RunProjectResponse(delivery=known.delivery)
+        link = await self._database.read(lambda view: view.get(LINK, project_id))
+        if link is None:
+            raise FailedPrecondition(
+                f"project {project_id} has no repository, so there is nothing to run", reason="PROJECT_NOT_LINKED"
+            )
+        linked = await self._providers.repository(link)
+        ref = _full_name(request.ref or linked.repository.default_branch)
+        commit = request.commit_sha
+        if not commit:
+            commit = (await linked.account.forge.refs(linked.account.token, linked.repository)).get(ref, "")
+        if not commit:
+            raise NotFound(
+                f"{linked.repository.path} has no {ref}", reason="NO_SUCH_REF", resource_type="ref", resource_name=ref
+            )
+        event = manual_event(
+            linked.repository, ref, commit, run_name=request.run_name, requested_by=user, request=key or new_id
+        )
+        record = deliveries.new_delivery(
+            project_id, new_id, provider_id="", provider_key=key, event=event, verdict=None, now=self._clock.now()
+        )
+        committed = await deliveries.receive(self._database, record)
+        answer_position(str(committed.position))
+        return api.RunProjectResponse(delivery=committed.value[0].delivery)
+
     async def RedeliverDelivery(
         self, request: api.RedeliverDeliveryRequest, context: Any
     ) -> api.RedeliverDeliveryResponse:
@@ -135,3 +172,17 @@ class DeliveryServicer(api_grpc.DeliveryServiceServicer):
         after = requested_position()
         position = Position.parse(after) if after else await self._database.linearize()
         return (await self._database.read(lambda view: require(view, reference, _PROJECTS), after=position)).id
+
+
+def _full_name(ref: str) -> str:
+    return ref if ref.startswith("refs/") else f"refs/heads/{ref}"
+
+
+def _run_faults(request: api.RunProjectRequest) -> Iterator[Violation]:
+    full = _full_name(request.ref)
+    if request.ref and (fault := ref_fault(request.ref)) is not None:
+        yield Violation("ref", f"it {fault}")
+    elif request.ref and not full.startswith(("refs/heads/", "refs/tags/")):
+        yield Violation("ref", "it is no branch and no tag; the runs of a pull request are restarted or redelivered")
+    if request.commit_sha and not _COMMIT.fullmatch(request.commit_sha):
+        yield Violation("commit_sha", "it is not the id of a commit: 40 or 64 digits from 0 to 9 and a to f")

@@ -246,7 +246,7 @@ class DeliveryWorker:
         decision = api.RunDecision(run_name=planned.name, reason=planned.reason, sentence=planned.sentence)
         if planned.request is None:
             return decision
-        creator = creator_of(project_id)
+        creator = event.requested_by or creator_of(project_id)
         known = await self._engine.run_of_request(creator, planned.request.request_id)
         if known is None:
             crash_point("delivery.before-run")

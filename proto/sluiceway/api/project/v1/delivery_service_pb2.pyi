@@ -54,6 +54,10 @@ class DecisionReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     """The configuration has runs, and each has a decision of its own."""
     DECISION_REASON_FAILED: _ClassVar[DecisionReason]
     """Work failed; the sentence says how."""
+    DECISION_REASON_ASKED_FOR: _ClassVar[DecisionReason]
+    """The run was asked for by its name."""
+    DECISION_REASON_RUN_UNKNOWN: _ClassVar[DecisionReason]
+    """A run was asked for by a name that the configuration does not have."""
 DELIVERY_PHASE_UNSPECIFIED: DeliveryPhase
 DELIVERY_PHASE_PENDING: DeliveryPhase
 DELIVERY_PHASE_DONE: DeliveryPhase
@@ -71,6 +75,8 @@ DECISION_REASON_EVENT_IGNORED: DecisionReason
 DECISION_REASON_OTHER_REPOSITORY: DecisionReason
 DECISION_REASON_CONFIGURATION_READ: DecisionReason
 DECISION_REASON_FAILED: DecisionReason
+DECISION_REASON_ASKED_FOR: DecisionReason
+DECISION_REASON_RUN_UNKNOWN: DecisionReason
 
 class RunDecision(_message.Message):
     """The decision on one run of the configuration."""
@@ -117,7 +123,7 @@ class Delivery(_message.Message):
     receive_time: _timestamp_pb2.Timestamp
     """When it was received."""
     event: str
-    """The event, such as `push`, `tag`, `pull_request synchronized` or `ping`."""
+    """The event, such as `push`, `tag`, `pull_request synchronized`, `ping`, or `manual`."""
     ref: str
     """The full name of the ref, such as `refs/heads/main`. Of a pull request: the ref of its head in the project's
     repository.
@@ -222,6 +228,34 @@ class ListDeliveriesResponse(_message.Message):
     next_page_token: str
     """The token of the next page. Empty: this is the last page."""
     def __init__(self, deliveries: _Optional[_Iterable[_Union[Delivery, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+
+class RunProjectRequest(_message.Message):
+    """The request of `RunProject`."""
+    __slots__ = ("project_id", "ref", "commit_sha", "run_name", "request_id")
+    PROJECT_ID_FIELD_NUMBER: _ClassVar[int]
+    REF_FIELD_NUMBER: _ClassVar[int]
+    COMMIT_SHA_FIELD_NUMBER: _ClassVar[int]
+    RUN_NAME_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    project_id: str
+    """The project's id or path."""
+    ref: str
+    """A branch by its name, or a branch or tag by its full name, such as `refs/tags/v1`. Empty: the default branch."""
+    commit_sha: str
+    """The commit, by all its digits. Empty: that of the ref."""
+    run_name: str
+    """Create only this run of the configuration, whether its `when` matches or not. Empty: all that apply to the ref."""
+    request_id: str
+    """An id that the client chooses to make the call safe to repeat."""
+    def __init__(self, project_id: _Optional[str] = ..., ref: _Optional[str] = ..., commit_sha: _Optional[str] = ..., run_name: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
+
+class RunProjectResponse(_message.Message):
+    """The response of `RunProject`."""
+    __slots__ = ("delivery",)
+    DELIVERY_FIELD_NUMBER: _ClassVar[int]
+    delivery: Delivery
+    """What is worked on, and shows in the end which runs were created."""
+    def __init__(self, delivery: _Optional[_Union[Delivery, _Mapping]] = ...) -> None: ...
 
 class RedeliverDeliveryRequest(_message.Message):
     """The request of `RedeliverDelivery`."""

@@ -54,6 +54,11 @@ class DeliveryServiceStub:
                 request_serializer=sluiceway_dot_api_dot_project_dot_v1_dot_delivery__service__pb2.ListDeliveriesRequest.SerializeToString,
                 response_deserializer=sluiceway_dot_api_dot_project_dot_v1_dot_delivery__service__pb2.ListDeliveriesResponse.FromString,
                 _registered_method=True)
+        self.RunProject = channel.unary_unary(
+                '/sluiceway.api.project.v1.DeliveryService/RunProject',
+                request_serializer=sluiceway_dot_api_dot_project_dot_v1_dot_delivery__service__pb2.RunProjectRequest.SerializeToString,
+                response_deserializer=sluiceway_dot_api_dot_project_dot_v1_dot_delivery__service__pb2.RunProjectResponse.FromString,
+                _registered_method=True)
         self.RedeliverDelivery = channel.unary_unary(
                 '/sluiceway.api.project.v1.DeliveryService/RedeliverDelivery',
                 request_serializer=sluiceway_dot_api_dot_project_dot_v1_dot_delivery__service__pb2.RedeliverDeliveryRequest.SerializeToString,
@@ -105,6 +110,18 @@ class DeliveryServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RunProject(self, request, context):
+        """Creates the runs of a branch or tag by hand, as an event of the provider would. Runs that exist do not matter.
+
+        Errors:
+        - INVALID_ARGUMENT: The ref or the commit is none.
+        - NOT_FOUND: There is no such project or the caller may not see it, or its repository has no such ref.
+        - FAILED_PRECONDITION: The project has no repository, or whoever linked it has removed the account.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def RedeliverDelivery(self, request, context):
         """Works on a delivery once more. Runs that it made already are not made again, but a run that only reports setup
         errors is. A second call while it is being worked on has no further effect.
@@ -134,6 +151,11 @@ def add_DeliveryServiceServicer_to_server(servicer, server):
                     servicer.ListDeliveries,
                     request_deserializer=sluiceway_dot_api_dot_project_dot_v1_dot_delivery__service__pb2.ListDeliveriesRequest.FromString,
                     response_serializer=sluiceway_dot_api_dot_project_dot_v1_dot_delivery__service__pb2.ListDeliveriesResponse.SerializeToString,
+            ),
+            'RunProject': grpc.unary_unary_rpc_method_handler(
+                    servicer.RunProject,
+                    request_deserializer=sluiceway_dot_api_dot_project_dot_v1_dot_delivery__service__pb2.RunProjectRequest.FromString,
+                    response_serializer=sluiceway_dot_api_dot_project_dot_v1_dot_delivery__service__pb2.RunProjectResponse.SerializeToString,
             ),
             'RedeliverDelivery': grpc.unary_unary_rpc_method_handler(
                     servicer.RedeliverDelivery,
@@ -227,6 +249,33 @@ class DeliveryService:
             '/sluiceway.api.project.v1.DeliveryService/ListDeliveries',
             sluiceway_dot_api_dot_project_dot_v1_dot_delivery__service__pb2.ListDeliveriesRequest.SerializeToString,
             sluiceway_dot_api_dot_project_dot_v1_dot_delivery__service__pb2.ListDeliveriesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RunProject(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sluiceway.api.project.v1.DeliveryService/RunProject',
+            sluiceway_dot_api_dot_project_dot_v1_dot_delivery__service__pb2.RunProjectRequest.SerializeToString,
+            sluiceway_dot_api_dot_project_dot_v1_dot_delivery__service__pb2.RunProjectResponse.FromString,
             options,
             channel_credentials,
             insecure,

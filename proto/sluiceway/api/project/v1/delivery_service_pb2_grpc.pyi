@@ -62,6 +62,14 @@ class DeliveryServiceStub:
     - INVALID_ARGUMENT: The page token belongs to another list.
     - NOT_FOUND: There is no such project, or the caller may not see it.
     """
+    RunProject: _grpc.UnaryUnaryMultiCallable[_delivery_service_pb2.RunProjectRequest, _delivery_service_pb2.RunProjectResponse]
+    """Creates the runs of a branch or tag by hand, as an event of the provider would. Runs that exist do not matter.
+
+    Errors:
+    - INVALID_ARGUMENT: The ref or the commit is none.
+    - NOT_FOUND: There is no such project or the caller may not see it, or its repository has no such ref.
+    - FAILED_PRECONDITION: The project has no repository, or whoever linked it has removed the account.
+    """
     RedeliverDelivery: _grpc.UnaryUnaryMultiCallable[_delivery_service_pb2.RedeliverDeliveryRequest, _delivery_service_pb2.RedeliverDeliveryResponse]
     """Works on a delivery once more. Runs that it made already are not made again, but a run that only reports setup
     errors is. A second call while it is being worked on has no further effect.
@@ -104,6 +112,14 @@ class DeliveryServiceAsyncStub(DeliveryServiceStub):
     Errors:
     - INVALID_ARGUMENT: The page token belongs to another list.
     - NOT_FOUND: There is no such project, or the caller may not see it.
+    """
+    RunProject: _aio.UnaryUnaryMultiCallable[_delivery_service_pb2.RunProjectRequest, _delivery_service_pb2.RunProjectResponse]  # type: ignore[assignment]
+    """Creates the runs of a branch or tag by hand, as an event of the provider would. Runs that exist do not matter.
+
+    Errors:
+    - INVALID_ARGUMENT: The ref or the commit is none.
+    - NOT_FOUND: There is no such project or the caller may not see it, or its repository has no such ref.
+    - FAILED_PRECONDITION: The project has no repository, or whoever linked it has removed the account.
     """
     RedeliverDelivery: _aio.UnaryUnaryMultiCallable[_delivery_service_pb2.RedeliverDeliveryRequest, _delivery_service_pb2.RedeliverDeliveryResponse]  # type: ignore[assignment]
     """Works on a delivery once more. Runs that it made already are not made again, but a run that only reports setup
@@ -162,6 +178,20 @@ class DeliveryServiceServicer(metaclass=_abc_1.ABCMeta):
         Errors:
         - INVALID_ARGUMENT: The page token belongs to another list.
         - NOT_FOUND: There is no such project, or the caller may not see it.
+        """
+
+    @_abc_1.abstractmethod
+    def RunProject(
+        self,
+        request: _delivery_service_pb2.RunProjectRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_delivery_service_pb2.RunProjectResponse, _abc.Awaitable[_delivery_service_pb2.RunProjectResponse]]:
+        """Creates the runs of a branch or tag by hand, as an event of the provider would. Runs that exist do not matter.
+
+        Errors:
+        - INVALID_ARGUMENT: The ref or the commit is none.
+        - NOT_FOUND: There is no such project or the caller may not see it, or its repository has no such ref.
+        - FAILED_PRECONDITION: The project has no repository, or whoever linked it has removed the account.
         """
 
     @_abc_1.abstractmethod

@@ -95,7 +95,7 @@ class LinkRecord(_message.Message):
 
 class EventRecord(_message.Message):
     """An event of a provider, as `Forge.read_event` read it from a delivery."""
-    __slots__ = ("kind", "action", "ref", "before", "after", "message", "repository_id", "clone_url", "link", "pull_request", "base_branch", "base_commit", "from_fork", "sender_id", "commit", "ignored")
+    __slots__ = ("kind", "action", "ref", "before", "after", "message", "repository_id", "clone_url", "link", "pull_request", "base_branch", "base_commit", "from_fork", "sender_id", "commit", "ignored", "requested_by", "run_name", "request")
     KIND_FIELD_NUMBER: _ClassVar[int]
     ACTION_FIELD_NUMBER: _ClassVar[int]
     REF_FIELD_NUMBER: _ClassVar[int]
@@ -112,6 +112,9 @@ class EventRecord(_message.Message):
     SENDER_ID_FIELD_NUMBER: _ClassVar[int]
     COMMIT_FIELD_NUMBER: _ClassVar[int]
     IGNORED_FIELD_NUMBER: _ClassVar[int]
+    REQUESTED_BY_FIELD_NUMBER: _ClassVar[int]
+    RUN_NAME_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_FIELD_NUMBER: _ClassVar[int]
     kind: str
     """The kind of event: `push`, `tag`, `pull_request`, `ping`, or empty for any other."""
     action: str
@@ -144,7 +147,13 @@ class EventRecord(_message.Message):
     """The commit. Empty: the event does not say it, and `after` may be a tag."""
     ignored: str
     """Why an event of another kind starts no run, in a sentence."""
-    def __init__(self, kind: _Optional[str] = ..., action: _Optional[str] = ..., ref: _Optional[str] = ..., before: _Optional[str] = ..., after: _Optional[str] = ..., message: _Optional[str] = ..., repository_id: _Optional[str] = ..., clone_url: _Optional[str] = ..., link: _Optional[str] = ..., pull_request: _Optional[str] = ..., base_branch: _Optional[str] = ..., base_commit: _Optional[str] = ..., from_fork: _Optional[bool] = ..., sender_id: _Optional[str] = ..., commit: _Optional[str] = ..., ignored: _Optional[str] = ...) -> None: ...
+    requested_by: str
+    """The user who asked for runs by hand. Empty: the provider sent it."""
+    run_name: str
+    """Of runs by hand: only this run of the configuration, whether its `when` matches or not. Empty: all that apply."""
+    request: str
+    """Of runs by hand: what tells them from others of the same commit."""
+    def __init__(self, kind: _Optional[str] = ..., action: _Optional[str] = ..., ref: _Optional[str] = ..., before: _Optional[str] = ..., after: _Optional[str] = ..., message: _Optional[str] = ..., repository_id: _Optional[str] = ..., clone_url: _Optional[str] = ..., link: _Optional[str] = ..., pull_request: _Optional[str] = ..., base_branch: _Optional[str] = ..., base_commit: _Optional[str] = ..., from_fork: _Optional[bool] = ..., sender_id: _Optional[str] = ..., commit: _Optional[str] = ..., ignored: _Optional[str] = ..., requested_by: _Optional[str] = ..., run_name: _Optional[str] = ..., request: _Optional[str] = ...) -> None: ...
 
 class DeliveryRecord(_message.Message):
     """A delivery. Its id is `<project>/<delivery>`."""
