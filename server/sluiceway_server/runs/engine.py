@@ -22,13 +22,12 @@ from sluiceway_common.foundation.clock import Clock, IdSource
 from sluiceway_common.foundation.errors import FailedPrecondition, NotFound
 from sluiceway_common.runmodel import requests, updates
 from sluiceway_common.runmodel.model import ApprovalGiven, RestartKind
-from sluiceway_common.runmodel.reasons import Reason, ReasonCode
+from sluiceway_common.runmodel.reasons import Reason
 from sluiceway_common.runmodel.state import Change, RunState
 from sluiceway_server.datamanager.checks import check_preconditions
 from sluiceway_server.datamanager.model import Decision, Position, Query, View
 from sluiceway_server.datamanager.port import Committed, Database
 from sluiceway_server.runrecords import definitions, enums
-from sluiceway_server.runrecords.executor_messages import update_fault
 from sluiceway_server.runrecords.types import (
     ASSIGNMENT,
     RUN,
@@ -36,6 +35,7 @@ from sluiceway_server.runrecords.types import (
     TASK,
     task_id,
 )
+from sluiceway_server.runs.assignment_updates import take_update
 from sluiceway_server.runs.cache import RunCache
 from sluiceway_server.runs.configs import RunConfigs
 from sluiceway_server.runs.creating import CreationChecks, store_run
@@ -342,7 +342,7 @@ class Engine:
         """
 
         def decide(transaction: RunTransaction) -> tuple[UpdateOutcome, ...]:
-            return tuple(_take_update(transaction, executor_id, session_id, update) for update in reported)
+            return tuple(take_update(transaction, executor_id, session_id, update) for update in reported)
 
         return (await self._transact(decide)).value
 
@@ -474,27 +474,6 @@ class Engine:
         transactions[-1].cache_states(committed.position, self._cache)
         self.scheduler.on_committed(transactions[-1])
         return committed, transactions[-1]
-
-
-def _take_update(
-    transaction: RunTransaction, executor_id: str, session_id: str, update: executor_api.AssignmentUpdate
-) -> UpdateOutcome:
-    fault = update_fault(update)
-    if fault is not None:
-        return UpdateOutcome(update.number, Reason("invalid_update", fault))
-    stored = transaction.assignment(update.assignment_id)
-    state = transaction.run(stored.run_id) if stored is not None else None
-    if stored is None or state is None or stored.executor != executor_id:
-        # Same error for "unknown" and "not yours", so that ids of other executors cannot be probed.
-        sentence = f"assignment {update.assignment_id} is not known here"
-        return UpdateOutcome(update.number, Reason(ReasonCode.UNKNOWN_ASSIGNMENT, sentence))
-    report = definitions.decode_report(update, session=session_id, steps=state.tasks[stored.task_id].steps)
-    if report is None:
-        return UpdateOutcome(update.number, Reason("not_understood", "a phase of it is unknown to this version"))
-    reported = updates.report(state, stored, report, transaction.now)
-    if reported.outcome is updates.ReportOutcome.APPLIED:
-        transaction.apply(reported.change)
-    return UpdateOutcome(update.number, reported.reason)
 
 
 def no_run(run_id: str) -> NotFound:
