@@ -161,7 +161,7 @@ class GroupKeys:
         return None if stored is None else Presence.decode(stored.value)
 
     async def announce(self, presence: Presence) -> None:
-        """Store the key of an executor that said hello to this server. May be repeated.
+        """Store the key of an executor that sent a hello to this server. May be repeated.
 
         Raises:
             SessionTakenOver: the key belongs to a later hello.

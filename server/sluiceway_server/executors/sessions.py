@@ -38,7 +38,7 @@ from sluiceway_server.runrecords.types import EXECUTOR, executor_topic
 __all__ = ["KIND_CONNECTED", "OpenedSession", "SessionStore"]
 
 KIND_CONNECTED = "executor_connected"
-"""A notice to an executor's topic: a stream said hello; the body is its id. Other streams of the executor end."""
+"""A notice to an executor's topic: a stream has begun; the body is its id. Other streams of the executor end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +88,7 @@ class SessionStore:
         session_id = self._ids.new_id()
         secret = secrets.token_urlsafe(32)
         now = self._clock.now()
-        said = Hello(group, Proof(hello.session_id, hello.session_secret), hello.journal_id, hello.dynamic)
+        parsed = Hello(group, Proof(hello.session_id, hello.session_secret), hello.journal_id, hello.dynamic)
 
         def function(view: View) -> Decision[OpenedSession]:
             stored = view.get(EXECUTOR, hello.executor_id)
@@ -96,7 +96,7 @@ class SessionStore:
             event = admit(
                 hello.executor_id,
                 before,
-                said,
+                parsed,
                 # The key is of the stored session, or of one that was fenced since.
                 is_live=holder is not None and before is not None and holder.session == before.session_id,
                 new_session_id=session_id,

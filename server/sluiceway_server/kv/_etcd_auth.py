@@ -23,7 +23,7 @@ __all__ = ["Authentication"]
 log = structlog.get_logger(__name__)
 
 _METADATA_KEY = "token"
-# etcd looks at these before it changes anything, so a call that got such an answer may be sent again.
+# etcd checks these before it changes anything, so a call that failed with such an error may be sent again.
 _STALE = (
     "etcdserver: invalid auth token",
     "etcdserver: user name is empty",
@@ -50,7 +50,7 @@ class Authentication:
 
         Raises:
             Unauthenticated: etcd does not accept the user and the password.
-            Unavailable: it did not answer in time. Nothing was changed in any case.
+            Unavailable: it did not respond in time. Nothing was changed.
         """
         if not self._known:
             async with self._getting:
@@ -64,7 +64,7 @@ class Authentication:
 
         Args:
             sent: what `metadata` gave for it.
-            details: what etcd said.
+            details: the message of etcd.
         """
         if not self._user or not details.startswith(_STALE):
             return False
@@ -79,7 +79,7 @@ class Authentication:
     async def _authenticate(self, member: Member, seconds: float) -> str:
         request: Any = api.AuthenticateRequest(name=self._user, password=self._password)
         try:
-            answer = await member.calls["authenticate"](request, timeout=seconds)
+            response = await member.calls["authenticate"](request, timeout=seconds)
         except grpc.aio.AioRpcError as cause:
             details = cause.details() or cause.code().name
             if "authentication is not enabled" in details:
@@ -93,5 +93,5 @@ class Authentication:
             if is_being_cancelled():
                 raise
             raise Unavailable(f"the connection to etcd at {member.address} was closed") from cause
-        token: str = answer.token
+        token: str = response.token
         return token

@@ -37,7 +37,7 @@ _CHANNEL_OPTIONS: tuple[tuple[str, int], ...] = (
     ("grpc.max_reconnect_backoff_ms", 1_000),
     # Each store has its own connections: one store's broken connection is not another's.
     ("grpc.use_local_subchannel_pool", 1),
-    # Members are near; a proxy from the environment would answer for a member that is away.
+    # Members are near; a proxy from the environment would respond for a member that is down.
     ("grpc.enable_http_proxy", 0),
     # No retries below us either; with no service config only transparent ones existed, now none do.
     ("grpc.enable_retries", 0),
@@ -145,7 +145,7 @@ class Member:
                 *_CHANNEL_OPTIONS,
                 ("grpc.keepalive_time_ms", int(self._pings.every.total_seconds() * 1000)),
                 ("grpc.keepalive_timeout_ms", answer_within),
-                # gRPC 1.85 waits for the answer to a ping this long (60 s), whatever the line above says.
+                # gRPC 1.85 waits for the response to a ping this long (60 s), whatever the line above says.
                 ("grpc.http2.ping_timeout_ms", answer_within),
                 # The default authority of a unix socket is its path, which Go's HTTP/2 server may refuse.
                 *((("grpc.default_authority", "localhost"),) if socket is not None else ()),
@@ -185,7 +185,7 @@ def _calls(channel: grpc.aio.Channel) -> Mapping[Rpc, Callable[..., Any]]:
     kv, lease, maintenance = api.KVStub(channel), api.LeaseStub(channel), api.MaintenanceStub(channel)
 
     async def renew(request: object, *, timeout: float, metadata: tuple[tuple[str, str], ...]) -> object:
-        # etcd renews on a stream only; one request and one answer make a call of it.
+        # etcd renews on a stream only; one request and one response make a call of it.
         call = lease.LeaseKeepAlive(timeout=timeout, metadata=metadata)
         try:
             await call.write(request)

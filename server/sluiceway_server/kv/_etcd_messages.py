@@ -87,9 +87,9 @@ class ReadPlan:
             message.revision = revision
         return self._messages
 
-    def result(self, answers: Sequence[Any], revision: int, cluster_id: int) -> TxnResult:
-        """Put the answers together. All are of the state at `revision`."""
-        found = [key_values(answer.kvs) for answer in answers] if self._reads else []
+    def result(self, responses: Sequence[Any], revision: int, cluster_id: int) -> TxnResult:
+        """Combine the responses, all of which are of the state at `revision`."""
+        found = [key_values(response.kvs) for response in responses] if self._reads else []
         count = len(self._compare)
         holds = all(_holds(item, values) for item, values in zip(self._compare, found, strict=False))
         reads = found[count : count + len(self._then)] if holds else found[count + len(self._then) :]

@@ -18,7 +18,7 @@ _MOST_BYTES = 4 * 1024 * 1024
 
 
 async def quota_of(address: str, socket: str | None, *, tls: EtcdTls | None, seconds: float) -> int:
-    """Read the quota, in bytes; 0: it is not told, or not within `seconds`.
+    """Read the quota, in bytes; 0: it is not reported, or not within `seconds`.
 
     Args:
         address: `host:port`; not used with `socket`.
@@ -36,7 +36,7 @@ async def quota_of(address: str, socket: str | None, *, tls: EtcdTls | None, sec
                 context = None if tls is None else tls.context()
                 reader, writer = await asyncio.open_connection(host.strip("[]"), int(port), ssl=context)
             try:
-                # HTTP/1.0: the answer ends with the connection.
+                # HTTP/1.0: the response ends with the connection.
                 writer.write(f"GET /metrics HTTP/1.0\r\nHost: {address}\r\n\r\n".encode())
                 await writer.drain()
                 body = bytearray()

@@ -187,7 +187,7 @@ def etcd_environment(environment: Mapping[str, str]) -> dict[str, str]:
     """Take a process environment without `ETCD_*`: etcd would read them as flags that we did not give."""
     result = {name: value for name, value in environment.items() if not name.startswith("ETCD_")}
     if platform.machine() == "aarch64":
-        # etcd 3.4 does not start there unless told so.
+        # etcd 3.4 does not start there without this variable.
         result["ETCD_UNSUPPORTED_ARCH"] = "arm64"
     return result
 
@@ -205,7 +205,7 @@ def free_ports(count: int) -> tuple[int, ...]:
 
 
 async def wait_until_healthy(endpoint: str, *, timeout: timedelta) -> None:
-    """Return when etcd at `endpoint` answers and commits.
+    """Wait until etcd at `endpoint` responds and commits.
 
     Raises:
         Unavailable: it did not within `timeout`.
@@ -322,8 +322,8 @@ def _wheel_binary(package: str) -> Path | None:
 
 def _version_of(path: Path) -> str:
     try:
-        answer = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=10, check=True, env={})
+        completed = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=10, check=True, env={})
     except (OSError, subprocess.SubprocessError) as cause:
         raise EtcdNotInstalled(f"{path} is there but does not run as etcd: {cause}") from cause
-    found = re.search(r"etcd Version: (\S+)", answer.stdout)
+    found = re.search(r"etcd Version: (\S+)", completed.stdout)
     return found.group(1) if found else "unknown"

@@ -1,12 +1,12 @@
 """`KeyValueStore` over etcd.
 
 The one idea: say exactly what is known. Before a call is sent, the connection is brought up; if that fails, nothing was
-sent and the answer is `Unavailable`. Once a write was sent, only etcd's own word (applied, or refused for a reason that
-comes before applying) is certain; everything else is `OutcomeUnknown`. Nothing is sent twice.
+sent and the error is `Unavailable`. Once a write was sent, only etcd's own response (applied, or refused for a reason
+that comes before applying) is certain; everything else is `OutcomeUnknown`. Nothing is sent twice.
 
 Only the messages and stubs of `etcd3aio` are used, not its client (docs/decisions/0010-etcd-stubs-not-client.md): it
 retries writes by itself, its watch hangs after a compaction, its keep-alive never gives up, and its channel takes no
-names, no answers above 4 MiB, and up to two minutes to notice that etcd is back.
+names, no responses above 4 MiB, and up to two minutes to notice that etcd is back.
 
 Channels belong to the event loop that first uses the store.
 """
@@ -59,7 +59,7 @@ __all__ = ["EtcdAccess", "EtcdStore", "EtcdTls", "Pings", "parse_endpoint", "uni
 
 log = structlog.get_logger(__name__)
 
-# A member without a leader answers at once instead of holding the call, and ends its watches.
+# A member without a leader responds at once instead of holding the call, and ends its watches.
 _REQUIRE_LEADER = (("hasleader", "true"),)
 
 _LONGEST_CONNECT_SECONDS = 2.0
@@ -111,16 +111,16 @@ class EtcdStore:
             success=[operation_message(item) for item in then],
             failure=[operation_message(item) for item in otherwise],
         )
-        answer = await self._call("transaction", "txn", request, timeout, may_write=True)
+        response = await self._call("transaction", "txn", request, timeout, may_write=True)
         return TxnResult(
-            succeeded=answer.succeeded,
-            revision=answer.header.revision,
+            succeeded=response.succeeded,
+            revision=response.header.revision,
             reads=tuple(
                 key_values(item.response_range.kvs)
-                for item in answer.responses
+                for item in response.responses
                 if item.WhichOneof("response") == "response_range"
             ),
-            cluster_id=answer.header.cluster_id,
+            cluster_id=response.header.cluster_id,
         )
 
     async def _read_only(
@@ -142,19 +142,19 @@ class EtcdStore:
         while True:
             left = timedelta(seconds=deadline - _now())
             try:
-                answers = await self._ranges(plan.messages(revision), left)
+                responses = await self._ranges(plan.messages(revision), left)
             except (Compacted, InvalidInput):
                 # The revision of the first round is not there any more: compacted, or of an etcd that was restored.
                 if not revision:
                     raise
                 revision = 0
                 continue
-            clusters = {answer.header.cluster_id for answer in answers}
+            clusters = {response.header.cluster_id for response in responses}
             if len(clusters) > 1:
                 raise Unavailable("two etcd clusters answered: the endpoints are not of one cluster")
-            revisions = {answer.header.revision for answer in answers}
+            revisions = {response.header.revision for response in responses}
             if revision or len(revisions) <= 1:
-                return plan.result(answers, revision or max(revisions), clusters.pop())
+                return plan.result(responses, revision or max(revisions), clusters.pop())
             revision = max(revisions)
 
     async def _ranges(self, messages: Sequence[Any], timeout: timedelta) -> list[Any]:
@@ -169,26 +169,26 @@ class EtcdStore:
             await asyncio.wait(calls)
 
     async def get(self, key: str, *, timeout: timedelta) -> tuple[KeyValue | None, int]:
-        answer = await self._call(
+        response = await self._call(
             f"read of {key}", "range", api.RangeRequest(key=key_bytes(key)), timeout, may_write=False
         )
-        found = key_values(answer.kvs)
-        return (found[0] if found else None), answer.header.revision
+        found = key_values(response.kvs)
+        return (found[0] if found else None), response.header.revision
 
     async def range(self, read: Range, *, timeout: timedelta) -> tuple[tuple[KeyValue, ...], int]:
-        answer = await self._call(f"read of {read.start}", "range", range_message(read), timeout, may_write=False)
-        return key_values(answer.kvs), answer.header.revision
+        response = await self._call(f"read of {read.start}", "range", range_message(read), timeout, may_write=False)
+        return key_values(response.kvs), response.header.revision
 
     async def list_prefix(self, prefix: str, *, timeout: timedelta) -> tuple[tuple[KeyValue, ...], int]:
         start, end = prefix_range(prefix)
         request = api.RangeRequest(key=start, range_end=end)
-        answer = await self._call(f"list of {prefix}", "range", request, timeout, may_write=False)
-        return key_values(answer.kvs), answer.header.revision
+        response = await self._call(f"list of {prefix}", "range", request, timeout, may_write=False)
+        return key_values(response.kvs), response.header.revision
 
     async def put(self, key: str, value: bytes, *, lease: LeaseId = 0, timeout: timedelta) -> int:
         request = api.PutRequest(key=key_bytes(key), value=value, lease=lease)
-        answer = await self._call(f"write of {key}", "put", request, timeout, may_write=True)
-        revision: int = answer.header.revision
+        response = await self._call(f"write of {key}", "put", request, timeout, may_write=True)
+        revision: int = response.header.revision
         return revision
 
     async def watch(self, prefix: str, *, start_revision: int) -> AsyncGenerator[WatchBatch, None]:
@@ -212,10 +212,10 @@ class EtcdStore:
                     renewed = True
                     continue
                 while response is not grpc.aio.EOF:
-                    # After this answer etcd sends nothing more and keeps the stream open: it is the end.
+                    # After this response etcd sends nothing more and keeps the stream open: it is the end.
                     if response.canceled:
                         raise watch_ended(response, what, member.address)
-                    # The header of the first answer is ahead of what was delivered, so it is no progress.
+                    # The header of the first response is ahead of what was delivered, so it is no progress.
                     if not response.created:
                         yield watch_batch(response)
                     response = await call.read()
@@ -244,19 +244,19 @@ class EtcdStore:
         if seconds <= 0:
             raise InvalidInput(f"a lease needs a span above zero, not {ttl}")
         request = api.LeaseGrantRequest(TTL=seconds)
-        answer = await self._call("grant of a lease", "grant", request, timeout, may_write=True)
-        lease: LeaseId = answer.ID
+        response = await self._call("grant of a lease", "grant", request, timeout, may_write=True)
+        lease: LeaseId = response.ID
         return lease
 
     async def renew_lease(self, lease: LeaseId, *, timeout: timedelta) -> timedelta:
         """Renew a lease: one request and one response, on a stream of its own."""
         request = api.LeaseKeepAliveRequest(ID=lease)
-        answer = await self._call(f"renewal of lease {lease:x}", "renew", request, timeout, may_write=False)
-        if answer is grpc.aio.EOF:
+        response = await self._call(f"renewal of lease {lease:x}", "renew", request, timeout, may_write=False)
+        if response is grpc.aio.EOF:
             raise Unavailable(f"etcd ended the renewal of lease {lease:x} without an answer")
-        if answer.TTL <= 0:
+        if response.TTL <= 0:
             raise lease_gone(lease)
-        return timedelta(seconds=answer.TTL)
+        return timedelta(seconds=response.TTL)
 
     async def revoke_lease(self, lease: LeaseId, *, timeout: timedelta) -> None:
         request = api.LeaseRevokeRequest(ID=lease)
@@ -284,21 +284,21 @@ class EtcdStore:
     async def status(self, *, timeout: timedelta) -> StoreStatus:
         """Return the status. Alarms are the cluster's; the rest is of the member that responded.
 
-        The quota is in the answer from etcd 3.6 on; older ones show it among their metrics only, at the same address.
+        The quota is in the response from etcd 3.6 on; older ones show it among their metrics only, at the same address.
         """
         deadline = _now() + timeout.total_seconds()
-        answer = await self._call("status", "status", api.StatusRequest(), timeout, may_write=False)
+        response = await self._call("status", "status", api.StatusRequest(), timeout, may_write=False)
         left = timedelta(seconds=deadline - _now())
         alarms = await self._call("alarms", "alarm", api.AlarmRequest(), left, may_write=False)
         names = {alarm_name(item.alarm) for item in alarms.alarms}
-        quota = answer.dbSizeQuota or await self._members[self._current].quota_bytes(deadline - _now())
+        quota = response.dbSizeQuota or await self._members[self._current].quota_bytes(deadline - _now())
         return StoreStatus(
-            version=answer.version,
-            size_bytes=answer.dbSize,
+            version=response.version,
+            size_bytes=response.dbSize,
             alarms=tuple(sorted(names)),
-            cluster_id=answer.header.cluster_id,
-            revision=answer.header.revision,
-            in_use_bytes=answer.dbSizeInUse,
+            cluster_id=response.header.cluster_id,
+            revision=response.header.revision,
+            in_use_bytes=response.dbSizeInUse,
             quota_bytes=quota,
         )
 

@@ -1,8 +1,8 @@
-"""The small face of etcd that the rest of the server uses.
+"""The port to etcd: the part of it that the server uses.
 
-Keys are non-empty text, values are bytes. A transaction compares, then writes; its answer carries the store's
-revision, as every answer does. What etcd cannot say for certain is said here as uncertain: `OutcomeUnknown` means that
-the transaction may or may not have been applied, and that only reading can tell (datamanager.md, "Write" 5).
+Keys are non-empty text, values are bytes. A transaction compares, then writes; its result has the revision
+of the store, as every result does. `OutcomeUnknown` means that a transaction may or may not have been applied, and that
+only a read can find out (datamanager.md, "Write" 5).
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ LeaseId = int
 
 
 class OutcomeUnknown(DeadlineExceeded):
-    """The store did not answer in time: a write may or may not have been applied. Read before you say either."""
+    """The store did not respond in time: a write may or may not have been applied. Read to find out."""
 
     reason = "OUTCOME_UNKNOWN"
 
@@ -130,13 +130,13 @@ Read = Get | Range
 
 @dataclass(frozen=True, slots=True)
 class TxnResult:
-    """The answer of a transaction.
+    """The result of a transaction.
 
     Attributes:
         succeeded: whether all compares held, and so the writes were applied.
         revision: the store's revision after it.
         reads: one tuple of keys for each `Read` of the branch that was taken, in their order.
-        cluster_id: of the cluster that answered.
+        cluster_id: of the cluster that responded.
     """
 
     succeeded: bool
@@ -167,13 +167,13 @@ class StoreStatus:
     """What the store says of itself.
 
     Attributes:
-        version: of the member that answered.
+        version: of the member that responded.
         size_bytes: of its file. It never shrinks by itself, and the store refuses writes when it reaches the quota.
         alarms: those that are raised, by name (`NOSPACE`, `CORRUPT`); the whole cluster's.
-        cluster_id: of the cluster that answered.
+        cluster_id: of the cluster that responded.
         revision: the newest.
-        in_use_bytes: of the file; the rest is free pages that the next writes fill. 0: not told (etcd before 3.4).
-        quota_bytes: above it the store refuses writes. 0: not told.
+        in_use_bytes: of the file; the rest is free pages that the next writes fill. 0: not known (etcd before 3.4).
+        quota_bytes: above it the store refuses writes. 0: not known.
     """
 
     version: str

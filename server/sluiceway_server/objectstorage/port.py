@@ -1,4 +1,4 @@
-"""The small face of an object storage (`ost`): datamanager.md, "Object storage".
+"""The port to an object storage (`ost`): datamanager.md, "Object storage".
 
 Keys are non-empty text of at most 300 UTF-8 bytes, with `/` as the delimiter; any other character is allowed, and
 lists are in byte order of the UTF-8 form. Objects are written whole

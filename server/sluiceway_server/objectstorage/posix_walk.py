@@ -36,7 +36,7 @@ class _Walk:
         self._start_after = start_after
         self._delimiter = delimiter
         # The last common prefix that was returned: nothing below it is returned again.
-        self._told: bytes | None = None
+        self._folded: bytes | None = None
 
     def objects(self, root: Path) -> Iterator[ObjectInfo]:
         # A stack of our own: a key may have more segments than Python allows calls inside calls.
@@ -63,19 +63,19 @@ class _Walk:
             return
         common = self._common_prefix(key)
         if common is not None:
-            self._told = common
+            self._folded = common
             yield ObjectInfo(common.decode(), 0, None, is_prefix=True)
         else:
             yield ObjectInfo(name, found.st_size, datetime.fromtimestamp(found.st_mtime, UTC))
 
     def _wants_object(self, key: bytes) -> bool:
-        told = self._told is not None and key.startswith(self._told)
-        return key.startswith(self._prefix) and key > self._start_after and not told
+        is_folded = self._folded is not None and key.startswith(self._folded)
+        return key.startswith(self._prefix) and key > self._start_after and not is_folded
 
     def _may_hold_wanted(self, base: bytes) -> bool:
         if not (base.startswith(self._prefix) or self._prefix.startswith(base)):
             return False
-        if self._told is not None and base.startswith(self._told):
+        if self._folded is not None and base.startswith(self._folded):
             return False
         # All keys below begin with `base`; they sort before `start_after` unless it goes on below `base` too.
         return base > self._start_after or self._start_after.startswith(base)

@@ -97,8 +97,8 @@ class S3Storage:
         name = self._name(key)
 
         async def attempt(this: Try) -> bytes:
-            answer = await self._calls.client.get_object(Bucket=self._bucket, Key=name)
-            return await _read(answer, answer["ContentLength"], this)
+            response = await self._calls.client.get_object(Bucket=self._bucket, Key=name)
+            return await _read(response, response["ContentLength"], this)
 
         return await self._calls.run(attempt, key=key, right=_RIGHT_TO_READ)
 
@@ -112,12 +112,12 @@ class S3Storage:
             # HTTP has no empty range.
             wanted = f"bytes={start}-{start + max(length, 1) - 1}"
             try:
-                answer = await self._calls.client.get_object(Bucket=self._bucket, Key=name, Range=wanted)
+                response = await self._calls.client.get_object(Bucket=self._bucket, Key=name, Range=wanted)
             except ClientError as cause:
                 if read_fault(cause).kind is FaultKind.BEYOND:
                     return b""
                 raise
-            body = await _read(answer, _length_of_range(answer, start, max(length, 1)), this)
+            body = await _read(response, _length_of_range(response, start, max(length, 1)), this)
             return body[:length]
 
         return await self._calls.run(attempt, key=key, right=_RIGHT_TO_READ)
@@ -151,19 +151,19 @@ class S3Storage:
         # A start that is longer than any key is cut; what this lets through is dropped below.
         start = self._base + name_of(after[:LONGEST_KEY_BYTES]) if after else ""
         token = ""
-        told: bytes | None = None
+        folded: bytes | None = None
         while True:
             page = await self._page(prefix, begin, start, token)
             jump = False
             for entry in page.get("Contents", ()):
                 key = self._key(entry["Key"])
-                jump = key is not None and told is not None and key.startswith(told)
+                jump = key is not None and folded is not None and key.startswith(folded)
                 if key is None or jump or not key.startswith(wanted) or key <= after:
                     continue
                 place = key.find(fold, len(wanted)) if fold else -1
                 if place >= 0:
-                    told, jump = key[: place + len(fold)], True
-                    yield ObjectInfo(told.decode(), 0, None, is_prefix=True)
+                    folded, jump = key[: place + len(fold)], True
+                    yield ObjectInfo(folded.decode(), 0, None, is_prefix=True)
                 else:
                     yield ObjectInfo(key.decode(), entry["Size"], entry["LastModified"])
             token = page.get("NextContinuationToken", "")
@@ -172,8 +172,8 @@ class S3Storage:
             if not token:
                 # The rest is there all the same: a list that just ended would say that it is gone.
                 start = _last_name(page, self._place)
-            if jump and told is not None:
-                start, token = self._base + prefix_name(told) + AFTER_ALL, ""
+            if jump and folded is not None:
+                start, token = self._base + prefix_name(folded) + AFTER_ALL, ""
 
     async def delete(self, key: str) -> None:
         name = self._name(key)
@@ -239,27 +239,27 @@ def _last_name(page: ListObjectsV2OutputTypeDef, place: str) -> str:
     return page["Contents"][-1]["Key"]
 
 
-async def _read(answer: GetObjectOutputTypeDef, length: int, this: Try) -> bytes:
-    """Read a body whose length is known, all of it. What is not as long is a broken answer."""
+async def _read(response: GetObjectOutputTypeDef, length: int, this: Try) -> bytes:
+    """Read a body whose length is known, all of it. A body of another length is an error."""
     this.expect(length)
     # What `as` would give is not botocore's stream, which compares checksums, but aiohttp's below it.
-    async with answer["Body"]:
-        body = await answer["Body"].read()
+    async with response["Body"]:
+        body = await response["Body"].read()
     if len(body) != length:
         raise IncompleteReadError(actual_bytes=len(body), expected_bytes=length)
     return body
 
 
-def _length_of_range(answer: GetObjectOutputTypeDef, start: int, length: int) -> int:
+def _length_of_range(response: GetObjectOutputTypeDef, start: int, length: int) -> int:
     """Return the expected length of the response to a range request, before it is read.
 
     Raises:
         IncompleteReadError: it is not the range that we asked for.
     """
     # "bytes 100-199/1234", RFC 9110, section 14.4.
-    given, _, total = answer.get("ContentRange", "").removeprefix("bytes ").partition("/")
+    given, _, total = response.get("ContentRange", "").removeprefix("bytes ").partition("/")
     expected = min(length, int(total) - start) if total.isdigit() else length
-    if not given.startswith(f"{start}-") or answer["ContentLength"] != expected:
-        answer["Body"].close()
-        raise IncompleteReadError(actual_bytes=answer["ContentLength"], expected_bytes=expected)
+    if not given.startswith(f"{start}-") or response["ContentLength"] != expected:
+        response["Body"].close()
+        raise IncompleteReadError(actual_bytes=response["ContentLength"], expected_bytes=expected)
     return expected

@@ -79,7 +79,7 @@ class Fault:
 
     Attributes:
         kind: see there.
-        text: what the endpoint, or the network, said.
+        text: the message of the endpoint, or of the network.
         repeat: whether the same call may succeed in a moment.
     """
 

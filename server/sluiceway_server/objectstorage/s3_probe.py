@@ -124,9 +124,9 @@ async def _check_puts(calls: S3Calls, name: str) -> None:
 
 async def _check_reads(calls: S3Calls, name: str) -> None:
     async def attempt(_: Try) -> tuple[str | None, bytes]:
-        answer = await calls.client.get_object(Bucket=calls.address.bucket, Key=name, Range="bytes=2-4")
-        async with answer["Body"]:
-            return answer["Metadata"].get(WRITER), await answer["Body"].read()
+        response = await calls.client.get_object(Bucket=calls.address.bucket, Key=name, Range="bytes=2-4")
+        async with response["Body"]:
+            return response["Metadata"].get(WRITER), await response["Body"].read()
 
     writer, piece = await calls.run(attempt, key=name, right="s3:GetObject")
     if writer != "probe" or piece != _BODY[2:5]:
@@ -146,10 +146,10 @@ async def _delete(calls: S3Calls, name: str) -> None:
 async def _abort_uploads(calls: S3Calls, horizon: datetime) -> None:
     async def attempt(_: Try) -> list[tuple[str, str]]:
         base = calls.address.base
-        answer = await calls.client.list_multipart_uploads(Bucket=calls.address.bucket, Prefix=base)
+        response = await calls.client.list_multipart_uploads(Bucket=calls.address.bucket, Prefix=base)
         return [
             (each["Key"], each["UploadId"])
-            for each in answer.get("Uploads", ())
+            for each in response.get("Uploads", ())
             # In a bucket without a prefix, and below ours, others may have uploads that take as long as they like.
             if each["Initiated"] < horizon and key_of(each["Key"].removeprefix(base)) is not None
         ]
@@ -164,8 +164,8 @@ async def _abort_uploads(calls: S3Calls, horizon: datetime) -> None:
 
 async def _delete_probes(calls: S3Calls, horizon: datetime) -> None:
     async def attempt(_: Try) -> list[str]:
-        answer = await calls.client.list_objects_v2(Bucket=calls.address.bucket, Prefix=calls.address.base + _PROBE)
-        return [each["Key"] for each in answer.get("Contents", ()) if each["LastModified"] < horizon]
+        response = await calls.client.list_objects_v2(Bucket=calls.address.bucket, Prefix=calls.address.base + _PROBE)
+        return [each["Key"] for each in response.get("Contents", ()) if each["LastModified"] < horizon]
 
     for name in await calls.run(attempt, key="", right="s3:ListBucket"):
         await _delete(calls, name)

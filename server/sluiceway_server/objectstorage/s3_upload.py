@@ -98,7 +98,7 @@ class S3Upload:
         md5 = await content_md5(body)
 
         async def attempt(_: Try) -> str:
-            answer = await self._calls.client.upload_part(
+            response = await self._calls.client.upload_part(
                 Bucket=self._calls.address.bucket,
                 Key=self._name,
                 UploadId=upload_id,
@@ -106,7 +106,7 @@ class S3Upload:
                 Body=body_of(body),
                 ContentMD5=md5,
             )
-            return answer["ETag"]
+            return response["ETag"]
 
         tag = await self._calls.run(attempt, key=self._key, right=RIGHT_TO_PUT, size_bytes=len(body))
         self._parts.append({"ETag": tag, "PartNumber": number})
@@ -114,10 +114,10 @@ class S3Upload:
 
     async def _begin(self) -> str:
         async def attempt(_: Try) -> str:
-            answer = await self._calls.client.create_multipart_upload(
+            response = await self._calls.client.create_multipart_upload(
                 Bucket=self._calls.address.bucket, Key=self._name, Metadata={WRITER: self._writer}
             )
-            return answer["UploadId"]
+            return response["UploadId"]
 
         self._upload_id = await self._calls.run(attempt, key=self._key, right=RIGHT_TO_PUT)
         return self._upload_id

@@ -72,12 +72,12 @@ def check_message(message: pb.ConnectRequest) -> None:
                 ]
             )
         case "acknowledgement":
-            said = message.acknowledgement
-            _show(said.refused)
+            acknowledgement = message.acknowledgement
+            _show(acknowledgement.refused)
             _raise(
                 [
-                    *_not_negative("acknowledgement.number", said.number),
-                    *_matches("acknowledgement.refused.code", said.refused.code, _CODE, "a code"),
+                    *_not_negative("acknowledgement.number", acknowledgement.number),
+                    *_matches("acknowledgement.refused.code", acknowledgement.refused.code, _CODE, "a code"),
                 ]
             )
 

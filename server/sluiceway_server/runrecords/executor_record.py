@@ -1,7 +1,7 @@
 """The state of an executor in its record: read, written, and advanced by events.
 
 `executor_state` decides; this module is the only one that reads and writes the fields of `ExecutorRecord` that the
-state consists of. The other fields (labels, slots, drivers and so on) are what the executor said of itself last.
+state consists of. The other fields (labels, slots, drivers and so on) are from the last hello of the executor.
 """
 
 from __future__ import annotations

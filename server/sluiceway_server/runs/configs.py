@@ -52,7 +52,7 @@ class RunConfigs:
 
         Raises:
             Exhausted: it is large, and this server has no object storage for it.
-            Unavailable: the object storage did not answer in time.
+            Unavailable: the object storage did not respond in time.
         """
         if len(config) <= self._inline_bytes:
             record = pb.RunConfigRecord(digest=digest)
@@ -79,7 +79,7 @@ class RunConfigs:
         (`config_objects`). May be repeated.
 
         Raises:
-            Unavailable: the object storage did not answer in time.
+            Unavailable: the object storage did not respond in time.
         """
         if not record.stored_apart or self._bodies is None:
             return
@@ -103,7 +103,7 @@ class RunConfigs:
         Raises:
             NotFound: there is no such run.
             DataLoss: the object is not what was stored.
-            Unavailable: the object storage did not answer in time.
+            Unavailable: the object storage did not respond in time.
         """
         found = self._kept.get(run_id)
         if found is not None:

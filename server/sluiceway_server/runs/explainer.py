@@ -60,12 +60,12 @@ class Explainer:
             return None
         queued = self._queued(view, state)
         stranded = self._stranded(view, state)
-        told = explain_run(state, placed=self._placed(view, state), queued=queued)
+        explained = explain_run(state, placed=self._placed(view, state), queued=queued)
         return service_api.RunExplanation(
             run_id=run_id,
             phase=enums.PHASES[state.run.phase],
             reasons=[codec.encode_reason(reason) for reason in queued or self._standing(view, state, record.run)],
-            tasks=[_encode(each, stranded.get(each.task_id)) for each in told],
+            tasks=[_encode(each, stranded.get(each.task_id)) for each in explained],
         )
 
     def _standing(self, view: View, state: RunState, stored: api.Run) -> list[Reason]:
@@ -85,8 +85,8 @@ class Explainer:
         if state is None or task_id not in state.tasks:
             return None
         placed = self._placed(view, state).get(task_id)
-        told = explain_task(state, task_id, placed=placed, queued=self._queued(view, state))
-        return _encode(told, self._stranded(view, state).get(task_id))
+        explained = explain_task(state, task_id, placed=placed, queued=self._queued(view, state))
+        return _encode(explained, self._stranded(view, state).get(task_id))
 
     def _queued(self, view: View, state: RunState) -> tuple[Reason, ...]:
         run = state.run
@@ -165,8 +165,8 @@ def _holder(view: View, run_id: str, assignment_id: str) -> str:
     return f"run {record.run.number} of {record.run.group}" if record is not None else f"assignment {assignment_id}"
 
 
-def _encode(told: Explanation, more: Reason | None = None) -> service_api.TaskExplanation:
-    reasons = [codec.encode_reason(reason) for reason in (*told.reasons, *([more] if more is not None else []))]
+def _encode(explained: Explanation, more: Reason | None = None) -> service_api.TaskExplanation:
+    reasons = [codec.encode_reason(reason) for reason in (*explained.reasons, *([more] if more is not None else []))]
     return service_api.TaskExplanation(
-        task_id=told.task_id, task_name=told.name, status=enums.STATUSES[told.status], reasons=reasons
+        task_id=explained.task_id, task_name=explained.name, status=enums.STATUSES[explained.status], reasons=reasons
     )

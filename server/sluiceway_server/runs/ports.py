@@ -92,7 +92,7 @@ class ExecutorDirectory(Protocol):
         ...
 
     def on_change(self, callback: Callable[[], None]) -> None:
-        """Have `callback` called, from the event loop, whenever `live` may answer differently."""
+        """Call `callback`, on the event loop, whenever the result of `live` may have changed."""
         ...
 
 
@@ -130,7 +130,7 @@ class AssignmentNotice(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class UpdateOutcome:
-    """The answer to one update: its number, and why it had no effect, if it was refused (R15)."""
+    """The outcome of one update: its number, and why it had no effect, if it was refused (R15)."""
 
     number: int
     refused: Reason | None = None

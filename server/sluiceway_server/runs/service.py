@@ -131,9 +131,9 @@ class RunServicer(pb_grpc.RunServiceServicer):
     async def ListRuns(self, request: pb.ListRunsRequest, context: object) -> pb.ListRunsResponse:
         caller = current_caller()
         wanted = check_list(request, user_id=caller.id)
-        answer = await self._db.read(lambda view: wanted.read(view, self._visible(view, caller)), after=_requested())
+        response = await self._db.read(lambda view: wanted.read(view, self._visible(view, caller)), after=_requested())
         answer_position(str(self._db.position))
-        return answer
+        return response
 
     async def ListTasks(self, request: pb.ListTasksRequest, context: object) -> pb.ListTasksResponse:
         found = page_faults(request.page_size, MAX_TASKS_PAGE)
@@ -298,18 +298,18 @@ class RunServicer(pb_grpc.RunServiceServicer):
     async def ExplainRun(self, request: pb.ExplainRunRequest, context: object) -> pb.ExplainRunResponse:
         run_id = request.run_id
         await self._run_record(run_id)
-        told = await self._db.read(lambda view: self._explainer.explain_run(view, run_id))
-        if told is None:
+        explained = await self._db.read(lambda view: self._explainer.explain_run(view, run_id))
+        if explained is None:
             raise no_run(run_id)
-        return pb.ExplainRunResponse(explanation=told)
+        return pb.ExplainRunResponse(explanation=explained)
 
     async def ExplainTask(self, request: pb.ExplainTaskRequest, context: object) -> pb.ExplainTaskResponse:
         run_id, task = request.run_id, request.task_id
         await self._run_record(run_id)
-        told = await self._db.read(lambda view: self._explainer.explain_task(view, run_id, task))
-        if told is None:
+        explained = await self._db.read(lambda view: self._explainer.explain_task(view, run_id, task))
+        if explained is None:
             raise _no_task(run_id, task)
-        return pb.ExplainTaskResponse(explanation=told)
+        return pb.ExplainTaskResponse(explanation=explained)
 
     async def ReadLogs(self, request: pb.ReadLogsRequest, context: object) -> AsyncIterator[pb.ReadLogsResponse]:
         found = [
