@@ -14,8 +14,10 @@ from sluiceway.api.project.v1 import (
     organization_service_pb2,
     organization_service_pb2_grpc,
     project_service_pb2_grpc,
+    secret_service_pb2_grpc,
     token_service_pb2_grpc,
     user_service_pb2_grpc,
+    variable_service_pb2_grpc,
 )
 from sluiceway.api.project.v1.visibility_pb2 import VISIBILITY_PRIVATE, VISIBILITY_PUBLIC
 from sluiceway.client import Client, connect
@@ -24,7 +26,9 @@ from sluiceway_common.foundation.clock import SystemClock, UuidSource
 from sluiceway_common.foundation.rpc.caller import CallerKind
 from sluiceway_common.foundation.rpc.offer import ServiceSet
 from sluiceway_common.foundation.rpc.server import RpcServer
+from sluiceway_server.app.record_types import RECORD_TYPES
 from sluiceway_server.datamanager.model import Action, Put
+from sluiceway_server.projects.envelope import KEY_BYTES, Envelope, MasterKeys
 from sluiceway_server.projects.guard import TREE_RESOURCES, Guard
 from sluiceway_server.projects.organization_service import OrganizationServicer
 from sluiceway_server.projects.passwords import Passwords
@@ -34,13 +38,14 @@ from sluiceway_server.projects.records import (
     ORGANIZATION_MEMBER,
     PROJECT,
     PROJECT_GROUP,
-    RECORD_TYPES,
     USER,
     member_id,
 )
+from sluiceway_server.projects.secret_service import SecretServicer
 from sluiceway_server.projects.token_service import TokenServicer
 from sluiceway_server.projects.tokens import TokenAuthenticator, TokenSpec, make_token
 from sluiceway_server.projects.user_service import UserServicer
+from sluiceway_server.projects.variable_service import VariableServicer
 from tests.fakes.database import FakeDatabase
 
 __all__ = ["CALLERS", "IDS", "ServedProjects", "served_projects", "tree_actions"]
@@ -124,8 +129,10 @@ class ServedProjects:
 
 
 @asynccontextmanager
-async def served_projects(actions: list[Action] | None = None) -> AsyncIterator[ServedProjects]:
-    """Serve the project side on a new database with the tree."""
+async def served_projects(
+    actions: list[Action] | None = None, envelope: Envelope | None = None
+) -> AsyncIterator[ServedProjects]:
+    """Serve the project side on a new database with the tree, and secrets under a master key of tests."""
     database, clock, ids = FakeDatabase(RECORD_TYPES), SystemClock(), UuidSource()
     await database.commit(tree_actions() if actions is None else actions)
     tokens: dict[str, str] = {}
@@ -158,6 +165,14 @@ async def served_projects(actions: list[Action] | None = None) -> AsyncIterator[
     offer.add(
         project_service_pb2_grpc.add_ProjectServiceServicer_to_server,
         ProjectServicer(database, clock=clock, ids=ids),
+    )
+    offer.add(
+        secret_service_pb2_grpc.add_SecretServiceServicer_to_server,
+        SecretServicer(database, envelope or Envelope(MasterKeys([bytes(KEY_BYTES)])), clock=clock, ids=ids),
+    )
+    offer.add(
+        variable_service_pb2_grpc.add_VariableServiceServicer_to_server,
+        VariableServicer(database, clock=clock, ids=ids),
     )
     rpc = RpcServer()
     await rpc.serve(offer)

@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
-from sluiceway.client import configs, database, deliveries, executors, remote_sources, runs, tokens
+from sluiceway.client import configs, database, deliveries, executors, remote_sources, runs, secrets, tokens
 from sluiceway.client.client import Client as AsyncClient
 from sluiceway.client.client import Duration
 from sluiceway.client.client import connect as connect_async
@@ -216,6 +216,29 @@ class Deliveries:
         self.redeliver = loop.call(deliveries.redeliver)
 
 
+class Secrets:
+    """`sluiceway.client.secrets.Secrets`, blocking."""
+
+    def __init__(self, secrets: secrets.Secrets, loop: _Loop) -> None:
+        self.create = loop.call(secrets.create)
+        self.get = loop.call(secrets.get)
+        self.list = loop.call(secrets.list)
+        self.update = loop.call(secrets.update)
+        self.replace = loop.call(secrets.replace)
+        self.delete = loop.call(secrets.delete)
+
+
+class Variables:
+    """`sluiceway.client.secrets.Variables`, blocking."""
+
+    def __init__(self, variables: secrets.Variables, loop: _Loop) -> None:
+        self.create = loop.call(variables.create)
+        self.get = loop.call(variables.get)
+        self.list = loop.call(variables.list)
+        self.update = loop.call(variables.update)
+        self.delete = loop.call(variables.delete)
+
+
 class Client:
     """The API of a server, by area. See `sluiceway.client.Client`."""
 
@@ -229,6 +252,8 @@ class Client:
         self.remote_sources = RemoteSources(client.remote_sources, loop)
         self.linked_accounts = LinkedAccounts(client.linked_accounts, loop)
         self.deliveries = Deliveries(client.deliveries, loop)
+        self.secrets = Secrets(client.secrets, loop)
+        self.variables = Variables(client.variables, loop)
         self.version = loop.call(client.version)
 
 

@@ -15,6 +15,7 @@ from sluiceway.client.deliveries import Deliveries
 from sluiceway.client.executors import Executors
 from sluiceway.client.remote_sources import LinkedAccounts, RemoteSources
 from sluiceway.client.runs import Runs
+from sluiceway.client.secrets import Secrets, Variables
 from sluiceway.client.tokens import Tokens
 from sluiceway_common.foundation.errors import InvalidInput, Violation
 from sluiceway_common.foundation.rpc.address import secure_target
@@ -38,6 +39,8 @@ class Client:
         remote_sources: the git providers of the installation.
         linked_accounts: accounts of users at git providers.
         deliveries: deliveries of webhooks, and what became of them.
+        secrets: the secrets of projects and what is above them, without their values.
+        variables: the variables of projects and what is above them.
         connection: the connection that all of them use.
     """
 
@@ -51,6 +54,8 @@ class Client:
         self.remote_sources = RemoteSources(connection)
         self.linked_accounts = LinkedAccounts(connection)
         self.deliveries = Deliveries(connection)
+        self.secrets = Secrets(connection)
+        self.variables = Variables(connection)
 
     async def version(self) -> str:
         """Return the version of the server."""

@@ -21,8 +21,10 @@ from sluiceway.api.project.v1 import (
     organization_service_pb2_grpc,
     project_service_pb2_grpc,
     remote_source_service_pb2_grpc,
+    secret_service_pb2_grpc,
     token_service_pb2_grpc,
     user_service_pb2_grpc,
+    variable_service_pb2_grpc,
 )
 from sluiceway.api.run.v1 import run_service_pb2_grpc
 from sluiceway_common.foundation.clock import Clock, IdSource
@@ -56,9 +58,11 @@ from sluiceway_server.projects.organization_service import OrganizationServicer
 from sluiceway_server.projects.passwords import Passwords
 from sluiceway_server.projects.project_service import ProjectServicer
 from sluiceway_server.projects.project_values import ProjectValues
+from sluiceway_server.projects.secret_service import SecretServicer
 from sluiceway_server.projects.token_service import TokenServicer
 from sluiceway_server.projects.tokens import TokenAuthenticator
 from sluiceway_server.projects.user_service import UserServicer
+from sluiceway_server.projects.variable_service import VariableServicer
 from sluiceway_server.runs.access import RUN_RESOURCE, right_on_scope
 from sluiceway_server.runs.config_objects import ConfigObjects
 from sluiceway_server.runs.engine import Engine
@@ -255,6 +259,14 @@ async def services(ground: ServerDependencies, database: DataManager) -> AsyncIt
             offer.add(
                 delivery_service_pb2_grpc.add_DeliveryServiceServicer_to_server,
                 DeliveryServicer(database, providers, ground.envelope, clock, ids=ids),
+            )
+            offer.add(
+                secret_service_pb2_grpc.add_SecretServiceServicer_to_server,
+                SecretServicer(database, ground.envelope, clock=clock, ids=ids),
+            )
+            offer.add(
+                variable_service_pb2_grpc.add_VariableServiceServicer_to_server,
+                VariableServicer(database, clock=clock, ids=ids),
             )
             offer.add(
                 project_service_pb2_grpc.add_ProjectServiceServicer_to_server,

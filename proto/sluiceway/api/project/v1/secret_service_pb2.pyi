@@ -40,9 +40,13 @@ class Secret(_message.Message):
     create_time: _timestamp_pb2.Timestamp
     """When the secret was created."""
     parent_id: str
-    """The id or path of the organization, user or project group that it belongs to."""
+    """The organization, user, project group or project that it belongs to: its id, or in requests also its path. It cannot
+    be changed.
+    """
     values: _containers.ScalarMap[str, bytes]
-    """The values by key, each of at least 4 bytes. Only in requests."""
+    """The values by key: UTF-8 without NUL, each of 4 bytes to 48 KiB, at most 100 and 128 KiB together. A key is 1 to 100
+    letters, digits, `_`, `.` and `-`. Only in requests.
+    """
     keys: _containers.RepeatedScalarFieldContainer[str]
     """The keys of the values, sorted."""
     version: int
@@ -73,7 +77,7 @@ class GetSecretRequest(_message.Message):
     __slots__ = ("secret_id",)
     SECRET_ID_FIELD_NUMBER: _ClassVar[int]
     secret_id: str
-    """The secret's id."""
+    """The secret's id or path."""
     def __init__(self, secret_id: _Optional[str] = ...) -> None: ...
 
 class GetSecretResponse(_message.Message):
@@ -91,11 +95,11 @@ class ListSecretsRequest(_message.Message):
     PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
     PARENT_ID_FIELD_NUMBER: _ClassVar[int]
     page_size: int
-    """The largest number of secrets in the response. 0: 100."""
+    """The largest number of secrets in the response. There may be fewer, even if there are more pages. 0: 100."""
     page_token: str
     """The `next_page_token` of the page before. Empty: the first page."""
     parent_id: str
-    """Only secrets below this parent: its id or path. Empty: all."""
+    """Only secrets that belong to this parent itself: its id or path. Empty: all."""
     def __init__(self, page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., parent_id: _Optional[str] = ...) -> None: ...
 
 class ListSecretsResponse(_message.Message):
@@ -111,14 +115,29 @@ class ListSecretsResponse(_message.Message):
 
 class UpdateSecretRequest(_message.Message):
     """The request of `UpdateSecret`."""
-    __slots__ = ("secret", "update_mask")
+    __slots__ = ("secret", "update_mask", "set_values", "delete_keys")
+    class SetValuesEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: bytes
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[bytes] = ...) -> None: ...
     SECRET_FIELD_NUMBER: _ClassVar[int]
     UPDATE_MASK_FIELD_NUMBER: _ClassVar[int]
+    SET_VALUES_FIELD_NUMBER: _ClassVar[int]
+    DELETE_KEYS_FIELD_NUMBER: _ClassVar[int]
     secret: Secret
-    """The new values. The `id` says which secret is changed."""
+    """The new fields. The `id` says which secret is changed: its id or its path. Its `values`, if the mask names them, are
+    all values from then on.
+    """
     update_mask: _field_mask_pb2.FieldMask
-    """The fields to change. Empty: all fields that are set."""
-    def __init__(self, secret: _Optional[_Union[Secret, _Mapping]] = ..., update_mask: _Optional[_Union[_field_mask_pb2.FieldMask, _Mapping]] = ...) -> None: ...
+    """The fields to change: `name` and `values`. Empty: those that are set."""
+    set_values: _containers.ScalarMap[str, bytes]
+    """Values to add or replace, by key. The other values stay. Not together with `secret.values`."""
+    delete_keys: _containers.RepeatedScalarFieldContainer[str]
+    """The keys of values to delete. Those that do not exist are ignored. Not together with `secret.values`."""
+    def __init__(self, secret: _Optional[_Union[Secret, _Mapping]] = ..., update_mask: _Optional[_Union[_field_mask_pb2.FieldMask, _Mapping]] = ..., set_values: _Optional[_Mapping[str, bytes]] = ..., delete_keys: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class UpdateSecretResponse(_message.Message):
     """The response of `UpdateSecret`."""
@@ -134,7 +153,7 @@ class DeleteSecretRequest(_message.Message):
     SECRET_ID_FIELD_NUMBER: _ClassVar[int]
     ETAG_FIELD_NUMBER: _ClassVar[int]
     secret_id: str
-    """The secret's id."""
+    """The secret's id or path."""
     etag: str
     """The version that must be the stored one. Empty: not checked."""
     def __init__(self, secret_id: _Optional[str] = ..., etag: _Optional[str] = ...) -> None: ...

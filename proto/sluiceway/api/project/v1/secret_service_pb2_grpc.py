@@ -26,7 +26,8 @@ if _version_not_supported:
 
 
 class SecretServiceStub:
-    """Secrets. No method returns the values of a secret.
+    """Secrets. No method returns the values of a secret. Members and owners of the parent's organization, and the user whose
+    tree it is in, may see and change a secret.
 
     Every method returns UNAUTHENTICATED without a valid token, PERMISSION_DENIED if the token lacks the method's scope,
     and UNAVAILABLE while the database cannot be reached.
@@ -66,7 +67,8 @@ class SecretServiceStub:
 
 
 class SecretServiceServicer:
-    """Secrets. No method returns the values of a secret.
+    """Secrets. No method returns the values of a secret. Members and owners of the parent's organization, and the user whose
+    tree it is in, may see and change a secret.
 
     Every method returns UNAUTHENTICATED without a valid token, PERMISSION_DENIED if the token lacks the method's scope,
     and UNAVAILABLE while the database cannot be reached.
@@ -79,15 +81,18 @@ class SecretServiceServicer:
 
         Errors:
         - INVALID_ARGUMENT: A field is invalid. All invalid fields are listed.
-        - NOT_FOUND: The parent does not exist.
+        - NOT_FOUND: The parent does not exist, or the caller may not see it.
+        - PERMISSION_DENIED: The caller is not a member or owner (`ROLE_MISSING`).
         - ALREADY_EXISTS: The name is taken.
+        - FAILED_PRECONDITION: The server has no master key (`MASTER_KEY_MISSING`).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetSecret(self, request, context):
-        """Returns a secret, without its values. May be repeated.
+        """Returns a secret, without its values, by its id, or by the path of its parent and its name with `/`
+        percent-escaped. May be repeated.
 
         Errors:
         - NOT_FOUND: There is no such secret, or the caller may not see it.
@@ -107,19 +112,25 @@ class SecretServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def UpdateSecret(self, request, context):
-        """Changes the fields of a secret that the mask names.
+        """Changes the fields of a secret that the mask names, and single values of it. A change of values makes a new version;
+        runs that exist continue with the version that they were created with.
 
         Errors:
         - INVALID_ARGUMENT: A field is invalid or cannot be changed.
         - NOT_FOUND: There is no such secret, or the caller may not see it.
-        - ABORTED: The `etag` is not the stored one. Read again and retry.
+        - ALREADY_EXISTS: The name is taken.
+        - ABORTED: The `etag` is not the stored one, or somebody else changed the secret at the same time. Read again and
+        retry.
+        - FAILED_PRECONDITION: The server has no master key (`MASTER_KEY_MISSING`), or not the one under which the other
+        values of the secret are encrypted (`MASTER_KEY_UNKNOWN`).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DeleteSecret(self, request, context):
-        """Deletes a secret. It disappears for all readers at once. A second call fails.
+        """Deletes a secret with all versions of its values. It disappears for all readers at once: a task that needs it and was
+        not sent to an executor yet fails. A second call fails.
 
         Errors:
         - NOT_FOUND: There is no such secret, or the caller may not see it.
@@ -166,7 +177,8 @@ def add_SecretServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class SecretService:
-    """Secrets. No method returns the values of a secret.
+    """Secrets. No method returns the values of a secret. Members and owners of the parent's organization, and the user whose
+    tree it is in, may see and change a secret.
 
     Every method returns UNAUTHENTICATED without a valid token, PERMISSION_DENIED if the token lacks the method's scope,
     and UNAVAILABLE while the database cannot be reached.

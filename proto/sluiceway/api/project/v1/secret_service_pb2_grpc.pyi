@@ -27,7 +27,8 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class SecretServiceStub:
-    """Secrets. No method returns the values of a secret.
+    """Secrets. No method returns the values of a secret. Members and owners of the parent's organization, and the user whose
+    tree it is in, may see and change a secret.
 
     Every method returns UNAUTHENTICATED without a valid token, PERMISSION_DENIED if the token lacks the method's scope,
     and UNAVAILABLE while the database cannot be reached.
@@ -44,11 +45,14 @@ class SecretServiceStub:
 
     Errors:
     - INVALID_ARGUMENT: A field is invalid. All invalid fields are listed.
-    - NOT_FOUND: The parent does not exist.
+    - NOT_FOUND: The parent does not exist, or the caller may not see it.
+    - PERMISSION_DENIED: The caller is not a member or owner (`ROLE_MISSING`).
     - ALREADY_EXISTS: The name is taken.
+    - FAILED_PRECONDITION: The server has no master key (`MASTER_KEY_MISSING`).
     """
     GetSecret: _grpc.UnaryUnaryMultiCallable[_secret_service_pb2.GetSecretRequest, _secret_service_pb2.GetSecretResponse]
-    """Returns a secret, without its values. May be repeated.
+    """Returns a secret, without its values, by its id, or by the path of its parent and its name with `/`
+    percent-escaped. May be repeated.
 
     Errors:
     - NOT_FOUND: There is no such secret, or the caller may not see it.
@@ -60,15 +64,21 @@ class SecretServiceStub:
     - INVALID_ARGUMENT: The page token belongs to another list.
     """
     UpdateSecret: _grpc.UnaryUnaryMultiCallable[_secret_service_pb2.UpdateSecretRequest, _secret_service_pb2.UpdateSecretResponse]
-    """Changes the fields of a secret that the mask names.
+    """Changes the fields of a secret that the mask names, and single values of it. A change of values makes a new version;
+    runs that exist continue with the version that they were created with.
 
     Errors:
     - INVALID_ARGUMENT: A field is invalid or cannot be changed.
     - NOT_FOUND: There is no such secret, or the caller may not see it.
-    - ABORTED: The `etag` is not the stored one. Read again and retry.
+    - ALREADY_EXISTS: The name is taken.
+    - ABORTED: The `etag` is not the stored one, or somebody else changed the secret at the same time. Read again and
+      retry.
+    - FAILED_PRECONDITION: The server has no master key (`MASTER_KEY_MISSING`), or not the one under which the other
+      values of the secret are encrypted (`MASTER_KEY_UNKNOWN`).
     """
     DeleteSecret: _grpc.UnaryUnaryMultiCallable[_secret_service_pb2.DeleteSecretRequest, _secret_service_pb2.DeleteSecretResponse]
-    """Deletes a secret. It disappears for all readers at once. A second call fails.
+    """Deletes a secret with all versions of its values. It disappears for all readers at once: a task that needs it and was
+    not sent to an executor yet fails. A second call fails.
 
     Errors:
     - NOT_FOUND: There is no such secret, or the caller may not see it.
@@ -77,7 +87,8 @@ class SecretServiceStub:
 
 @_typing.type_check_only
 class SecretServiceAsyncStub(SecretServiceStub):
-    """Secrets. No method returns the values of a secret.
+    """Secrets. No method returns the values of a secret. Members and owners of the parent's organization, and the user whose
+    tree it is in, may see and change a secret.
 
     Every method returns UNAUTHENTICATED without a valid token, PERMISSION_DENIED if the token lacks the method's scope,
     and UNAVAILABLE while the database cannot be reached.
@@ -91,11 +102,14 @@ class SecretServiceAsyncStub(SecretServiceStub):
 
     Errors:
     - INVALID_ARGUMENT: A field is invalid. All invalid fields are listed.
-    - NOT_FOUND: The parent does not exist.
+    - NOT_FOUND: The parent does not exist, or the caller may not see it.
+    - PERMISSION_DENIED: The caller is not a member or owner (`ROLE_MISSING`).
     - ALREADY_EXISTS: The name is taken.
+    - FAILED_PRECONDITION: The server has no master key (`MASTER_KEY_MISSING`).
     """
     GetSecret: _aio.UnaryUnaryMultiCallable[_secret_service_pb2.GetSecretRequest, _secret_service_pb2.GetSecretResponse]  # type: ignore[assignment]
-    """Returns a secret, without its values. May be repeated.
+    """Returns a secret, without its values, by its id, or by the path of its parent and its name with `/`
+    percent-escaped. May be repeated.
 
     Errors:
     - NOT_FOUND: There is no such secret, or the caller may not see it.
@@ -107,15 +121,21 @@ class SecretServiceAsyncStub(SecretServiceStub):
     - INVALID_ARGUMENT: The page token belongs to another list.
     """
     UpdateSecret: _aio.UnaryUnaryMultiCallable[_secret_service_pb2.UpdateSecretRequest, _secret_service_pb2.UpdateSecretResponse]  # type: ignore[assignment]
-    """Changes the fields of a secret that the mask names.
+    """Changes the fields of a secret that the mask names, and single values of it. A change of values makes a new version;
+    runs that exist continue with the version that they were created with.
 
     Errors:
     - INVALID_ARGUMENT: A field is invalid or cannot be changed.
     - NOT_FOUND: There is no such secret, or the caller may not see it.
-    - ABORTED: The `etag` is not the stored one. Read again and retry.
+    - ALREADY_EXISTS: The name is taken.
+    - ABORTED: The `etag` is not the stored one, or somebody else changed the secret at the same time. Read again and
+      retry.
+    - FAILED_PRECONDITION: The server has no master key (`MASTER_KEY_MISSING`), or not the one under which the other
+      values of the secret are encrypted (`MASTER_KEY_UNKNOWN`).
     """
     DeleteSecret: _aio.UnaryUnaryMultiCallable[_secret_service_pb2.DeleteSecretRequest, _secret_service_pb2.DeleteSecretResponse]  # type: ignore[assignment]
-    """Deletes a secret. It disappears for all readers at once. A second call fails.
+    """Deletes a secret with all versions of its values. It disappears for all readers at once: a task that needs it and was
+    not sent to an executor yet fails. A second call fails.
 
     Errors:
     - NOT_FOUND: There is no such secret, or the caller may not see it.
@@ -123,7 +143,8 @@ class SecretServiceAsyncStub(SecretServiceStub):
     """
 
 class SecretServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Secrets. No method returns the values of a secret.
+    """Secrets. No method returns the values of a secret. Members and owners of the parent's organization, and the user whose
+    tree it is in, may see and change a secret.
 
     Every method returns UNAUTHENTICATED without a valid token, PERMISSION_DENIED if the token lacks the method's scope,
     and UNAVAILABLE while the database cannot be reached.
@@ -141,8 +162,10 @@ class SecretServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Errors:
         - INVALID_ARGUMENT: A field is invalid. All invalid fields are listed.
-        - NOT_FOUND: The parent does not exist.
+        - NOT_FOUND: The parent does not exist, or the caller may not see it.
+        - PERMISSION_DENIED: The caller is not a member or owner (`ROLE_MISSING`).
         - ALREADY_EXISTS: The name is taken.
+        - FAILED_PRECONDITION: The server has no master key (`MASTER_KEY_MISSING`).
         """
 
     @_abc_1.abstractmethod
@@ -151,7 +174,8 @@ class SecretServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _secret_service_pb2.GetSecretRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_secret_service_pb2.GetSecretResponse, _abc.Awaitable[_secret_service_pb2.GetSecretResponse]]:
-        """Returns a secret, without its values. May be repeated.
+        """Returns a secret, without its values, by its id, or by the path of its parent and its name with `/`
+        percent-escaped. May be repeated.
 
         Errors:
         - NOT_FOUND: There is no such secret, or the caller may not see it.
@@ -175,12 +199,17 @@ class SecretServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _secret_service_pb2.UpdateSecretRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_secret_service_pb2.UpdateSecretResponse, _abc.Awaitable[_secret_service_pb2.UpdateSecretResponse]]:
-        """Changes the fields of a secret that the mask names.
+        """Changes the fields of a secret that the mask names, and single values of it. A change of values makes a new version;
+        runs that exist continue with the version that they were created with.
 
         Errors:
         - INVALID_ARGUMENT: A field is invalid or cannot be changed.
         - NOT_FOUND: There is no such secret, or the caller may not see it.
-        - ABORTED: The `etag` is not the stored one. Read again and retry.
+        - ALREADY_EXISTS: The name is taken.
+        - ABORTED: The `etag` is not the stored one, or somebody else changed the secret at the same time. Read again and
+          retry.
+        - FAILED_PRECONDITION: The server has no master key (`MASTER_KEY_MISSING`), or not the one under which the other
+          values of the secret are encrypted (`MASTER_KEY_UNKNOWN`).
         """
 
     @_abc_1.abstractmethod
@@ -189,7 +218,8 @@ class SecretServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _secret_service_pb2.DeleteSecretRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_secret_service_pb2.DeleteSecretResponse, _abc.Awaitable[_secret_service_pb2.DeleteSecretResponse]]:
-        """Deletes a secret. It disappears for all readers at once. A second call fails.
+        """Deletes a secret with all versions of its values. It disappears for all readers at once: a task that needs it and was
+        not sent to an executor yet fails. A second call fails.
 
         Errors:
         - NOT_FOUND: There is no such secret, or the caller may not see it.

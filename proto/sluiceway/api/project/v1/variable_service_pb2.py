@@ -29,7 +29,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from sluiceway.api.options.v1 import options_pb2 as sluiceway_dot_api_dot_options_dot_v1_dot_options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n/sluiceway/api/project/v1/variable_service.proto\x12\x18sluiceway.api.project.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a&sluiceway/api/options/v1/options.proto\"\xf4\x01\n\x08Variable\x12\x10\n\x02id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12%\n\x04name\x18\x02 \x01(\tB\x17\xe2\x41\x01\x02\x9a\x94#\x02\x18(\xa2\x94#\t\"example\"\x12\x12\n\x04\x65tag\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\x12\x35\n\x0b\x63reate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12%\n\tparent_id\x18\x05 \x01(\tB\x12\xe2\x41\x01\x02\xa2\x94#\n\"org/acme\"\x12=\n\x06values\x18\x06 \x03(\x0b\x32\'.sluiceway.api.project.v1.VariableValueB\x04\xe2\x41\x01\x01\"s\n\x15\x43reateVariableRequest\x12:\n\x08variable\x18\x01 \x01(\x0b\x32\".sluiceway.api.project.v1.VariableB\x04\xe2\x41\x01\x02\x12\x1e\n\nrequest_id\x18\x02 \x01(\tB\n\xe2\x41\x01\x01\x9a\x94#\x02\x18\x64\"N\n\x16\x43reateVariableResponse\x12\x34\n\x08variable\x18\x01 \x01(\x0b\x32\".sluiceway.api.project.v1.Variable\"/\n\x12GetVariableRequest\x12\x19\n\x0bvariable_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"K\n\x13GetVariableResponse\x12\x34\n\x08variable\x18\x01 \x01(\x0b\x32\".sluiceway.api.project.v1.Variable\"k\n\x14ListVariablesRequest\x12 \n\tpage_size\x18\x01 \x01(\x05\x42\r\xe2\x41\x01\x01\x9a\x94#\x05\x08\x00\x10\xe8\x07\x12\x18\n\npage_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12\x17\n\tparent_id\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"g\n\x15ListVariablesResponse\x12\x35\n\tvariables\x18\x01 \x03(\x0b\x32\".sluiceway.api.project.v1.Variable\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x8a\x01\n\x15UpdateVariableRequest\x12:\n\x08variable\x18\x01 \x01(\x0b\x32\".sluiceway.api.project.v1.VariableB\x04\xe2\x41\x01\x02\x12\x35\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\xe2\x41\x01\x01\"N\n\x16UpdateVariableResponse\x12\x34\n\x08variable\x18\x01 \x01(\x0b\x32\".sluiceway.api.project.v1.Variable\"F\n\x15\x44\x65leteVariableRequest\x12\x19\n\x0bvariable_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x12\n\x04\x65tag\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\"\x18\n\x16\x44\x65leteVariableResponse\"8\n\x08WhenRule\x12\x15\n\x07include\x18\x01 \x03(\tB\x04\xe2\x41\x01\x01\x12\x15\n\x07\x65xclude\x18\x02 \x03(\tB\x04\xe2\x41\x01\x01\"\xb6\x01\n\x0cVariableWhen\x12\x38\n\x06\x62ranch\x18\x01 \x01(\x0b\x32\".sluiceway.api.project.v1.WhenRuleB\x04\xe2\x41\x01\x01\x12\x35\n\x03tag\x18\x02 \x01(\x0b\x32\".sluiceway.api.project.v1.WhenRuleB\x04\xe2\x41\x01\x01\x12\x35\n\x03ref\x18\x03 \x01(\x0b\x32\".sluiceway.api.project.v1.WhenRuleB\x04\xe2\x41\x01\x01\"y\n\rVariableValue\x12\x19\n\x0bsecret_name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x11\n\x03key\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12:\n\x04when\x18\x03 \x01(\x0b\x32&.sluiceway.api.project.v1.VariableWhenB\x04\xe2\x41\x01\x01\x32\xef\x07\n\x0fVariableService\x12\xda\x01\n\x0e\x43reateVariable\x12/.sluiceway.api.project.v1.CreateVariableRequest\x1a\x30.sluiceway.api.project.v1.CreateVariableResponse\"e\x8a\x94#\x13\x08\x02\x12\x0fvariables:write\x92\x94#$\x08\xc9\x01\x12\x1f/api/v1/variables/{variable.id}\x82\xd3\xe4\x93\x02 \"\x11/api/v1/variables:\x01*b\x08variable\x12\xc0\x01\n\x0bGetVariable\x12,.sluiceway.api.project.v1.GetVariableRequest\x1a-.sluiceway.api.project.v1.GetVariableResponse\"T\x8a\x94#\x1f\x08\x02\x12\x0evariables:read\x1a\x0bvariable_id\x82\xd3\xe4\x93\x02+\x12\x1f/api/v1/variables/{variable_id}b\x08variable\x12\xa1\x01\n\rListVariables\x12..sluiceway.api.project.v1.ListVariablesRequest\x1a/.sluiceway.api.project.v1.ListVariablesResponse\"/\x8a\x94#\x12\x08\x02\x12\x0evariables:read\x82\xd3\xe4\x93\x02\x13\x12\x11/api/v1/variables\x12\xd4\x01\n\x0eUpdateVariable\x12/.sluiceway.api.project.v1.UpdateVariableRequest\x1a\x30.sluiceway.api.project.v1.UpdateVariableResponse\"_\x8a\x94# \x08\x02\x12\x0fvariables:write\x1a\x0bvariable.id\x82\xd3\xe4\x93\x02\x35\x32\x1f/api/v1/variables/{variable.id}:\x08variableb\x08variable\x12\xc0\x01\n\x0e\x44\x65leteVariable\x12/.sluiceway.api.project.v1.DeleteVariableRequest\x1a\x30.sluiceway.api.project.v1.DeleteVariableResponse\"K\x8a\x94# \x08\x02\x12\x0fvariables:write\x1a\x0bvariable_id\x82\xd3\xe4\x93\x02!*\x1f/api/v1/variables/{variable_id}b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n/sluiceway/api/project/v1/variable_service.proto\x12\x18sluiceway.api.project.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a&sluiceway/api/options/v1/options.proto\"\xfa\x01\n\x08Variable\x12\x10\n\x02id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12%\n\x04name\x18\x02 \x01(\tB\x17\xe2\x41\x01\x02\x9a\x94#\x02\x18(\xa2\x94#\t\"example\"\x12\x12\n\x04\x65tag\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\x12\x35\n\x0b\x63reate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12%\n\tparent_id\x18\x05 \x01(\tB\x12\xe2\x41\x01\x02\xa2\x94#\n\"org/acme\"\x12\x43\n\x06values\x18\x06 \x03(\x0b\x32\'.sluiceway.api.project.v1.VariableValueB\n\xe2\x41\x01\x01\x9a\x94#\x02 d\"s\n\x15\x43reateVariableRequest\x12:\n\x08variable\x18\x01 \x01(\x0b\x32\".sluiceway.api.project.v1.VariableB\x04\xe2\x41\x01\x02\x12\x1e\n\nrequest_id\x18\x02 \x01(\tB\n\xe2\x41\x01\x01\x9a\x94#\x02\x18\x64\"N\n\x16\x43reateVariableResponse\x12\x34\n\x08variable\x18\x01 \x01(\x0b\x32\".sluiceway.api.project.v1.Variable\"/\n\x12GetVariableRequest\x12\x19\n\x0bvariable_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"K\n\x13GetVariableResponse\x12\x34\n\x08variable\x18\x01 \x01(\x0b\x32\".sluiceway.api.project.v1.Variable\"k\n\x14ListVariablesRequest\x12 \n\tpage_size\x18\x01 \x01(\x05\x42\r\xe2\x41\x01\x01\x9a\x94#\x05\x08\x00\x10\xe8\x07\x12\x18\n\npage_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12\x17\n\tparent_id\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"g\n\x15ListVariablesResponse\x12\x35\n\tvariables\x18\x01 \x03(\x0b\x32\".sluiceway.api.project.v1.Variable\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x8a\x01\n\x15UpdateVariableRequest\x12:\n\x08variable\x18\x01 \x01(\x0b\x32\".sluiceway.api.project.v1.VariableB\x04\xe2\x41\x01\x02\x12\x35\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\xe2\x41\x01\x01\"N\n\x16UpdateVariableResponse\x12\x34\n\x08variable\x18\x01 \x01(\x0b\x32\".sluiceway.api.project.v1.Variable\"F\n\x15\x44\x65leteVariableRequest\x12\x19\n\x0bvariable_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x12\n\x04\x65tag\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\"\x18\n\x16\x44\x65leteVariableResponse\"8\n\x08WhenRule\x12\x15\n\x07include\x18\x01 \x03(\tB\x04\xe2\x41\x01\x01\x12\x15\n\x07\x65xclude\x18\x02 \x03(\tB\x04\xe2\x41\x01\x01\"\xb6\x01\n\x0cVariableWhen\x12\x38\n\x06\x62ranch\x18\x01 \x01(\x0b\x32\".sluiceway.api.project.v1.WhenRuleB\x04\xe2\x41\x01\x01\x12\x35\n\x03tag\x18\x02 \x01(\x0b\x32\".sluiceway.api.project.v1.WhenRuleB\x04\xe2\x41\x01\x01\x12\x35\n\x03ref\x18\x03 \x01(\x0b\x32\".sluiceway.api.project.v1.WhenRuleB\x04\xe2\x41\x01\x01\"y\n\rVariableValue\x12\x19\n\x0bsecret_name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x11\n\x03key\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12:\n\x04when\x18\x03 \x01(\x0b\x32&.sluiceway.api.project.v1.VariableWhenB\x04\xe2\x41\x01\x01\x32\xef\x07\n\x0fVariableService\x12\xda\x01\n\x0e\x43reateVariable\x12/.sluiceway.api.project.v1.CreateVariableRequest\x1a\x30.sluiceway.api.project.v1.CreateVariableResponse\"e\x8a\x94#\x13\x08\x02\x12\x0fvariables:write\x92\x94#$\x08\xc9\x01\x12\x1f/api/v1/variables/{variable.id}\x82\xd3\xe4\x93\x02 \"\x11/api/v1/variables:\x01*b\x08variable\x12\xc0\x01\n\x0bGetVariable\x12,.sluiceway.api.project.v1.GetVariableRequest\x1a-.sluiceway.api.project.v1.GetVariableResponse\"T\x8a\x94#\x1f\x08\x02\x12\x0evariables:read\x1a\x0bvariable_id\x82\xd3\xe4\x93\x02+\x12\x1f/api/v1/variables/{variable_id}b\x08variable\x12\xa1\x01\n\rListVariables\x12..sluiceway.api.project.v1.ListVariablesRequest\x1a/.sluiceway.api.project.v1.ListVariablesResponse\"/\x8a\x94#\x12\x08\x02\x12\x0evariables:read\x82\xd3\xe4\x93\x02\x13\x12\x11/api/v1/variables\x12\xd4\x01\n\x0eUpdateVariable\x12/.sluiceway.api.project.v1.UpdateVariableRequest\x1a\x30.sluiceway.api.project.v1.UpdateVariableResponse\"_\x8a\x94# \x08\x02\x12\x0fvariables:write\x1a\x0bvariable.id\x82\xd3\xe4\x93\x02\x35\x32\x1f/api/v1/variables/{variable.id}:\x08variableb\x08variable\x12\xc0\x01\n\x0e\x44\x65leteVariable\x12/.sluiceway.api.project.v1.DeleteVariableRequest\x1a\x30.sluiceway.api.project.v1.DeleteVariableResponse\"K\x8a\x94# \x08\x02\x12\x0fvariables:write\x1a\x0bvariable_id\x82\xd3\xe4\x93\x02!*\x1f/api/v1/variables/{variable_id}b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -47,7 +47,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_VARIABLE'].fields_by_name['parent_id']._loaded_options = None
   _globals['_VARIABLE'].fields_by_name['parent_id']._serialized_options = b'\342A\001\002\242\224#\n\"org/acme\"'
   _globals['_VARIABLE'].fields_by_name['values']._loaded_options = None
-  _globals['_VARIABLE'].fields_by_name['values']._serialized_options = b'\342A\001\001'
+  _globals['_VARIABLE'].fields_by_name['values']._serialized_options = b'\342A\001\001\232\224#\002 d'
   _globals['_CREATEVARIABLEREQUEST'].fields_by_name['variable']._loaded_options = None
   _globals['_CREATEVARIABLEREQUEST'].fields_by_name['variable']._serialized_options = b'\342A\001\002'
   _globals['_CREATEVARIABLEREQUEST'].fields_by_name['request_id']._loaded_options = None
@@ -95,33 +95,33 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_VARIABLESERVICE'].methods_by_name['DeleteVariable']._loaded_options = None
   _globals['_VARIABLESERVICE'].methods_by_name['DeleteVariable']._serialized_options = b'\212\224# \010\002\022\017variables:write\032\013variable_id\202\323\344\223\002!*\037/api/v1/variables/{variable_id}'
   _globals['_VARIABLE']._serialized_start=248
-  _globals['_VARIABLE']._serialized_end=492
-  _globals['_CREATEVARIABLEREQUEST']._serialized_start=494
-  _globals['_CREATEVARIABLEREQUEST']._serialized_end=609
-  _globals['_CREATEVARIABLERESPONSE']._serialized_start=611
-  _globals['_CREATEVARIABLERESPONSE']._serialized_end=689
-  _globals['_GETVARIABLEREQUEST']._serialized_start=691
-  _globals['_GETVARIABLEREQUEST']._serialized_end=738
-  _globals['_GETVARIABLERESPONSE']._serialized_start=740
-  _globals['_GETVARIABLERESPONSE']._serialized_end=815
-  _globals['_LISTVARIABLESREQUEST']._serialized_start=817
-  _globals['_LISTVARIABLESREQUEST']._serialized_end=924
-  _globals['_LISTVARIABLESRESPONSE']._serialized_start=926
-  _globals['_LISTVARIABLESRESPONSE']._serialized_end=1029
-  _globals['_UPDATEVARIABLEREQUEST']._serialized_start=1032
-  _globals['_UPDATEVARIABLEREQUEST']._serialized_end=1170
-  _globals['_UPDATEVARIABLERESPONSE']._serialized_start=1172
-  _globals['_UPDATEVARIABLERESPONSE']._serialized_end=1250
-  _globals['_DELETEVARIABLEREQUEST']._serialized_start=1252
-  _globals['_DELETEVARIABLEREQUEST']._serialized_end=1322
-  _globals['_DELETEVARIABLERESPONSE']._serialized_start=1324
-  _globals['_DELETEVARIABLERESPONSE']._serialized_end=1348
-  _globals['_WHENRULE']._serialized_start=1350
-  _globals['_WHENRULE']._serialized_end=1406
-  _globals['_VARIABLEWHEN']._serialized_start=1409
-  _globals['_VARIABLEWHEN']._serialized_end=1591
-  _globals['_VARIABLEVALUE']._serialized_start=1593
-  _globals['_VARIABLEVALUE']._serialized_end=1714
-  _globals['_VARIABLESERVICE']._serialized_start=1717
-  _globals['_VARIABLESERVICE']._serialized_end=2724
+  _globals['_VARIABLE']._serialized_end=498
+  _globals['_CREATEVARIABLEREQUEST']._serialized_start=500
+  _globals['_CREATEVARIABLEREQUEST']._serialized_end=615
+  _globals['_CREATEVARIABLERESPONSE']._serialized_start=617
+  _globals['_CREATEVARIABLERESPONSE']._serialized_end=695
+  _globals['_GETVARIABLEREQUEST']._serialized_start=697
+  _globals['_GETVARIABLEREQUEST']._serialized_end=744
+  _globals['_GETVARIABLERESPONSE']._serialized_start=746
+  _globals['_GETVARIABLERESPONSE']._serialized_end=821
+  _globals['_LISTVARIABLESREQUEST']._serialized_start=823
+  _globals['_LISTVARIABLESREQUEST']._serialized_end=930
+  _globals['_LISTVARIABLESRESPONSE']._serialized_start=932
+  _globals['_LISTVARIABLESRESPONSE']._serialized_end=1035
+  _globals['_UPDATEVARIABLEREQUEST']._serialized_start=1038
+  _globals['_UPDATEVARIABLEREQUEST']._serialized_end=1176
+  _globals['_UPDATEVARIABLERESPONSE']._serialized_start=1178
+  _globals['_UPDATEVARIABLERESPONSE']._serialized_end=1256
+  _globals['_DELETEVARIABLEREQUEST']._serialized_start=1258
+  _globals['_DELETEVARIABLEREQUEST']._serialized_end=1328
+  _globals['_DELETEVARIABLERESPONSE']._serialized_start=1330
+  _globals['_DELETEVARIABLERESPONSE']._serialized_end=1354
+  _globals['_WHENRULE']._serialized_start=1356
+  _globals['_WHENRULE']._serialized_end=1412
+  _globals['_VARIABLEWHEN']._serialized_start=1415
+  _globals['_VARIABLEWHEN']._serialized_end=1597
+  _globals['_VARIABLEVALUE']._serialized_start=1599
+  _globals['_VARIABLEVALUE']._serialized_end=1720
+  _globals['_VARIABLESERVICE']._serialized_start=1723
+  _globals['_VARIABLESERVICE']._serialized_end=2730
 # @@protoc_insertion_point(module_scope)

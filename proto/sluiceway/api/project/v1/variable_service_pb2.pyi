@@ -31,7 +31,9 @@ class Variable(_message.Message):
     create_time: _timestamp_pb2.Timestamp
     """When the variable was created."""
     parent_id: str
-    """The id or path of the organization, user or project group that it belongs to."""
+    """The organization, user, project group or project that it belongs to: its id, or in requests also its path. It cannot
+    be changed.
+    """
     values: _containers.RepeatedCompositeFieldContainer[VariableValue]
     """The values, in order. The first one whose `when` matches is used."""
     def __init__(self, id: _Optional[str] = ..., name: _Optional[str] = ..., etag: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., parent_id: _Optional[str] = ..., values: _Optional[_Iterable[_Union[VariableValue, _Mapping]]] = ...) -> None: ...
@@ -60,7 +62,7 @@ class GetVariableRequest(_message.Message):
     __slots__ = ("variable_id",)
     VARIABLE_ID_FIELD_NUMBER: _ClassVar[int]
     variable_id: str
-    """The variable's id."""
+    """The variable's id or path."""
     def __init__(self, variable_id: _Optional[str] = ...) -> None: ...
 
 class GetVariableResponse(_message.Message):
@@ -78,11 +80,11 @@ class ListVariablesRequest(_message.Message):
     PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
     PARENT_ID_FIELD_NUMBER: _ClassVar[int]
     page_size: int
-    """The largest number of variables in the response. 0: 100."""
+    """The largest number of variables in the response. There may be fewer, even if there are more pages. 0: 100."""
     page_token: str
     """The `next_page_token` of the page before. Empty: the first page."""
     parent_id: str
-    """Only variables below this parent: its id or path. Empty: all."""
+    """Only variables that belong to this parent itself: its id or path. Empty: all."""
     def __init__(self, page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., parent_id: _Optional[str] = ...) -> None: ...
 
 class ListVariablesResponse(_message.Message):
@@ -102,9 +104,9 @@ class UpdateVariableRequest(_message.Message):
     VARIABLE_FIELD_NUMBER: _ClassVar[int]
     UPDATE_MASK_FIELD_NUMBER: _ClassVar[int]
     variable: Variable
-    """The new values. The `id` says which variable is changed."""
+    """The new fields. The `id` says which variable is changed: its id or its path."""
     update_mask: _field_mask_pb2.FieldMask
-    """The fields to change. Empty: all fields that are set."""
+    """The fields to change: `name` and `values`. Empty: those that are set."""
     def __init__(self, variable: _Optional[_Union[Variable, _Mapping]] = ..., update_mask: _Optional[_Union[_field_mask_pb2.FieldMask, _Mapping]] = ...) -> None: ...
 
 class UpdateVariableResponse(_message.Message):
@@ -121,7 +123,7 @@ class DeleteVariableRequest(_message.Message):
     VARIABLE_ID_FIELD_NUMBER: _ClassVar[int]
     ETAG_FIELD_NUMBER: _ClassVar[int]
     variable_id: str
-    """The variable's id."""
+    """The variable's id or path."""
     etag: str
     """The version that must be the stored one. Empty: not checked."""
     def __init__(self, variable_id: _Optional[str] = ..., etag: _Optional[str] = ...) -> None: ...

@@ -26,7 +26,8 @@ if _version_not_supported:
 
 
 class VariableServiceStub:
-    """Variables: names for values of secrets.
+    """Variables: names for values of secrets. Members and owners of the parent's organization, and the user whose tree it is
+    in, may see and change a variable.
 
     Every method returns UNAUTHENTICATED without a valid token, PERMISSION_DENIED if the token lacks the method's scope,
     and UNAVAILABLE while the database cannot be reached.
@@ -66,7 +67,8 @@ class VariableServiceStub:
 
 
 class VariableServiceServicer:
-    """Variables: names for values of secrets.
+    """Variables: names for values of secrets. Members and owners of the parent's organization, and the user whose tree it is
+    in, may see and change a variable.
 
     Every method returns UNAUTHENTICATED without a valid token, PERMISSION_DENIED if the token lacks the method's scope,
     and UNAVAILABLE while the database cannot be reached.
@@ -79,7 +81,8 @@ class VariableServiceServicer:
 
         Errors:
         - INVALID_ARGUMENT: A field is invalid. All invalid fields are listed.
-        - NOT_FOUND: The parent does not exist.
+        - NOT_FOUND: The parent does not exist, or the caller may not see it.
+        - PERMISSION_DENIED: The caller is not a member or owner (`ROLE_MISSING`).
         - ALREADY_EXISTS: The name is taken.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -87,7 +90,7 @@ class VariableServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetVariable(self, request, context):
-        """Returns a variable. May be repeated.
+        """Returns a variable by its id, or by the path of its parent and its name with `/` percent-escaped. May be repeated.
 
         Errors:
         - NOT_FOUND: There is no such variable, or the caller may not see it.
@@ -107,7 +110,8 @@ class VariableServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def UpdateVariable(self, request, context):
-        """Changes the fields of a variable that the mask names.
+        """Changes the fields of a variable that the mask names. Runs that exist keep what the variable stood for when they were
+        created.
 
         Errors:
         - INVALID_ARGUMENT: A field is invalid or cannot be changed.
@@ -166,7 +170,8 @@ def add_VariableServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class VariableService:
-    """Variables: names for values of secrets.
+    """Variables: names for values of secrets. Members and owners of the parent's organization, and the user whose tree it is
+    in, may see and change a variable.
 
     Every method returns UNAUTHENTICATED without a valid token, PERMISSION_DENIED if the token lacks the method's scope,
     and UNAVAILABLE while the database cannot be reached.

@@ -27,7 +27,8 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class VariableServiceStub:
-    """Variables: names for values of secrets.
+    """Variables: names for values of secrets. Members and owners of the parent's organization, and the user whose tree it is
+    in, may see and change a variable.
 
     Every method returns UNAUTHENTICATED without a valid token, PERMISSION_DENIED if the token lacks the method's scope,
     and UNAVAILABLE while the database cannot be reached.
@@ -44,11 +45,12 @@ class VariableServiceStub:
 
     Errors:
     - INVALID_ARGUMENT: A field is invalid. All invalid fields are listed.
-    - NOT_FOUND: The parent does not exist.
+    - NOT_FOUND: The parent does not exist, or the caller may not see it.
+    - PERMISSION_DENIED: The caller is not a member or owner (`ROLE_MISSING`).
     - ALREADY_EXISTS: The name is taken.
     """
     GetVariable: _grpc.UnaryUnaryMultiCallable[_variable_service_pb2.GetVariableRequest, _variable_service_pb2.GetVariableResponse]
-    """Returns a variable. May be repeated.
+    """Returns a variable by its id, or by the path of its parent and its name with `/` percent-escaped. May be repeated.
 
     Errors:
     - NOT_FOUND: There is no such variable, or the caller may not see it.
@@ -60,7 +62,8 @@ class VariableServiceStub:
     - INVALID_ARGUMENT: The page token belongs to another list.
     """
     UpdateVariable: _grpc.UnaryUnaryMultiCallable[_variable_service_pb2.UpdateVariableRequest, _variable_service_pb2.UpdateVariableResponse]
-    """Changes the fields of a variable that the mask names.
+    """Changes the fields of a variable that the mask names. Runs that exist keep what the variable stood for when they were
+    created.
 
     Errors:
     - INVALID_ARGUMENT: A field is invalid or cannot be changed.
@@ -77,7 +80,8 @@ class VariableServiceStub:
 
 @_typing.type_check_only
 class VariableServiceAsyncStub(VariableServiceStub):
-    """Variables: names for values of secrets.
+    """Variables: names for values of secrets. Members and owners of the parent's organization, and the user whose tree it is
+    in, may see and change a variable.
 
     Every method returns UNAUTHENTICATED without a valid token, PERMISSION_DENIED if the token lacks the method's scope,
     and UNAVAILABLE while the database cannot be reached.
@@ -91,11 +95,12 @@ class VariableServiceAsyncStub(VariableServiceStub):
 
     Errors:
     - INVALID_ARGUMENT: A field is invalid. All invalid fields are listed.
-    - NOT_FOUND: The parent does not exist.
+    - NOT_FOUND: The parent does not exist, or the caller may not see it.
+    - PERMISSION_DENIED: The caller is not a member or owner (`ROLE_MISSING`).
     - ALREADY_EXISTS: The name is taken.
     """
     GetVariable: _aio.UnaryUnaryMultiCallable[_variable_service_pb2.GetVariableRequest, _variable_service_pb2.GetVariableResponse]  # type: ignore[assignment]
-    """Returns a variable. May be repeated.
+    """Returns a variable by its id, or by the path of its parent and its name with `/` percent-escaped. May be repeated.
 
     Errors:
     - NOT_FOUND: There is no such variable, or the caller may not see it.
@@ -107,7 +112,8 @@ class VariableServiceAsyncStub(VariableServiceStub):
     - INVALID_ARGUMENT: The page token belongs to another list.
     """
     UpdateVariable: _aio.UnaryUnaryMultiCallable[_variable_service_pb2.UpdateVariableRequest, _variable_service_pb2.UpdateVariableResponse]  # type: ignore[assignment]
-    """Changes the fields of a variable that the mask names.
+    """Changes the fields of a variable that the mask names. Runs that exist keep what the variable stood for when they were
+    created.
 
     Errors:
     - INVALID_ARGUMENT: A field is invalid or cannot be changed.
@@ -123,7 +129,8 @@ class VariableServiceAsyncStub(VariableServiceStub):
     """
 
 class VariableServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Variables: names for values of secrets.
+    """Variables: names for values of secrets. Members and owners of the parent's organization, and the user whose tree it is
+    in, may see and change a variable.
 
     Every method returns UNAUTHENTICATED without a valid token, PERMISSION_DENIED if the token lacks the method's scope,
     and UNAVAILABLE while the database cannot be reached.
@@ -141,7 +148,8 @@ class VariableServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Errors:
         - INVALID_ARGUMENT: A field is invalid. All invalid fields are listed.
-        - NOT_FOUND: The parent does not exist.
+        - NOT_FOUND: The parent does not exist, or the caller may not see it.
+        - PERMISSION_DENIED: The caller is not a member or owner (`ROLE_MISSING`).
         - ALREADY_EXISTS: The name is taken.
         """
 
@@ -151,7 +159,7 @@ class VariableServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _variable_service_pb2.GetVariableRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_variable_service_pb2.GetVariableResponse, _abc.Awaitable[_variable_service_pb2.GetVariableResponse]]:
-        """Returns a variable. May be repeated.
+        """Returns a variable by its id, or by the path of its parent and its name with `/` percent-escaped. May be repeated.
 
         Errors:
         - NOT_FOUND: There is no such variable, or the caller may not see it.
@@ -175,7 +183,8 @@ class VariableServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _variable_service_pb2.UpdateVariableRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_variable_service_pb2.UpdateVariableResponse, _abc.Awaitable[_variable_service_pb2.UpdateVariableResponse]]:
-        """Changes the fields of a variable that the mask names.
+        """Changes the fields of a variable that the mask names. Runs that exist keep what the variable stood for when they were
+        created.
 
         Errors:
         - INVALID_ARGUMENT: A field is invalid or cannot be changed.
