@@ -6,8 +6,11 @@ messages if they are set, 64-bit integers are strings, and times RFC 3339.
 
 from __future__ import annotations
 
+from typing import cast
+
 from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
 
+from sluiceway.api.project.v1 import project_service_pb2
 from sluiceway.api.run.v1 import run_service_pb2
 from sluiceway_server.gateway.descriptions import description_of, json_name
 
@@ -21,11 +24,13 @@ _HEAD = """\
 """
 # With all that they consist of.
 _ROOTS = (
-    "ListRunsResponse",
-    "ListTasksResponse",
-    "RunExplanation",
-    "WatchRunResponse",
-    "WatchRunsResponse",
+    project_service_pb2.ListProjectGroupsResponse,
+    project_service_pb2.ListProjectsResponse,
+    run_service_pb2.ListRunsResponse,
+    run_service_pb2.ListTasksResponse,
+    run_service_pb2.RunExplanation,
+    run_service_pb2.WatchRunResponse,
+    run_service_pb2.WatchRunsResponse,
 )
 _STRINGS = frozenset(
     {
@@ -40,8 +45,8 @@ _STRINGS = frozenset(
 def web_types() -> str:
     """Return the file."""
     found: dict[str, Descriptor | EnumDescriptor] = {}
-    for name in _ROOTS:
-        _collect(run_service_pb2.DESCRIPTOR.message_types_by_name[name], found)
+    for root in _ROOTS:
+        _collect(cast("Descriptor", root.DESCRIPTOR), found)
     return "\n".join([_HEAD, *(_declaration(each) for _, each in sorted(found.items()))])
 
 

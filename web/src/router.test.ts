@@ -5,6 +5,7 @@ import { localPath, type Page, pageOf, pathOf } from "./router.ts";
 const PAGES: [string, Page][] = [
   ["/runs", { name: "runs" }],
   ["/projects/acme/back%20end/api", { name: "project", path: "acme/back end/api" }],
+  ["/projects", { name: "project", path: "" }],
   ["/runs/01a2", { name: "run", run: "01a2" }],
   ["/runs/01a2/tasks/01a3", { name: "task", run: "01a2", task: "01a3" }],
   ["/login", { name: "login", next: "/" }],
@@ -22,7 +23,7 @@ test("the root is the list of runs", () => {
 });
 
 test("other paths are unknown", () => {
-  for (const path of ["/x", "/runs/1/2", "/runs/1/tasks", "/runs/1/tasks/2/3", "/projects", "/login/x", "/runs/%ff"]) {
+  for (const path of ["/x", "/runs/1/2", "/runs/1/tasks", "/runs/1/tasks/2/3", "/login/x", "/runs/%ff"]) {
     assert.deepEqual(pageOf(path), { name: "unknown", path });
   }
 });

@@ -20,7 +20,7 @@ export function pageOf(path: string, query = ""): Page {
   if (first === "login" && segments.length === 1) {
     return { name: "login", next: localPath(new URLSearchParams(query).get("next")) };
   }
-  if (first === "projects" && segments.length > 1) return { name: "project", path: segments.slice(1).join("/") };
+  if (first === "projects") return { name: "project", path: segments.slice(1).join("/") };
   if (first === "runs") {
     if (segments.length === 1) return { name: "runs" };
     if (segments.length === 2) return { name: "run", run: second! };
@@ -38,7 +38,7 @@ export function pathOf(page: Page): string {
     case "runs":
       return "/runs";
     case "project":
-      return `/projects/${page.path.split("/").map(one).join("/")}`;
+      return ["/projects", ...page.path.split("/").filter(Boolean).map(one)].join("/");
     case "run":
       return `/runs/${one(page.run)}`;
     case "task":

@@ -152,6 +152,15 @@ def test_run_is_shown_live_and_its_task_is_approved(site: Site, page: BrowserPag
     assert page.page.locator(".log-row").first.inner_text().endswith("green <b>")
 
 
+def test_project_that_does_not_exist_is_told(page: BrowserPage) -> None:
+    page.expected.append("404 (Not Found)")
+    page.page.click("nav >> text=Projects")
+    page.wait_for_text("p", "There is no project")
+    page.check_accessibility()
+    page.open("/projects/org/none")
+    page.wait_for_text("[role=alert]", "There is no")
+
+
 def test_failed_task_is_opened_at_its_first_error(site: Site, page: BrowserPage) -> None:
     run_id = site.create("broken", BROKEN)
     site.installation.wait_for(run_id)
@@ -165,6 +174,11 @@ def test_failed_task_is_opened_at_its_first_error(site: Site, page: BrowserPage)
     page.check_accessibility()
     error.locator("a").click()
     page.page.wait_for_url("**#step-1:L401")
+    # From the task to its run, and to a new one.
+    page.page.click("nav[aria-label=Breadcrumb] a >> nth=1")
+    page.page.get_by_role("button", name="Restart what failed").click()
+    page.wait_for_text("dt", "Restart of")
+    assert run_id not in page.page.url
     # The link by itself leads to the line, on a small screen too.
     page.page.set_viewport_size({"width": 390, "height": 700})
     page.open("/runs")

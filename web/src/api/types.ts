@@ -43,6 +43,22 @@ export type DependCondition =
   | "DEPEND_CONDITION_ON_STOPPED"
   | "DEPEND_CONDITION_ALWAYS";
 
+/** The response of `ListProjectGroups`. */
+export interface ListProjectGroupsResponse {
+  /** The project groups, by name. */
+  projectGroups: ProjectGroup[];
+  /** The token of the next page. Empty: this is the last page. */
+  nextPageToken: string;
+}
+
+/** The response of `ListProjects`. */
+export interface ListProjectsResponse {
+  /** The projects, by name. */
+  projects: Project[];
+  /** The token of the next page. Empty: this is the last page. */
+  nextPageToken: string;
+}
+
 /** The response of `ListRuns`. */
 export interface ListRunsResponse {
   /** The runs, newest first, without annotations, setup errors and warnings, and with at most 100 characters of the first line of the commit message: `GetRun` returns all of it. With a `groupPrefix`, a page may have fewer runs than `pageSize`, or none, and still not be the last. */
@@ -57,6 +73,52 @@ export interface ListTasksResponse {
   tasks: Task[];
   /** The token of the next page. Empty: this is the last page. */
   nextPageToken: string;
+}
+
+/** A project. */
+export interface Project {
+  /** The project's id, a UUIDv7. */
+  id: string;
+  /** The project's name: 1 to 40 letters, digits and single inner hyphens. Starts with a letter. Not a UUID. */
+  name: string;
+  /** The version of the project. It changes with every change. In an update, the stored version must be this one. */
+  etag: string;
+  /** When the project was created. */
+  createTime?: string;
+  /** The id or path of the organization, user or project group that it belongs to. */
+  parentId: string;
+  /** Who may see it. Not set when it is created: as the parent; below a user: members only. In a response: who may see it in effect; it is private if any of its ancestors is. */
+  visibility?: Visibility;
+  /** The path in the tree, such as `org/acme/backend/api`. */
+  path: string;
+  /** The id of the remote source that has the project's repository. Empty: none. */
+  remoteSourceId: string;
+  /** The path of the repository in the remote source. */
+  repositoryPath: string;
+  /** The number of runs of the project that may run at the same time, in all groups together. 0: no limit. */
+  concurrency: number;
+  /** Whether a new run cancels the older queued runs of its group. */
+  cancelSuperseded: boolean;
+  /** Whether the runs of a fork's pull request get the project's variables. */
+  passVariablesToForks: boolean;
+}
+
+/** A project group. */
+export interface ProjectGroup {
+  /** The project group's id, a UUIDv7. */
+  id: string;
+  /** The project group's name: 1 to 40 letters, digits and single inner hyphens. Starts with a letter. Not a UUID. */
+  name: string;
+  /** The version of the project group. It changes with every change. In an update, the stored version must be this one. */
+  etag: string;
+  /** When the project group was created. */
+  createTime?: string;
+  /** The id or path of the organization, user or project group that it belongs to. */
+  parentId: string;
+  /** Who may see it. Not set when it is created: as the parent; below a user: members only. In a response: who may see it in effect; it is private if any of its ancestors is. */
+  visibility?: Visibility;
+  /** The path in the tree, such as `org/acme/backend/api`. */
+  path: string;
 }
 
 /** Why a run, a task or a step is in its state. */
@@ -367,6 +429,11 @@ export type TaskStatus =
   | "TASK_STATUS_SUCCESS"
   | "TASK_STATUS_FAILED"
   | "TASK_STATUS_LOST";
+
+/** Who may see something. */
+export type Visibility =
+  | "VISIBILITY_PUBLIC"
+  | "VISIBILITY_PRIVATE";
 
 /** A message of `WatchRun`. */
 export interface WatchRunResponse {
