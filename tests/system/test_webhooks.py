@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -214,6 +215,41 @@ def test_forged_delivery_is_refused(linked: Linked) -> None:
     assert codes == {401} or (linked.forge.fake.kind is Kind.GITLAB and unsigned.status_code == 401)
     assert (large.status_code, got.status_code) == (413, 405)
     assert len(linked.deliveries()) == before
+
+
+def test_server_killed_after_its_answer_makes_one_run(linked: Linked, tmp_path: Path) -> None:
+    checkout = linked.forge.checkout(linked.repo, tmp_path / "clone")
+    commit = checkout.push({"d.txt": b"d"}, "Add d")
+    sent = linked.forge.fake.deliveries.sent
+    until(lambda: any(each.status == 200 and commit.encode() in each.body for each in sent), "it is answered")
+    os.kill(linked.here.state["processes"]["server"], signal.SIGKILL)
+    delivery = linked.delivery_of(commit)
+    run_id = delivery["decisions"][0]["runId"]
+    assert linked.here.wait_for(run_id)["result"] == "RUN_RESULT_SUCCESS"
+    assert linked.run_ids(commit) == {"build": run_id}
+    linked.wait_for_status(commit, "sluiceway/build", "success")
+
+
+def test_pull_request_has_its_own_group(linked: Linked, tmp_path: Path) -> None:
+    checkout = linked.forge.checkout(linked.repo, tmp_path / "clone")
+    checkout.git("checkout", "--quiet", "-b", "change")
+    commit = checkout.push({"e.txt": b"e"}, "Add e", ref="HEAD:refs/heads/change")
+    linked.delivery_of(commit)
+    fake, user = linked.forge.fake, linked.forge.user
+
+    async def open_it() -> int:
+        return (await fake.open_pull_request(linked.repo, user, head_branch="change")).number
+
+    number = linked.forge.do(open_it)
+    group = f"/project/{linked.project_id}/pull_request/{number}"
+
+    def runs() -> list[dict[str, Any]]:
+        with linked.here.http() as client:
+            found: list[dict[str, Any]] = client.get("/api/v1/runs", params={"group": group}).json()["runs"]
+        return found
+
+    (run,) = until(runs, "the pull request has a run")
+    assert (run["source"]["commitSha"], run["source"]["pullRequestId"]) == (commit, str(number))
 
 
 def test_deletion_of_the_project_takes_the_webhook_away(linked: Linked) -> None:

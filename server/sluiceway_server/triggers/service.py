@@ -11,6 +11,7 @@ from sluiceway.api.project.v1 import delivery_service_pb2 as api
 from sluiceway.api.project.v1 import delivery_service_pb2_grpc as api_grpc
 from sluiceway.records.trigger.v1 import records_pb2 as pb
 from sluiceway_common.foundation.clock import Clock, IdSource
+from sluiceway_common.foundation.crashpoints import crash_point, declare_crash_points
 from sluiceway_common.foundation.errors import FailedPrecondition, InvalidInput, NotFound, Violation
 from sluiceway_common.foundation.locations import ref_fault
 from sluiceway_common.foundation.places import Places
@@ -29,6 +30,8 @@ from sluiceway_server.triggers.providers import Providers
 from sluiceway_server.triggers.records import DELIVERY, LINK, REMOTE_SOURCE, delivery_key, provider_key
 
 __all__ = ["DeliveryServicer"]
+
+declare_crash_points("delivery.before-stored")
 
 _DEFAULT_PAGE = 100
 _READ_AT_A_TIME = 4
@@ -68,6 +71,7 @@ class DeliveryServicer(api_grpc.DeliveryServiceServicer):
             verdict=verdict,
             now=self._clock.now(),
         )
+        crash_point("delivery.before-stored")
         stored, is_new = (await deliveries.receive(self._database, record)).value
         if not is_new:
             sentence = "it was delivered before, and has no further effect"

@@ -9,6 +9,7 @@ import pytest
 
 from sluiceway.api.project.v1 import delivery_service_pb2 as api
 from sluiceway.api.run.v1 import run_pb2 as run_api
+from sluiceway_common.foundation.crashpoints import Crashed, crashing
 from sluiceway_common.foundation.errors import FailedPrecondition, InvalidInput, NotFound, Unauthenticated
 from sluiceway_common.foundation.rpc.caller import as_caller
 from sluiceway_server.datamanager.model import Delete, Put
@@ -401,3 +402,38 @@ async def test_project_without_a_repository_is_not_run(triggers: Triggers) -> No
     await triggers.database.commit([Delete(LINK, PROJECT_ID)])
     with pytest.raises(FailedPrecondition, match="has no repository"):
         await run_project(triggers)
+
+
+# -- a server that dies
+
+
+@pytest.mark.parametrize(
+    "point", ["delivery.before-work", "delivery.before-run", "delivery.after-run", "delivery.before-done"]
+)
+async def test_server_that_dies_at_any_point_makes_each_run_once(triggers: Triggers, point: str) -> None:
+    triggers.forge.files[COMMIT] = configuration({"name": "a"}, {"name": "b"})
+    response = await triggers.deliver(kind="push", ref=MAIN, after=COMMIT)
+
+    def die(name: str) -> None:
+        raise Crashed(name)
+
+    with crashing(die, point), pytest.raises(BaseExceptionGroup) as caught:
+        await triggers.worker.work()
+    assert caught.group_contains(Crashed)
+    assert (await triggers.delivery(response.delivery_id)).phase == PENDING
+    delivery = await triggers.worked(response.delivery_id)
+    assert delivery.phase == DONE
+    assert [run.name for run in await triggers.runs()] == ["a", "b"]
+    assert [each.run_id for each in delivery.decisions] == [run.id for run in await triggers.runs()]
+
+
+async def test_delivery_that_was_not_stored_makes_no_run(triggers: Triggers) -> None:
+    triggers.forge.files[COMMIT] = configuration({"name": "a"})
+
+    def die(name: str) -> None:
+        raise Crashed(name)
+
+    with crashing(die, "delivery.before-stored"), pytest.raises(Crashed):
+        await triggers.deliver(kind="push", ref=MAIN, after=COMMIT)
+    await triggers.worker.work()
+    assert await triggers.runs() == []
