@@ -10,7 +10,21 @@ import click
 from sluiceway.cli.commands import LazyGroup
 from sluiceway_common.foundation.version import VERSION
 
-__all__ = ["app", "config", "executor", "linked_account", "project", "remote_source", "run", "task", "token", "version"]
+__all__ = [
+    "app",
+    "config",
+    "executor",
+    "group",
+    "linked_account",
+    "org",
+    "project",
+    "remote_source",
+    "run",
+    "task",
+    "token",
+    "user",
+    "version",
+]
 
 
 class ExecutorGroup(LazyGroup):
@@ -88,6 +102,63 @@ token = LazyGroup(
     },
 )
 
+project = LazyGroup(
+    name="project",
+    help="Create, list and change projects; show the events of their repositories.",
+    places={
+        "create": ("sluiceway.cli.projects:create", "Create a project."),
+        "list": ("sluiceway.cli.projects:list_", "List projects."),
+        "get": ("sluiceway.cli.projects:get", "Show a project."),
+        "update": ("sluiceway.cli.projects:update", "Change or move a project."),
+        "delete": ("sluiceway.cli.projects:delete", "Delete a project."),
+        "deliveries": ("sluiceway.cli.deliveries:deliveries", "List the deliveries of a project's webhook."),
+        "redeliver": ("sluiceway.cli.deliveries:redeliver", "Work on a delivery once more."),
+        "why": ("sluiceway.cli.deliveries:why", "Explain which runs an event made, and why no others."),
+    },
+)
+
+group = LazyGroup(
+    name="group",
+    help="Create, list and change project groups.",
+    places={
+        "create": ("sluiceway.cli.projects:create_group", "Create a project group."),
+        "list": ("sluiceway.cli.projects:list_groups", "List project groups."),
+        "get": ("sluiceway.cli.projects:get_group", "Show a project group."),
+        "update": ("sluiceway.cli.projects:update_group", "Change or move a project group."),
+        "delete": ("sluiceway.cli.projects:delete_group", "Delete a project group with everything below it."),
+    },
+)
+
+org = LazyGroup(
+    name="org",
+    help="Create, list and change organizations and their members.",
+    places={
+        "create": ("sluiceway.cli.people:create", "Create an organization."),
+        "list": ("sluiceway.cli.people:list_", "List organizations."),
+        "get": ("sluiceway.cli.people:get", "Show an organization."),
+        "update": ("sluiceway.cli.people:update", "Change an organization."),
+        "delete": ("sluiceway.cli.people:delete", "Delete an organization with everything below it."),
+        "members": ("sluiceway.cli.people:members", "List the members of an organization."),
+        "set-member": ("sluiceway.cli.people:set_member", "Give a user a role in an organization."),
+        "remove-member": ("sluiceway.cli.people:remove_member", "Remove a user from an organization."),
+    },
+)
+
+user = LazyGroup(
+    name="user",
+    help="Create, list and change users, their passwords and tokens.",
+    places={
+        "create": ("sluiceway.cli.people:create_user", "Create a user."),
+        "list": ("sluiceway.cli.people:list_users", "List users."),
+        "get": ("sluiceway.cli.people:get_user", "Show a user."),
+        "update": ("sluiceway.cli.people:update_user", "Change a user."),
+        "delete": ("sluiceway.cli.people:delete_user", "Delete a user with everything below it."),
+        "set-password": ("sluiceway.cli.people:set_password", "Set the password of a user."),
+        "create-token": ("sluiceway.cli.people:create_token", "Create a token of a user and print it."),
+        "revoke-token": ("sluiceway.cli.people:revoke_token", "Revoke a token of a user."),
+    },
+)
+
 remote_source = LazyGroup(
     name="remote-source",
     help="Create, list and change git providers.",
@@ -97,16 +168,6 @@ remote_source = LazyGroup(
         "get": ("sluiceway.cli.remote_sources:get", "Show a remote source."),
         "update": ("sluiceway.cli.remote_sources:update", "Change a remote source."),
         "delete": ("sluiceway.cli.remote_sources:delete", "Delete a remote source."),
-    },
-)
-
-project = LazyGroup(
-    name="project",
-    help="Show what became of the events of a project's repository.",
-    places={
-        "deliveries": ("sluiceway.cli.deliveries:deliveries", "List the deliveries of a project's webhook."),
-        "redeliver": ("sluiceway.cli.deliveries:redeliver", "Work on a delivery once more."),
-        "why": ("sluiceway.cli.deliveries:why", "Explain which runs an event made, and why no others."),
     },
 )
 
@@ -131,8 +192,14 @@ app = LazyGroup(
         "config": ("sluiceway.cli.main:config", "Check, render and draw run configurations, offline."),
         "executor": ("sluiceway.cli.main:executor", "Run an executor; list and control those of a server."),
         "token": ("sluiceway.cli.main:token", "Create, list and revoke tokens."),
+        "project": (
+            "sluiceway.cli.main:project",
+            "Create, list and change projects; show the events of their repositories.",
+        ),
+        "group": ("sluiceway.cli.main:group", "Create, list and change project groups."),
+        "org": ("sluiceway.cli.main:org", "Create, list and change organizations and their members."),
+        "user": ("sluiceway.cli.main:user", "Create, list and change users, their passwords and tokens."),
         "remote-source": ("sluiceway.cli.main:remote_source", "Create, list and change git providers."),
-        "project": ("sluiceway.cli.main:project", "Show what became of the events of a project's repository."),
         "linked-account": ("sluiceway.cli.main:linked_account", "Link accounts at git providers."),
         "login": ("sluiceway.cli.login:login", "Store the address of a server and a token."),
         "completion": ("sluiceway.cli.completion:completion", "Print the completion script of a shell."),

@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
-from sluiceway.client import configs, database, deliveries, executors, remote_sources, runs, secrets, tokens
+from sluiceway.client import configs, database, deliveries, executors, projects, remote_sources, runs, secrets, tokens
 from sluiceway.client.client import Client as AsyncClient
 from sluiceway.client.client import Duration
 from sluiceway.client.client import connect as connect_async
@@ -34,9 +34,13 @@ __all__ = [
     "Deliveries",
     "Executors",
     "LinkedAccounts",
+    "Organizations",
+    "ProjectGroups",
+    "Projects",
     "RemoteSources",
     "Runs",
     "Tokens",
+    "Users",
     "connect",
 ]
 
@@ -157,6 +161,57 @@ class Executors:
         self.delete = loop.call(executors.delete)
 
 
+class Projects:
+    """`sluiceway.client.projects.Projects`, blocking."""
+
+    def __init__(self, of: projects.Projects, loop: _Loop) -> None:
+        self.create = loop.call(of.create)
+        self.get = loop.call(of.get)
+        self.list = loop.call(of.list)
+        self.update = loop.call(of.update)
+        self.delete = loop.call(of.delete)
+
+
+class ProjectGroups:
+    """`sluiceway.client.projects.ProjectGroups`, blocking."""
+
+    def __init__(self, of: projects.ProjectGroups, loop: _Loop) -> None:
+        self.create = loop.call(of.create)
+        self.get = loop.call(of.get)
+        self.list = loop.call(of.list)
+        self.update = loop.call(of.update)
+        self.delete = loop.call(of.delete)
+
+
+class Organizations:
+    """`sluiceway.client.projects.Organizations`, blocking."""
+
+    def __init__(self, of: projects.Organizations, loop: _Loop) -> None:
+        self.create = loop.call(of.create)
+        self.get = loop.call(of.get)
+        self.list = loop.call(of.list)
+        self.update = loop.call(of.update)
+        self.delete = loop.call(of.delete)
+        self.members = loop.call(of.members)
+        self.set_member = loop.call(of.set_member)
+        self.remove_member = loop.call(of.remove_member)
+
+
+class Users:
+    """`sluiceway.client.projects.Users`, blocking."""
+
+    def __init__(self, of: projects.Users, loop: _Loop) -> None:
+        self.create = loop.call(of.create)
+        self.get = loop.call(of.get)
+        self.list = loop.call(of.list)
+        self.update = loop.call(of.update)
+        self.delete = loop.call(of.delete)
+        self.set_password = loop.call(of.set_password)
+        self.log_in = loop.call(of.log_in)
+        self.create_token = loop.call(of.create_token)
+        self.revoke_token = loop.call(of.revoke_token)
+
+
 class Configs:
     """`sluiceway.client.configs.Configs`, blocking."""
 
@@ -246,6 +301,10 @@ class Client:
         self.connection: Connection = client.connection
         self.runs = Runs(client.runs, loop)
         self.executors = Executors(client.executors, loop)
+        self.projects = Projects(client.projects, loop)
+        self.project_groups = ProjectGroups(client.project_groups, loop)
+        self.organizations = Organizations(client.organizations, loop)
+        self.users = Users(client.users, loop)
         self.configs = Configs(client.configs, loop)
         self.database = Database(client.database, loop)
         self.tokens = Tokens(client.tokens, loop)

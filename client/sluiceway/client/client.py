@@ -13,6 +13,7 @@ from sluiceway.client.connection import DEFAULT_PATIENCE, DEFAULT_TIMEOUT, Conne
 from sluiceway.client.database import Database
 from sluiceway.client.deliveries import Deliveries
 from sluiceway.client.executors import Executors
+from sluiceway.client.projects import Organizations, ProjectGroups, Projects, Users
 from sluiceway.client.remote_sources import LinkedAccounts, RemoteSources
 from sluiceway.client.runs import Runs
 from sluiceway.client.secrets import Secrets, Variables
@@ -35,6 +36,10 @@ class Client:
         executors: executors and their groups.
         configs: run configurations.
         database: the database, for operators.
+        projects: projects.
+        project_groups: project groups.
+        organizations: organizations and their members.
+        users: users, their passwords and tokens.
         tokens: the tokens of the installation, for operators.
         remote_sources: the git providers of the installation.
         linked_accounts: accounts of users at git providers.
@@ -50,6 +55,10 @@ class Client:
         self.executors = Executors(connection)
         self.configs = Configs(connection)
         self.database = Database(connection)
+        self.projects = Projects(connection)
+        self.project_groups = ProjectGroups(connection)
+        self.organizations = Organizations(connection)
+        self.users = Users(connection)
         self.tokens = Tokens(connection)
         self.remote_sources = RemoteSources(connection)
         self.linked_accounts = LinkedAccounts(connection)

@@ -18,6 +18,7 @@ PAGES = (
     "CONTRIBUTING.md",
     "SECURITY.md",
     "docs/operate.md",
+    "docs/projects.md",
     "docs/datamanager.md",
     "docs/reference/errors.md",
     "examples/pipeline/README.md",
