@@ -20,8 +20,6 @@ __all__ = ["AccessChecks", "Metadata"]
 
 _KEPT = timedelta(seconds=5)
 _MOST_KEPT = 10_000
-# What every token of a user can be expected to be for.
-_USERS_METHOD = "/sluiceway.api.run.v1.RunService/ListRuns"
 
 Metadata: TypeAlias = Sequence[tuple[str, str]]
 
@@ -61,19 +59,6 @@ class AccessChecks:
         self._admitted.move_to_end(key)
         while len(self._admitted) > self._most_kept:
             self._admitted.popitem(last=False)
-
-    async def check_token(self, token: str, *, timeout: float) -> None:
-        """Check that a token is a user's, or an operator's, and valid.
-
-        Args:
-            token: its text.
-            timeout: for the server's answer, in seconds.
-
-        Raises:
-            AioRpcError: it is not, or the server cannot be asked now.
-        """
-        metadata = ((AUTHORIZATION_KEY, f"Bearer {token}"),)
-        await self._stub.CheckAccess(pb.CheckAccessRequest(method=_USERS_METHOD), metadata=metadata, timeout=timeout)
 
     def forget(self, rule: Rule, metadata: Metadata) -> None:
         """Ask the server again the next time: it has just refused this caller."""

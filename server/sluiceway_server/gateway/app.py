@@ -31,6 +31,7 @@ from sluiceway_server.gateway.conditional import tag_is_listed
 from sluiceway_server.gateway.errors import CANCELLED_BY_CLIENT, HttpError, dumps, reason_of, status_from_rpc
 from sluiceway_server.gateway.exchange import ClientGone, Exchange
 from sluiceway_server.gateway.json_names import in_json_names
+from sluiceway_server.gateway.logins import Logins
 from sluiceway_server.gateway.metrics import CONTENT_TYPE, GatewayMetrics
 from sluiceway_server.gateway.offered import OfferedMethods
 from sluiceway_server.gateway.openapi import openapi_of
@@ -84,7 +85,8 @@ class GatewayApp:
         self._mounts = dict(mounts or {})
         access = AccessChecks(channel)
         self._calls = Calls(channel, self._settings, server=server, ids=self._ids, access=access)
-        self._browsers = Browsers(sessions or Sessions(), access, timeout=self._settings.deadline.total_seconds())
+        logins = Logins(channel, timeout=self._settings.deadline.total_seconds())
+        self._browsers = Browsers(sessions or Sessions(), logins)
         self._webhooks = Webhooks(channel)
         self._metrics = GatewayMetrics(lambda: self._calls.streams)
         self.rules = rules_of()

@@ -22,9 +22,10 @@ import re
 from datetime import UTC
 from urllib.parse import urlsplit
 
-from sluiceway_common.foundation.errors import InvalidInput, PermissionDenied, Unauthenticated, Violation
-from sluiceway_server.gateway.access import AccessChecks
+from sluiceway_common.foundation.errors import InvalidInput, PermissionDenied, Unauthenticated
+from sluiceway_server.gateway.calls import position_cookie
 from sluiceway_server.gateway.exchange import Exchange
+from sluiceway_server.gateway.logins import Logins
 from sluiceway_server.gateway.sessions import SESSION_LIFETIME, Session, Sessions
 
 __all__ = ["SESSION_PATH", "Browsers"]
@@ -34,6 +35,7 @@ SESSION_PATH = "/session"
 _SECURE_NAME = "__Host-sluice-session"
 _MAX_TOKEN_CHARACTERS = 1000
 _TOKEN = re.compile(r"[!-~]+")
+_CREDENTIALS = ({"token"}, {"userName", "password"})
 _READS = frozenset({"GET", "HEAD"})
 # What the browser says of a request of a page of ours, and of an address that its user typed.
 _OURS = "same-origin"
@@ -43,17 +45,10 @@ _TYPED = "none"
 class Browsers:
     """Sessions over HTTP."""
 
-    def __init__(self, sessions: Sessions, access: AccessChecks, *, timeout: float) -> None:
-        """Use sessions.
-
-        Args:
-            sessions: of all gateways with the same key.
-            access: checks the token of a login.
-            timeout: of that check, in seconds.
-        """
+    def __init__(self, sessions: Sessions, logins: Logins) -> None:
+        """Use the sessions of all gateways with the same key, and what checks logins."""
         self._sessions = sessions
-        self._access = access
-        self._timeout = timeout
+        self._logins = logins
 
     def admit(self, exchange: Exchange) -> None:
         """Give a request of a browser the token of its session; leave any other one as it is.
@@ -70,7 +65,7 @@ class Browsers:
             exchange.session_token = session.token
 
     async def serve(self, exchange: Exchange) -> None:
-        """Serve `/session`: POST logs in with `{"token": ...}`, GET shows the session (204: none), DELETE logs out.
+        """Serve `/session`: POST logs in, GET shows the session (204: none), DELETE logs out.
 
         Raises:
             SluicewayError, AioRpcError: it cannot be done.
@@ -89,16 +84,24 @@ class Browsers:
         _check_csrf_token(exchange, session)
         self._sessions.end(session)
         name = next(name for name in _cookie_names(exchange) if exchange.cookie(name))
-        await exchange.respond(204, headers={"set-cookie": _cookie(name, "", 0)})
+        exchange.set_cookies.append(_cookie(name, "", 0))
+        await exchange.respond(204)
 
     async def _log_in(self, exchange: Exchange) -> None:
         _check_origin(exchange)
         name = _new_cookie_name(exchange)
-        token = _token_of(exchange, await exchange.body())
-        await self._access.check_token(token, timeout=self._timeout)
-        session = self._sessions.begin(token)
-        cookie = _cookie(name, self._sessions.seal(session), int(SESSION_LIFETIME.total_seconds()))
-        await exchange.respond_json(200, _shown(session), headers={"set-cookie": cookie})
+        given = _credentials(exchange, await exchange.body())
+        if "token" in given:
+            login = await self._logins.with_token(_checked_token(given["token"]), exchange.request_id)
+        else:
+            login = await self._logins.with_password(
+                given["userName"], given["password"], self._sessions.next_end(), exchange.request_id
+            )
+        session = self._sessions.begin(login.token)
+        exchange.set_cookies.append(_cookie(name, self._sessions.seal(session), int(SESSION_LIFETIME.total_seconds())))
+        if login.position:
+            exchange.set_cookies.append(position_cookie(login.position))
+        await exchange.respond_json(200, _shown(session))
 
     def _session(self, exchange: Exchange) -> Session | None:
         for name in _cookie_names(exchange):
@@ -113,17 +116,34 @@ def _shown(session: Session) -> dict[str, str]:
     return {"csrfToken": session.csrf_token, "expireTime": expires}
 
 
-def _token_of(exchange: Exchange, body: bytes) -> str:
+def _credentials(exchange: Exchange, body: bytes) -> dict[str, str]:
     # A form of another site cannot send this type.
     if exchange.header("content-type").partition(";")[0].strip().lower() != "application/json":
         raise InvalidInput("the body must be application/json", reason="UNSUPPORTED_MEDIA_TYPE")
     try:
-        token = json.loads(body)["token"].strip()
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise InvalidInput([Violation("token", 'the body must be {"token": "..."}')]) from error
+        given = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise _not_credentials() from error
+    if (
+        not isinstance(given, dict)
+        or given.keys() not in _CREDENTIALS
+        or not all(isinstance(value, str) for value in given.values())
+    ):
+        raise _not_credentials()
+    return given
+
+
+def _not_credentials() -> InvalidInput:
+    return InvalidInput(
+        'the body must be {"token": "..."} or {"userName": "...", "password": "..."}', reason="LOGIN_MALFORMED"
+    )
+
+
+def _checked_token(text: str) -> str:
+    token = text.strip()
     if not _TOKEN.fullmatch(token) or len(token) > _MAX_TOKEN_CHARACTERS:
         raise Unauthenticated("this is not a token; `sluice token create` makes one", reason="CREDENTIALS_INVALID")
-    return str(token)
+    return token
 
 
 def _check_origin(exchange: Exchange) -> None:

@@ -37,7 +37,7 @@ from sluiceway_server.gateway.streams import Stream
 from sluiceway_server.gateway.templates import unescape
 from sluiceway_server.gateway.translation import Received, Translator
 
-__all__ = ["Calls"]
+__all__ = ["Calls", "position_cookie"]
 
 log = structlog.get_logger(__name__)
 
@@ -265,12 +265,14 @@ def _position_headers(exchange: Exchange, trailers: Any) -> dict[str, str]:
     position = next((str(value) for key, value in trailers or () if key == POSITION_KEY), "")
     if not position:
         return {}
-    headers = {POSITION_KEY: position}
     if exchange.header("sec-fetch-mode"):  # a browser
-        headers["set-cookie"] = (
-            f"{POSITION_KEY}={position}; Path=/; Max-Age={_POSITION_COOKIE_SECONDS}; HttpOnly; SameSite=Strict"
-        )
-    return headers
+        exchange.set_cookies.append(position_cookie(position))
+    return {POSITION_KEY: position}
+
+
+def position_cookie(position: str) -> str:
+    """Return the cookie with which a browser reads what it has just written, at any server."""
+    return f"{POSITION_KEY}={position}; Path=/; Max-Age={_POSITION_COOKIE_SECONDS}; HttpOnly; SameSite=Strict"
 
 
 def _deadline(exchange: Exchange, settings: GatewaySettings) -> float | None:

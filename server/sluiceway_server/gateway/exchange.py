@@ -59,6 +59,8 @@ class Exchange:
         self.code = 0
         # Of the session of a browser, if the request is of one.
         self.session_token = ""
+        # Values of `set-cookie`, which a response may have several of.
+        self.set_cookies: list[str] = []
 
     def header(self, name: str) -> str:
         """Return a header, several of one name joined with commas; empty if it is missing."""
@@ -167,11 +169,12 @@ class Exchange:
             merged["connection"] = "close"
         if "vary" in cors and "vary" in headers:
             merged["vary"] = _add(headers["vary"], cors["vary"])
+        fields = [*merged.items(), *(("set-cookie", cookie) for cookie in self.set_cookies)]
         await self._send(
             {
                 "type": "http.response.start",
                 "status": code,
-                "headers": [(key.encode(), value.encode("latin-1", "replace")) for key, value in merged.items()],
+                "headers": [(key.encode(), value.encode("latin-1", "replace")) for key, value in fields],
             }
         )
 

@@ -70,10 +70,14 @@ class Sessions:
         # The ids of ended sessions that have not expired, oldest first.
         self._ended: OrderedDict[str, None] = OrderedDict()
 
+    def next_end(self) -> datetime:
+        """Return when a session ends that begins now."""
+        return self._clock.now() + SESSION_LIFETIME
+
     def begin(self, token: str) -> Session:
         """Begin a session of a token that was checked."""
         id_ = secrets.token_urlsafe(16)
-        return Session(id_, token, self._clock.now() + SESSION_LIFETIME, self._csrf_token(id_))
+        return Session(id_, token, self.next_end(), self._csrf_token(id_))
 
     def seal(self, session: Session) -> str:
         """Return the value of its cookie."""

@@ -123,6 +123,26 @@ def test_login_leads_to_the_page_that_was_asked_for(site: Site) -> None:
         page.page.wait_for_url("**/login*")
 
 
+def test_user_logs_in_with_a_password(site: Site) -> None:
+    with site.installation.http() as client:
+        assert client.post("/api/v1/users", json={"user": {"name": "ada"}}).status_code == 201
+        password = {"password": "correct horse"}
+        assert client.post("/api/v1/users/ada:setPassword", json=password).status_code == 204
+    with browser_page(site.browser, site.base) as page:
+        page.open("/login")
+        page.page.get_by_role("button", name="Password").click()
+        page.check_accessibility()
+        page.page.fill("input[name=user]", "ada")
+        page.page.fill("input[name=password]", "wrong horse")
+        page.expected.append("401 (Unauthorized)")
+        page.page.press("input[name=password]", "Enter")
+        page.wait_for_text("[role=alert]", "password is wrong")
+        page.page.fill("input[name=password]", "correct horse")
+        page.page.press("input[name=password]", "Enter")
+        page.page.wait_for_url("**/runs")
+        page.wait_for_text("p", "There is no run yet")
+
+
 def test_run_is_shown_live_and_its_task_is_approved(site: Site, page: BrowserPage) -> None:
     page.wait_for_text("h1", "Runs")
     run_id = site.create("release", RELEASE)

@@ -29,8 +29,11 @@ export async function resumeSession(): Promise<boolean> {
   return session !== undefined;
 }
 
-export async function logIn(token: string): Promise<void> {
-  csrfToken = (await call<{ csrfToken: string }>("POST", "/session", { body: { token }, quiet: true })).csrfToken;
+/** What a login needs. */
+export type Credentials = { token: string } | { userName: string; password: string };
+
+export async function logIn(body: Credentials): Promise<void> {
+  csrfToken = (await call<{ csrfToken: string }>("POST", "/session", { body, quiet: true })).csrfToken;
 }
 
 export async function logOut(): Promise<void> {
