@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from sluiceway_server.datamanager.recovery.diagnosis import Kind
 from sluiceway_server.datamanager.recovery.recovery import Recovery
 from sluiceway_server.datamanager.settings import DataManagerSettings
 from sluiceway_server.datamanager.tables.stores import Stores
+from sluiceway_server.kv.port import Range, TxnResult
 from sluiceway_server.objectstorage.port import ObjectInfo
 from tests.fakes.kv import FakeKeyValueStore
 from tests.fakes.objectstorage import FakeObjectStorage
@@ -139,3 +140,36 @@ async def test_server_opens_database_that_another_one_recovered(tmp_path: Path) 
         assert database.epoch == 2
         assert await database.get(NOTE, "a")
     assert meanwhile._looks > 3
+
+
+class HeadMovesMeanwhile:
+    """An etcd in which another process recovers the database before the entries of the log are first read."""
+
+    def __init__(self, kv: FakeKeyValueStore, storage: FakeObjectStorage) -> None:
+        self._kv = kv
+        self._storage = storage
+        self.moved = False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._kv, name)
+
+    async def txn(self, *, then: Sequence[Any] = (), **more: Any) -> TxnResult:
+        if not self.moved and any(isinstance(item, Range) and "/db/log/" in item.start for item in then):
+            self.moved = True
+            await recovery(self._kv, self._storage).recover(cause="somebody else was faster")
+        return await self._kv.txn(then=then, **more)
+
+
+async def test_recovery_meets_another_one_that_trims_the_log(tmp_path: Path) -> None:
+    kv, storage = FakeKeyValueStore(), FakeObjectStorage()
+    async with DataManager.open(
+        kv=kv, storage=storage, prefix="p", path=tmp_path, types=TYPES, settings=SETTINGS
+    ) as database:
+        await database.commit([put("a")])
+        await database.commit([put("b")])
+    async for info in storage.list("p/wal/"):
+        await storage.delete(info.key)
+    meanwhile: Any = HeadMovesMeanwhile(kv, storage)
+    outcome = await recovery(meanwhile, storage).recover(cause="a test")
+    assert meanwhile.moved
+    assert (outcome.epoch, outcome.won) == (2, False)

@@ -251,6 +251,8 @@ class Recovery:
                 raise _StartOver("a cleaner began to delete")  # this is the cause, and not a missing object
             raise unreachable(inventory, end, to)
         if to is None and end.gap is not None:
+            if (await stores.log.identify())[0].head != inventory.head:
+                raise _StartOver("the head moved meanwhile")  # and the entries before it were deleted
             raise end.gap.error()
         await self._store_tail(inventory, end)
         number = inventory.newest_epoch + 1
