@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final, Literal
+from typing import Final, Literal
 
-from pydantic import BeforeValidator, TypeAdapter
+from pydantic import TypeAdapter
 
 from sluiceway_server.forges.deliveries import ignored_ref, parse
 from sluiceway_server.forges.errors import WebhookMalformed
@@ -12,6 +12,7 @@ from sluiceway_server.forges.events import Event, Ignored, PullRequest, PullRequ
 from sluiceway_server.forges.repository import Repository
 from sluiceway_server.forges.shapes import (
     Branch,
+    BranchOrEmpty,
     CloneUrl,
     CommitId,
     CommitIdOrZero,
@@ -28,16 +29,15 @@ from sluiceway_server.forges.shapes import (
 __all__ = ["read_merge_request", "read_push"]
 
 _PUBLIC: Final = 20
-_OrEmpty = Annotated[str, BeforeValidator(lambda value: "" if value is None else value)]
 
 
 class _Project(Shape):
     id: Id
     path_with_namespace: RepositoryPath
-    default_branch: _OrEmpty = ""
+    default_branch: BranchOrEmpty = ""
     web_url: Link = ""
-    git_http_url: CloneUrl
-    git_ssh_url: CloneUrl
+    git_http_url: CloneUrl = ""
+    git_ssh_url: CloneUrl = ""
     visibility_level: int = 0
 
     def repository(self) -> Repository:

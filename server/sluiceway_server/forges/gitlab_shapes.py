@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final
+from typing import Final
 
-from pydantic import BeforeValidator, TypeAdapter
+from pydantic import TypeAdapter
 
 from sluiceway_server.forges.repository import Repository
-from sluiceway_server.forges.shapes import CloneUrl, CommitId, Id, Link, RepositoryPath, Shape, Title
+from sluiceway_server.forges.shapes import BranchOrEmpty, CloneUrl, CommitId, Id, Link, RepositoryPath, Shape, Title
 
 __all__ = ["COMPARISON", "CREATED", "FILE", "HOOKS", "KEYS", "PROJECT", "PROJECTS", "REFS", "TREE", "USER", "TreeShape"]
 
 MAINTAINER: Final = 40
 """The access level from which webhooks and deploy keys may be created."""
-
-_OrEmpty = Annotated[str, BeforeValidator(lambda value: "" if value is None else value)]
 
 
 class _User(Shape):
@@ -36,10 +34,10 @@ class ProjectShape(Shape):
 
     id: Id
     path_with_namespace: RepositoryPath
-    default_branch: _OrEmpty = ""
+    default_branch: BranchOrEmpty = ""
     web_url: Link = ""
-    http_url_to_repo: CloneUrl
-    ssh_url_to_repo: CloneUrl
+    http_url_to_repo: CloneUrl = ""
+    ssh_url_to_repo: CloneUrl = ""
     visibility: str
     permissions: _Permissions | None = None
 

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-from pydantic import AliasChoices, BeforeValidator, Field, TypeAdapter
+from pydantic import AliasChoices, Field, TypeAdapter
 
 from sluiceway_server.forges.repository import Repository
-from sluiceway_server.forges.shapes import CloneUrl, CommitId, Id, Link, RepositoryPath, Shape, Title
+from sluiceway_server.forges.shapes import (
+    BranchOrEmpty,
+    CloneUrl,
+    CommitId,
+    Id,
+    Link,
+    OrEmpty,
+    RepositoryPath,
+    Shape,
+    Title,
+)
 
 __all__ = [
     "COMPARISON",
@@ -23,8 +31,6 @@ __all__ = [
     "RepositoryShape",
 ]
 
-_OrEmpty = Annotated[str, BeforeValidator(lambda value: "" if value is None else value)]
-
 
 class _Permissions(Shape):
     admin: bool = False
@@ -35,10 +41,10 @@ class RepositoryShape(Shape):
 
     id: Id
     full_name: RepositoryPath
-    default_branch: _OrEmpty = ""
+    default_branch: BranchOrEmpty = ""
     html_url: Link = ""
-    clone_url: CloneUrl
-    ssh_url: CloneUrl
+    clone_url: CloneUrl = ""
+    ssh_url: CloneUrl = ""
     private: bool
     permissions: _Permissions | None = None
 
@@ -66,7 +72,7 @@ class _Created(Shape):
 
 
 class _HookConfig(Shape):
-    url: _OrEmpty = ""
+    url: OrEmpty = ""
 
 
 class _Hook(Shape):

@@ -1,7 +1,8 @@
 """Types of values in responses and events, and how they become ours. Pure.
 
 Whatever a provider sends is checked here: an id is a number, a commit is hexadecimal, a ref is one that git accepts.
-Texts for people lose what controls a terminal; URLs for people that are not links become empty.
+Texts for people lose what controls a terminal. URLs that are not links, or that git must not be given, become empty,
+and so does a default branch that is no ref: a repository without them is still one.
 """
 
 from __future__ import annotations
@@ -15,12 +16,14 @@ from sluiceway_common.foundation.texts import MAX_TEXT, foreign_fault, shown
 
 __all__ = [
     "Branch",
+    "BranchOrEmpty",
     "CloneUrl",
     "CommitId",
     "CommitIdOrZero",
     "Id",
     "Link",
     "Message",
+    "OrEmpty",
     "RefName",
     "RepositoryPath",
     "Shape",
@@ -59,8 +62,7 @@ def _ref(value: str) -> str:
 
 
 def _clone_url(value: str) -> str:
-    fault = repository_fault(value) or (None if is_remote(value) else "is not a URL")
-    return _without_fault(value, fault)
+    return value if is_remote(value) and repository_fault(value) is None else ""
 
 
 def _without_fault(value: str, fault: str | None) -> str:
@@ -82,15 +84,18 @@ CommitIdOrZero = Annotated[
 RefName = Annotated[str, AfterValidator(_ref)]
 Branch = RefName
 RepositoryPath = Annotated[str, AfterValidator(_path)]
-CloneUrl = Annotated[str, AfterValidator(_clone_url)]
+_NullIsEmpty = BeforeValidator(lambda value: "" if value is None else value)
+OrEmpty = Annotated[str, _NullIsEmpty]
+BranchOrEmpty = Annotated[str, _NullIsEmpty, AfterValidator(lambda value: "" if ref_fault(value) else value)]
+CloneUrl = Annotated[str, _NullIsEmpty, AfterValidator(_clone_url)]
 Link = Annotated[
     str,
-    BeforeValidator(lambda value: "" if value is None else value),
+    _NullIsEmpty,
     AfterValidator(lambda value: "" if link_fault(value) else value),
 ]
 Message = Annotated[
     str,
-    BeforeValidator(lambda value: "" if value is None else value),
+    _NullIsEmpty,
     AfterValidator(lambda value: shown(value, most=MAX_TEXT)),
 ]
 Title = Annotated[str, AfterValidator(lambda value: shown(" ".join(value.split()), most=_MAX_TITLE))]

@@ -51,3 +51,9 @@ def test_pull_request_is_from_a_fork_by_numeric_ids(head_repository_id: str | No
 def test_private_repository_is_fetched_over_ssh() -> None:
     assert REPOSITORY.git_url == REPOSITORY.ssh_url
     assert replace(REPOSITORY, is_private=False).git_url == REPOSITORY.http_url
+
+
+def test_repository_without_one_url_is_fetched_from_the_other() -> None:
+    assert replace(REPOSITORY, ssh_url="").git_url == REPOSITORY.http_url
+    assert replace(REPOSITORY, is_private=False, http_url="").git_url == REPOSITORY.ssh_url
+    assert replace(REPOSITORY, ssh_url="", http_url="").git_url == ""

@@ -242,10 +242,13 @@ def test_spoiled_body_is_an_event_or_malformed(given_body: tuple[str, str, bytes
     if isinstance(found, Ignored):
         return
     assert isinstance(found, Push | PullRequest)
-    for text in (found.repository.path, found.ref, found.repository.http_url, found.repository.ssh_url):
-        assert text
+    assert found.repository.path
+    assert found.ref
+    repository = found.repository
+    for text in (repository.path, found.ref, repository.http_url, repository.ssh_url, repository.default_branch):
         assert not text.startswith(("-", "ext::", "file:"))
         assert text.isprintable()
+    assert "password" not in repository.git_url
     assert int(found.repository.id) > 0
 
 
@@ -323,6 +326,15 @@ def test_gitlab_edit_is_not_a_new_commit() -> None:
         "gitlab", "Merge Request Hook", json.dumps({**GITLAB_MERGE_REQUEST, "object_attributes": attributes}).encode()
     )
     assert isinstance(edited, Ignored)
+
+
+@pytest.mark.parametrize("url", [None, "", "ext::sh -c id", "file:///etc", "-x", "https://u:p@git.example.org/x"])
+def test_url_that_git_must_not_be_given_is_left_out(url: str | None) -> None:
+    repository = {**HUB_REPOSITORY, "clone_url": url, "default_branch": "-x"}
+    found = read("gitea", "push", json.dumps({**HUB_PUSH, "repository": repository}).encode())
+    assert isinstance(found, Push)
+    assert (found.repository.http_url, found.repository.default_branch) == ("", "")
+    assert found.repository.git_url == HUB_REPOSITORY["ssh_url"]
 
 
 @pytest.mark.parametrize("url", ["javascript:alert(1)", "https://u:p@git.example.org/", "data:text/html,x", "x" * 5000])
