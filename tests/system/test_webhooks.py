@@ -122,11 +122,10 @@ def link(here: Installation, forge: RunningForge, folder: Path, name: str) -> Li
     token.write_text(f"{forge.user.token}\n")
     done = here.sluice("linked-account", "create", name, "--access-token-file", str(token))
     assert done.stdout == f"linked the account ann at {name}\n"
-    project = {"name": name, "parentId": "user/admin", "remoteSourceId": name, "repositoryPath": repo.path}
-    with here.http() as client:
-        answer = client.post("/api/v1/projects", json={"project": project})
-    assert answer.status_code == 201, answer.text
-    return Linked(here, forge, repo, answer.json()["id"], folder)
+    path = f"user/admin/{name}"
+    options = ("--remote-source", name, "--repository", repo.path)
+    project_id = here.sluice("project", "create", path, *options, "-o", "name").stdout.strip()
+    return Linked(here, forge, repo, project_id, folder)
 
 
 @pytest.fixture(scope="module", params=[Kind.GITEA, Kind.GITHUB, Kind.GITLAB], ids=str)

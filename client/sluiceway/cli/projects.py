@@ -50,6 +50,10 @@ _name_option = option("--name", default=None, metavar="NAME", help="Rename it.")
 @option("--concurrency", type=click.IntRange(0), default=0, help="How many of its runs may run at a time. 0: no limit.")
 @option("--cancel-superseded", is_flag=True, help="A new run cancels the older queued runs of its group.")
 @option("--pass-variables-to-forks", is_flag=True, help="Runs of a fork's pull request get the variables.")
+@option("--remote-source", default="", metavar="NAME", help="The git provider that has its repository.")
+@option(
+    "--repository", default="", metavar="PATH", help="The repository there, such as acme/api; needs --remote-source."
+)
 @output_option(*_FORMATS)
 @server_options
 def create(
@@ -58,11 +62,18 @@ def create(
     concurrency: int,
     cancel_superseded: bool,
     pass_variables_to_forks: bool,
+    remote_source: str,
+    repository: str,
     output: Format,
     server: str | None,
     token: str | None,
 ) -> None:
-    """Create the project PATH, such as org/acme/api. Without --visibility it is as its parent."""
+    """Create the project PATH, such as org/acme/api. Without --visibility it is as its parent.
+
+    With --repository, its webhook and deploy key are made at the provider, with your linked account.
+    """
+    if bool(remote_source) != bool(repository):
+        raise click.UsageError("--remote-source and --repository go together")
     parent, name = _split(path)
 
     async def conversation(client: Client) -> pb.Project:
@@ -73,6 +84,8 @@ def create(
             concurrency=concurrency,
             cancel_superseded=cancel_superseded,
             pass_variables_to_forks=pass_variables_to_forks,
+            remote_source_id=remote_source,
+            repository_path=repository,
         )
 
     made = with_client(server, token, conversation)
