@@ -12,9 +12,7 @@ from google.protobuf.message import Message
 from sluiceway_common.foundation.clock import Clock, SystemClock
 from sluiceway_common.foundation.errors import Exhausted, NotFound, OutOfRange, Unavailable
 from sluiceway_server.datamanager.checks import (
-    check_columns,
-    check_count,
-    check_names,
+    check_actions,
     check_size,
     plain_transaction,
     topics_of,
@@ -139,15 +137,11 @@ class FakeDatabase:
             self._groups[name] = applied.position
 
     def _check(self, actions: Sequence[Action], groups: Sequence[str]) -> int:
-        check_count(actions)
-        check_names(actions, groups)
+        check_actions(actions, groups, self._types)
         size = 0
         for action in actions:
             match action:
                 case Put():
-                    if not isinstance(action.message, self._types[action.type.name].message):
-                        raise TypeError(f"type {action.type.name} stores {action.type.message}")
-                    check_columns(action.type, action.id, action.message)
                     size += len(action.id) + action.message.ByteSize()
                 case Delete():
                     size += len(action.id) + len(self._types[action.type.name].name)

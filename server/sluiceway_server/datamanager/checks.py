@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from google.protobuf.message import Message
@@ -26,9 +26,8 @@ __all__ = [
     "MAX_ACTIONS",
     "MAX_BYTES",
     "MAX_NAME_BYTES",
+    "check_actions",
     "check_columns",
-    "check_count",
-    "check_names",
     "check_preconditions",
     "check_size",
     "plain_transaction",
@@ -45,9 +44,35 @@ MAX_NAME_BYTES = 1024
 _LEAST, _MOST = -(2**63), 2**63 - 1
 
 
-def check_count(actions: Sequence[Action]) -> None:
-    """Raise `Exhausted` for more actions than a transaction may have."""
+def check_actions(actions: Sequence[Action], groups: Sequence[str], types: Mapping[str, RecordType[Any]]) -> None:
+    """Check what a transaction changes, but for its size.
+
+    Args:
+        actions: of the transaction.
+        groups: names of the change groups whose revision changes.
+        types: those that the database was opened with, by name.
+
+    Raises:
+        Exhausted: there are too many actions.
+        InvalidInput: an id or the name of a group is too long or not valid Unicode, a type is unknown, or a message is
+            not of its type; also as `check_columns`.
+    """
     _check_limit(len(actions), MAX_ACTIONS, "actions")
+    for name in groups:
+        _check_name(name, "the name of a change group")
+    for action in actions:
+        if isinstance(action, Put | Delete):
+            _check_name(action.id, f"the id of a {action.type.name}")
+            known = types.get(action.type.name)
+            if known is None:
+                raise InvalidInput(f"the database was opened without the record type {action.type.name!r}")
+            if isinstance(action, Put):
+                if not isinstance(action.message, known.message):
+                    raise InvalidInput(
+                        f"a {known.name} is a {known.message.DESCRIPTOR.full_name},"
+                        f" not a {action.message.DESCRIPTOR.full_name}"
+                    )
+                check_columns(known, action.id, action.message)
 
 
 def check_size(size: int) -> None:
@@ -60,15 +85,6 @@ def _check_limit(count: int, limit: int, unit: str) -> None:
         raise Exhausted(
             f"a transaction has at most {limit} {unit}, this one has {count}: split it", reason="TRANSACTION_TOO_LARGE"
         )
-
-
-def check_names(actions: Sequence[Action], groups: Sequence[str]) -> None:
-    """Raise `InvalidInput` for an id or the name of a change group that is too long or not valid Unicode."""
-    for action in actions:
-        if isinstance(action, Put | Delete):
-            _check_name(action.id, f"the id of a {action.type.name}")
-    for name in groups:
-        _check_name(name, "the name of a change group")
 
 
 def _check_name(name: str, what: str) -> None:

@@ -131,7 +131,7 @@ async def test_readers_keep_no_more_messages_than_their_limit(
         for number in range(40):
             found = await readers.view(lambda view, id_=f"n{number}": view.get(NOTE, id_))  # type: ignore[misc]  # bound
             assert found is not None
-        assert MESSAGE_CACHE_BYTES // 2 < readers.message_weight <= MESSAGE_CACHE_BYTES
+        assert MESSAGE_CACHE_BYTES // 2 < readers.messages.lru.weight <= MESSAGE_CACHE_BYTES
         assert await readers.raw(page_bytes) == READER_PAGE_BYTES
         assert page_bytes(database) == WRITER_PAGE_BYTES
     finally:

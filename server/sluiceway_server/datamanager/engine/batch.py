@@ -17,8 +17,7 @@ import structlog
 import zstandard
 
 from sluiceway.records.log.v1 import log_pb2
-from sluiceway_common.foundation.errors import InvalidInput
-from sluiceway_server.datamanager.checks import check_columns, check_count, check_names, check_size
+from sluiceway_server.datamanager.checks import check_actions, check_size
 from sluiceway_server.datamanager.engine.write_state import Batch, State
 from sluiceway_server.datamanager.log.entries import (
     Catalogue,
@@ -27,7 +26,7 @@ from sluiceway_server.datamanager.log.entries import (
     encode_entry,
     from_micros,
 )
-from sluiceway_server.datamanager.model import Applied, Decision, Delete, Position, Put, TransactionFunction, View
+from sluiceway_server.datamanager.model import Applied, Decision, Position, TransactionFunction, View
 from sluiceway_server.datamanager.replica.cold_bodies import NO_BODIES, BodiesNotLoaded, FetchedBodies
 from sluiceway_server.datamanager.replica.deleted_subtrees import check_not_deleted, filtered
 from sluiceway_server.datamanager.replica.replica import AppliedUpTo
@@ -112,9 +111,7 @@ class BatchBuilder:
                     if not decision.actions:
                         outcomes.append(Outcome(decision.value, before))
                         continue
-                    check_count(decision.actions)
-                    check_names(decision.actions, decision.groups)
-                    self._check_types(decision)
+                    check_actions(decision.actions, decision.groups, known)
                     check_not_deleted(view, decision.actions)
                     bodies, cost = add_transaction(batch, decision.actions, decision.groups)
                     check_size(cost)
@@ -161,17 +158,3 @@ class BatchBuilder:
                 if seconds > _MUCH_WORSE * self._slowest.get(name, 0.0):
                     self._slowest[name] = seconds
                     log.warning("transaction_function_is_slow", function=name, seconds=round(seconds, 3))
-
-    def _check_types(self, decision: Decision[Any]) -> None:
-        for action in decision.actions:
-            if isinstance(action, Put | Delete):
-                known = self._catalogue.known.get(action.type.name)
-                if known is None:
-                    raise InvalidInput(f"the database was opened without the record type {action.type.name!r}")
-                if isinstance(action, Put):
-                    if not isinstance(action.message, known.message):
-                        raise InvalidInput(
-                            f"a {known.name} is a {known.message.DESCRIPTOR.full_name},"
-                            f" not a {action.message.DESCRIPTOR.full_name}"
-                        )
-                    check_columns(known, action.id, action.message)

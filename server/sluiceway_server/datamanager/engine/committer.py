@@ -310,8 +310,8 @@ class Committer:
 
     async def _confirm(self) -> _Fate:
         """Check that a batch which writes nothing was computed against the newest head. If not, catch up."""
-        look = await self._tip.log.look(self._tip.next_sequence)
-        if look.head is not None and look.head.raw == self._tip.head.raw:
+        look = await self._look_past(self._tip.head)
+        if look is None:
             return _Fate.COMMITTED
         await self._tip.catch_up(look)
         return _Fate.OVERTAKEN
@@ -357,9 +357,9 @@ class Committer:
                     raise
                 if error.reason == _STORE_FULL:
                     # Nothing is applied any more; what was sent before is there, or it waits for room.
-                    look = await self._look_past(known)
-                    if look is not None:
-                        return look
+                    with suppress(Unavailable):
+                        if (look := await self._look_past(known)) is not None:
+                            return look
             else:
                 crash_point("commit.after-append")
                 return answer
@@ -367,11 +367,8 @@ class Committer:
             await backoff.wait()
 
     async def _look_past(self, known: HeadMark) -> LogLook | None:
-        """Read the log; return None when its head is still the known one, or cannot be read."""
-        try:
-            look = await self._tip.log.look(known.sequence.next())
-        except Unavailable:
-            return None
+        """Read the log; return None when its head is still the known one."""
+        look = await self._tip.log.look(known.sequence.next())
         return None if look.head is not None and look.head.raw == known.raw else look
 
     async def _occupant(self, entry: LogEntry, look: LogLook) -> bytes | None:

@@ -188,18 +188,21 @@ class LogTip:
                 "etcd lost the head of this database while this server was running: it was wiped or restored",
                 reason="ETCD_CHANGED",
             )
-        if look.head.sequence.epoch != self.lineage.present:
-            raise DatabaseLost(
-                f"the database is in epoch {look.head.sequence.epoch} now, and this server in {self.lineage.present};"
-                " start again",
-                reason="EPOCH_CHANGED",
-            )
+        self._check_epoch(look.head.sequence)
         if look.head.sequence < tip:
             raise DatabaseLost(
                 f"etcd's log ends at {look.head.sequence}, and this server has seen {tip}: etcd went back",
                 reason="ETCD_CHANGED",
             )
         return look.head
+
+    def _check_epoch(self, sequence: LogSequence) -> None:
+        own = self.lineage.present
+        if sequence.epoch != own:
+            raise DatabaseLost(
+                f"the database is in epoch {sequence.epoch} now, and this server in {own}; start again",
+                reason="EPOCH_CHANGED",
+            )
 
     async def _accept(self, entries: Sequence[LogEntry]) -> None:
         expected, digest = self.next_sequence, self.newest.digest
@@ -249,11 +252,7 @@ class LogTip:
             DatabaseLost: it is of another epoch, so that this server's entries may be void.
         """
         self.last_heard = self.clock.monotonic()
-        if mark.sequence.epoch != self.lineage.present:
-            raise DatabaseLost(
-                f"the database is in epoch {mark.sequence.epoch} now, and this server in {self.lineage.present}",
-                reason="EPOCH_CHANGED",
-            )
+        self._check_epoch(mark.sequence)
         if mark.sequence > self.flushed.sequence:
             self._flushed_at = self.last_heard
             self.flushed = mark

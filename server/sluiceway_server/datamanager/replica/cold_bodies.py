@@ -90,7 +90,11 @@ NO_BODIES = FetchedBodies()
 
 
 class ColdBodyStore:
-    """Fetches bodies from the files of the newest manifest that this server knows."""
+    """Fetches bodies from the files of the newest manifest that this server knows.
+
+    Attributes:
+        manifest: that one; None: there is none yet. `use` and `refresh` replace it.
+    """
 
     def __init__(
         self,
@@ -106,24 +110,19 @@ class ColdBodyStore:
         self._lineage = lineage
         self._wait_applied = wait_applied
         self._timeout = timeout.total_seconds()
-        self._manifest: Manifest | None = None
+        self.manifest: Manifest | None = None
         self._loading = asyncio.Lock()
 
     @property
     def covered(self) -> LogSequence | None:
         """The last entry in the files of the manifest; None: there is no manifest yet."""
-        return None if self._manifest is None else from_sequence_proto(self._manifest.sequence)
-
-    @property
-    def manifest(self) -> Manifest | None:
-        """The newest manifest that this server knows."""
-        return self._manifest
+        return None if self.manifest is None else from_sequence_proto(self.manifest.sequence)
 
     def use(self, manifest: Manifest) -> None:
         """Use a manifest of the present history from now on, if it is newer."""
         covered = self.covered
         if covered is None or from_sequence_proto(manifest.sequence) > covered:
-            self._manifest = manifest
+            self.manifest = manifest
 
     async def refresh(self) -> bool:
         """Read the newest manifest; return whether it was a newer one. Raises `Unavailable`, `DataLoss`."""
@@ -168,19 +167,19 @@ class ColdBodyStore:
                     reason="BODY_MISSING",
                     metadata={"record": _name(missing), "manifest": str(self.covered)},
                 )
-        if absent and self._manifest is not None:
-            await self._wait_applied(AppliedUpTo.of_manifest(self._manifest).position)
+        if absent and self.manifest is not None:
+            await self._wait_applied(AppliedUpTo.of_manifest(self.manifest).position)
 
     async def _fetch(self, wanted: list[Missing], fetched: FetchedBodies) -> list[Missing]:
         """Fetch what is in the files of the manifest; return what is not."""
         while True:
-            if self._manifest is None:
+            if self.manifest is None:
                 await self.refresh()
-            if self._manifest is None:
+            if self.manifest is None:
                 return wanted
             before = self.covered
             try:
-                return await self._find(self._manifest, wanted, fetched)
+                return await self._find(self.manifest, wanted, fetched)
             except NotFound as cause:
                 # The file was garbage collected: then there is a newer manifest.
                 if not await self.refresh() and self.covered == before:

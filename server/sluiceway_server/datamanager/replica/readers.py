@@ -41,26 +41,26 @@ class _MessageCache(Overlay):
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._messages: Lru[RecordKey, tuple[Position, Message]] = Lru(MESSAGE_CACHE_BYTES)
-
-    @property
-    def weight(self) -> int:
-        return self._messages.weight
+        self.lru: Lru[RecordKey, tuple[Position, Message]] = Lru(MESSAGE_CACHE_BYTES)
 
     def message(self, key: RecordKey, revision: Position) -> Message | None:
         with self._lock:
-            found = self._messages.get(key)
+            found = self.lru.get(key)
         return found[1] if found is not None and found[0] == revision else None
 
     def keep(self, key: RecordKey, version: Version | None) -> None:
         if version is not None:
             weight = WEIGHT_OF_KEY + weight_of_message(len(version.body))
             with self._lock:
-                self._messages.put(key, (version.revision, version.message), weight)
+                self.lru.put(key, (version.revision, version.message), weight)
 
 
 class Readers:
-    """The reader threads. The file must exist at the first read."""
+    """The reader threads. The file must exist at the first read.
+
+    Attributes:
+        messages: the cache of decoded messages.
+    """
 
     def __init__(
         self,
@@ -77,17 +77,12 @@ class Readers:
         self._fetch = fetch
         self._timeout = timeout
         self._turns = asyncio.Semaphore(READS_OF_OLD_RECORDS)
-        self._messages = _MessageCache()
+        self.messages = _MessageCache()
         self._local = threading.local()
         self._lock = threading.Lock()
         self._connections: list[Replica] = []
         self._closed = False
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="read")
-
-    @property
-    def message_weight(self) -> int:
-        """The weight of the cached messages."""
-        return self._messages.weight
 
     async def view(self, function: Callable[[View], T]) -> T:
         """Run a function over a snapshot, and again until all bodies that it needs are loaded.
@@ -115,7 +110,7 @@ class Readers:
         def call(database: Replica) -> T | BodiesNotLoaded:
             try:
                 position = database.applied_up_to().position
-                view = ReplicaView(database, self._messages, position=position, fetched=fetched)
+                view = ReplicaView(database, self.messages, position=position, fetched=fetched)
                 return function(filtered(view, deleted_subtrees(database), self._tables.catalogue.known))
             except BodiesNotLoaded as needed:
                 return needed
