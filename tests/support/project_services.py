@@ -178,6 +178,6 @@ async def served_projects(
     await rpc.serve(offer)
     address = f"127.0.0.1:{await rpc.start('127.0.0.1:0')}"
     async with AsyncExitStack() as stack:
+        stack.push_async_callback(rpc.drain, timedelta(0))
         clients = {name: await stack.enter_async_context(connect(address, token=tokens.get(name))) for name in CALLERS}
         yield ServedProjects(database, address, clients, tokens)
-    await rpc.drain(timedelta(0))

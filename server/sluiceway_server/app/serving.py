@@ -71,6 +71,7 @@ from sluiceway_server.runs.explainer import Explainer
 from sluiceway_server.runs.log_deletion import LogDeletion
 from sluiceway_server.runs.orphans import OrphanedRuns
 from sluiceway_server.runs.ports import EngineSettings
+from sluiceway_server.runs.project_settings import ProjectSettings
 from sluiceway_server.runs.retention import Retention
 from sluiceway_server.runs.retention_rules import RetentionSettings
 from sluiceway_server.runs.service import RunServicer
@@ -145,6 +146,7 @@ async def services(ground: ServerDependencies, database: DataManager) -> AsyncIt
             settings=settings,
             executors=directory,
             servers=ServerKeys(ground.kv, prefix=ground.prefix, server_id=server_id, lease=settings.server_lease),
+            scopes=ProjectSettings(),
             bodies=ground.storage,
             values=ProjectValues(database, ground.envelope),
             with_new_run=follow_run,
@@ -215,7 +217,7 @@ async def services(ground: ServerDependencies, database: DataManager) -> AsyncIt
                 RunServicer(
                     database,
                     engine,
-                    explainer=Explainer(directory, clock, times=times),
+                    explainer=Explainer(directory, clock, times=times, scopes=ProjectSettings()),
                     logs=reader,
                     deletion=LogDeletion(database, store, clock),
                     right_on_scope=right_on_scope,

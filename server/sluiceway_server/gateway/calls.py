@@ -22,7 +22,7 @@ from google.rpc import status_pb2  # type: ignore[import-untyped]  # ships no ty
 
 from sluiceway_common.foundation.clock import IdSource
 from sluiceway_common.foundation.errors import Exhausted, InvalidInput, SluicewayError, Unavailable, Violation
-from sluiceway_common.foundation.rpc.caller import POSITION_KEY
+from sluiceway_common.foundation.rpc.caller import FORWARDED_KEY, POSITION_KEY
 from sluiceway_common.foundation.rpc.status import status_of
 from sluiceway_common.foundation.time_limit import time_limit
 from sluiceway_server.gateway.access import AccessChecks, Metadata
@@ -249,6 +249,8 @@ async def _result_of(call: Any) -> tuple[bytes, Any]:
 
 def _metadata(exchange: Exchange) -> Metadata:
     metadata = [("x-request-id", exchange.request_id)]
+    if exchange.client_address:
+        metadata.append((FORWARDED_KEY, exchange.client_address))
     authorization = exchange.single("authorization")
     if not authorization and exchange.session_token:
         authorization = f"Bearer {exchange.session_token}"

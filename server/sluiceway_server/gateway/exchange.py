@@ -49,6 +49,8 @@ class Exchange:
         self._settings = settings
         self._headers: list[tuple[bytes, bytes]] = scope["headers"]
         self.method: str = scope["method"]
+        client = scope.get("client")
+        self.client_address = str(client[0]) if client else ""
         raw = scope.get("raw_path") or scope["path"].encode()
         self.path: str = raw.decode("ascii", errors="replace")
         self.query: str = scope["query_string"].decode("ascii", errors="replace")

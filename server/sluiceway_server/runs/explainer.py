@@ -93,7 +93,7 @@ class Explainer:
         if run.phase is not RunPhase.QUEUED:
             return ()
         scope = groups.scope_of(run.group)
-        settings = self._scopes.queue_settings(scope) if self._scopes is not None else QueueSettings()
+        settings = self._scopes.queue_settings(view, scope) if self._scopes is not None else QueueSettings()
         wanted = [active_in(scope, phase) for phase in (api.RUN_PHASE_QUEUED, api.RUN_PHASE_RUNNING)]
         runs = {run.id: run}
         for where in wanted:

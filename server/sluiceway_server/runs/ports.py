@@ -139,7 +139,7 @@ class UpdateOutcome:
 class ScopeSettings(Protocol):
     """Where the settings of a scope (`/project/<id>`, `/user/<id>`) come from."""
 
-    def queue_settings(self, scope: str) -> QueueSettings:
+    def queue_settings(self, view: View, scope: str) -> QueueSettings:
         """Return the settings. Must be quick: it is called inside transaction functions."""
         ...
 

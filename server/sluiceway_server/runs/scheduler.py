@@ -272,7 +272,7 @@ class Scheduler:
 
     def _start_next(self, transaction: RunTransaction, group: str) -> None:
         scope = groups.scope_of(group)
-        settings = self._scopes.queue_settings(scope) if self._scopes is not None else QueueSettings()
+        settings = self._scopes.queue_settings(transaction.view, scope) if self._scopes is not None else QueueSettings()
         if settings.concurrency is None:
             runs = self._runs(transaction, {"group": group, "outcome": QUEUED}, QUEUE_WINDOW, group=group)
         else:

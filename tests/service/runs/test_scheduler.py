@@ -13,7 +13,7 @@ from sluiceway.api.run.v1 import definition_pb2 as definition_api
 from sluiceway.records.run.v1 import records_pb2 as pb
 from sluiceway_common.foundation.errors import Unavailable
 from sluiceway_common.runmodel.queues import QueueSettings
-from sluiceway_server.datamanager.model import Put
+from sluiceway_server.datamanager.model import Put, View
 from sluiceway_server.runrecords.types import EXECUTOR, QUEUE
 from sluiceway_server.runs.ports import EngineSettings
 from sluiceway_server.runs.sweep import MOVED_BY_SWEEP
@@ -28,7 +28,7 @@ class Limits:
     def __init__(self, settings: QueueSettings) -> None:
         self._settings = settings
 
-    def queue_settings(self, scope: str) -> QueueSettings:
+    def queue_settings(self, view: View, scope: str) -> QueueSettings:
         return self._settings
 
 

@@ -1,0 +1,23 @@
+"""The settings of projects for their runs (`ports.ScopeSettings`): a pure read of the stored project."""
+
+from __future__ import annotations
+
+from sluiceway_common.runmodel import groups
+from sluiceway_common.runmodel.queues import QueueSettings
+from sluiceway_server.datamanager.model import View
+from sluiceway_server.projects.records import PROJECT
+from sluiceway_server.runs.access import PROJECT_SCOPE
+
+__all__ = ["ProjectSettings"]
+
+
+class ProjectSettings:
+    """`ScopeSettings` of the projects in the database. Other scopes have no limits."""
+
+    def queue_settings(self, view: View, scope: str) -> QueueSettings:
+        """Return the settings of `/project/<id>`; the default if there is no such project, or for another scope."""
+        kind, *ids = groups.segments(scope)
+        project = view.get(PROJECT, ids[0]) if kind == PROJECT_SCOPE and len(ids) == 1 else None
+        if project is None:
+            return QueueSettings()
+        return QueueSettings(project.concurrency or None, project.cancel_superseded)
