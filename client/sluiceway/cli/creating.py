@@ -17,7 +17,7 @@ from sluiceway_common.runconfig.files import FileRefused, FolderFiles
 from sluiceway_common.runconfig.locate import find_source
 from sluiceway_common.runconfig.run_requests import RunOrigin, run_request
 from sluiceway_common.runconfig.runs import find_run, runs_that_apply
-from sluiceway_common.runconfig.tasks import tasks_of_run
+from sluiceway_common.runconfig.tasks import project_variables, tasks_of_run
 from sluiceway_common.runmodel import groups
 
 __all__ = ["requests_for"]
@@ -27,15 +27,17 @@ _SKIPPED = "the commit's message asks for no run; a person asked for this one"
 
 
 def requests_for(
-    checkout: Checkout, *, name: str | None, group: str | None, request_id: str | None
+    checkout: Checkout, *, name: str | None, group: str | None, request_id: str | None, project_id: str = ""
 ) -> Sequence[run_service_pb2.CreateRunRequest]:
     """Make a request for each run that is wanted.
 
     Args:
         checkout: the commit.
         name: only this run, whether its `when` matches or not; None: all whose `when` matches.
-        group: in which they queue; None: `/user/me/<repository>/<ref>`, where the server puts the caller's id for `me`.
+        group: in which they queue; None: `/project/<id>/<type>/<ref>`, or without a project
+            `/user/me/<repository>/<ref>`, where the server puts the caller's id for `me`.
         request_id: makes a repeated call harmless.
+        project_id: of the project of the runs; empty: they have none. Its variables are resolved by the server.
 
     Returns:
         At least one. A configuration that cannot be used gives one request with all its errors, and no task.
@@ -48,7 +50,7 @@ def requests_for(
         checkout.repository,
         checkout.context,
         checkout.message,
-        group or groups.join("user", "me", checkout.name, ref_name(checkout.context)),
+        group or _group(checkout, project_id),
     )
     warnings = [_SKIPPED] if skips_ci(checkout.message) else []
     if loaded.config is None:
@@ -72,11 +74,20 @@ def requests_for(
             )
     requests = []
     for run_name in names:
-        tasks = tasks_of_run(loaded.config, run_name, checkout.context)
+        variables = project_variables(loaded.config, run_name) if project_id else None
+        tasks = tasks_of_run(loaded.config, run_name, checkout.context, variables=variables)
         # Of our own when the caller named none, so that a retry makes no second run.
         own_id = _request_id_of(request_id, run_name, alone=len(names) == 1) if request_id else str(uuid4())
         requests.append(run_request(origin, loaded, run_name, request_id=own_id, tasks=tasks, warnings=warnings))
     return requests
+
+
+def _group(checkout: Checkout, project_id: str) -> str:
+    """Return the group of a run: that of a push to its ref if it has a project."""
+    context = checkout.context
+    if not project_id:
+        return groups.join("user", "me", checkout.name, ref_name(context))
+    return groups.join("project", project_id, context.ref_type or "commit", ref_name(context))
 
 
 def _not_committed(checkout: Checkout) -> list[str]:

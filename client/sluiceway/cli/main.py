@@ -20,9 +20,11 @@ __all__ = [
     "project",
     "remote_source",
     "run",
+    "secret",
     "task",
     "token",
     "user",
+    "variable",
     "version",
 ]
 
@@ -181,6 +183,28 @@ linked_account = LazyGroup(
     },
 )
 
+secret = LazyGroup(
+    name="secret",
+    help="Set, list and delete secrets of projects.",
+    places={
+        "set": ("sluiceway.cli.secrets:set_", "Set a value of a secret."),
+        "list": ("sluiceway.cli.secrets:list_", "List secrets, without their values."),
+        "get": ("sluiceway.cli.secrets:get", "Show the keys of a secret."),
+        "delete": ("sluiceway.cli.secrets:delete", "Delete a secret, or some of its values."),
+    },
+)
+
+variable = LazyGroup(
+    name="variable",
+    help="Set, list and delete variables of projects.",
+    places={
+        "set": ("sluiceway.cli.variables:set_", "Let a variable stand for a value of a secret."),
+        "list": ("sluiceway.cli.variables:list_", "List variables."),
+        "get": ("sluiceway.cli.variables:get", "Show what a variable stands for."),
+        "delete": ("sluiceway.cli.variables:delete", "Delete a variable."),
+    },
+)
+
 app = LazyGroup(
     name="sluice",
     parent="",
@@ -201,6 +225,8 @@ app = LazyGroup(
         "user": ("sluiceway.cli.main:user", "Create, list and change users, their passwords and tokens."),
         "remote-source": ("sluiceway.cli.main:remote_source", "Create, list and change git providers."),
         "linked-account": ("sluiceway.cli.main:linked_account", "Link accounts at git providers."),
+        "secret": ("sluiceway.cli.main:secret", "Set, list and delete secrets of projects."),
+        "variable": ("sluiceway.cli.main:variable", "Set, list and delete variables of projects."),
         "login": ("sluiceway.cli.login:login", "Store the address of a server and a token."),
         "completion": ("sluiceway.cli.completion:completion", "Print the completion script of a shell."),
         "version": ("sluiceway.cli.main:version", "Print the version."),

@@ -28,7 +28,12 @@ __all__ = ["create", "follow", "watch"]
 )
 @option("--ref", metavar="REF", help="A branch, tag, full ref or commit. Default: the default branch.")
 @option("--name", metavar="NAME", help="Create only this run of the configuration. Default: all that apply to the ref.")
-@option("--group", metavar="PATH", help="The group in which the runs queue. Default: /user/<you>/<repository>/<ref>.")
+@option("--project", metavar="PATH", help="The project of the runs, such as org/acme/api: they get its variables.")
+@option(
+    "--group",
+    metavar="PATH",
+    help="The group in which the runs queue. Default: /user/<you>/<repository>/<ref>, or that of a push to --project.",
+)
 @option("--request-id", metavar="ID", help="A repeated call with the same id creates no second run.")
 @option("--watch", is_flag=True, help="Follow the runs until they are over. The exit code says how they ended.")
 @option("--logs", is_flag=True, help="With --watch: print the logs of the tasks too.")
@@ -38,6 +43,7 @@ def create(
     repo: str,
     ref: str | None,
     name: str | None,
+    project: str | None,
     group: str | None,
     request_id: str | None,
     watch: bool,
@@ -60,14 +66,17 @@ def create(
         raise click.UsageError("--logs goes with --watch")
     if logs and not output.is_for_people:
         raise click.UsageError(f"--logs and -o {output.value} would both print on standard output")
+    if project and group:
+        raise click.UsageError("--project and --group exclude each other")
     find_server(server, token)  # so that an error is reported now, and not after a long fetch
+    project_id = with_client(server, token, lambda client: _project_id(client, project)) if project else ""
     imports = Thread(target=_import_rest)
     imports.start()
     with waiting(f"reading {repo}"), open_commit(repo, ref) as checkout:
         imports.join()
         from sluiceway.cli.creating import requests_for
 
-        requests = requests_for(checkout, name=name, group=group, request_id=request_id)
+        requests = requests_for(checkout, name=name, group=group, request_id=request_id, project_id=project_id)
 
     async def conversation(client: Client) -> int:
         from sluiceway.cli.run_tables import RunList
@@ -83,6 +92,14 @@ def create(
         return await follow(client, runs, to_stderr=not output.is_for_people, with_logs=logs) if watch else 0
 
     return with_client(server, token, conversation)
+
+
+async def _project_id(client: Client, project: str) -> str:
+    from sluiceway.api.project.v1 import project_service_pb2, project_service_pb2_grpc
+
+    stub = project_service_pb2_grpc.ProjectServiceStub(client.connection.channel)
+    request = project_service_pb2.GetProjectRequest(project_id=project)
+    return (await client.connection.call(stub.GetProject, request)).project.id
 
 
 def _import_rest() -> None:
