@@ -12,8 +12,10 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from datetime import datetime
 
 from sluiceway.api.project.v1 import delivery_service_pb2 as api
+from sluiceway.api.project.v1 import schedule_service_pb2 as schedule_api
 from sluiceway.records.trigger.v1 import records_pb2 as pb
 from sluiceway_common.foundation.locations import link_fault
 from sluiceway_common.runconfig.environment import skips_ci
@@ -33,6 +35,7 @@ __all__ = [
     "judge",
     "manual_event",
     "request_id_of",
+    "scheduled_event",
 ]
 
 PUSH, TAG, PULL_REQUEST, PING = "push", "tag", "pull_request", "ping"
@@ -152,10 +155,21 @@ def manual_event(
     )
 
 
+def scheduled_event(schedule: schedule_api.Schedule, due: datetime) -> pb.EventRecord:
+    """Return the event of a schedule that is due. Its commit is that of the ref when it is worked on."""
+    return pb.EventRecord(
+        kind=TAG if schedule.ref.startswith(_TAGS) else PUSH,
+        ref=schedule.ref,
+        run_name=schedule.run_name,
+        schedule_id=schedule.id,
+        request=f"{schedule.id} {due.isoformat()}",
+    )
+
+
 def describe(event: pb.EventRecord) -> str:
-    """Name an event for people: `push`, `pull_request opened`, `manual`."""
-    if event.requested_by:
-        return "manual"
+    """Name an event for people: `push`, `pull_request opened`, `manual`, `schedule`."""
+    if event.requested_by or event.schedule_id:
+        return "manual" if event.requested_by else "schedule"
     return " ".join(part for part in (event.kind or "other", event.action) if part)
 
 

@@ -20,9 +20,11 @@ __all__ = [
     "LINKED_ACCOUNT",
     "RECORD_TYPES",
     "REMOTE_SOURCE",
+    "SCHEDULE",
     "account_id",
     "delivery_key",
     "provider_key",
+    "schedule_key",
     "status_id",
 ]
 
@@ -42,6 +44,11 @@ def provider_key(project_id: str, remote_source_id: str, provider_id: str) -> st
     return f"{project_id}/{remote_source_id}/{provider_id}"
 
 
+def schedule_key(project_id: str, schedule_id: str) -> str:
+    """Return the id of the record of a schedule."""
+    return f"{project_id}/{schedule_id}"
+
+
 def status_id(project_id: str, commit_sha: str, context: str) -> str:
     """Return the id of the record of a commit status. Contexts have characters that ids may not have."""
     return f"{project_id}/{commit_sha}/{hashlib.sha256(context.encode()).hexdigest()[:32]}"
@@ -53,6 +60,13 @@ def _is_pending(record: pb.DeliveryRecord) -> int | None:
 
 def _milliseconds(record: pb.DeliveryRecord) -> int:
     time = record.delivery.receive_time
+    return time.seconds * 1000 + time.nanos // 1_000_000
+
+
+def _due(record: pb.ScheduleRecord) -> int | None:
+    if not record.schedule.HasField("next_time"):
+        return None
+    time = record.schedule.next_time
     return time.seconds * 1000 + time.nanos // 1_000_000
 
 
@@ -114,4 +128,18 @@ COMMIT_STATUS: RecordType[pb.CommitStatusRecord] = RecordType(
     under=(Under("project", "project_id"),),
 )
 
-RECORD_TYPES: tuple[RecordType[Any], ...] = (REMOTE_SOURCE, LINKED_ACCOUNT, LINK, DELIVERY, COMMIT_STATUS)
+SCHEDULE: RecordType[pb.ScheduleRecord] = RecordType(
+    "schedule",
+    pb.ScheduleRecord,
+    columns=(
+        Column("project_id", lambda r: r.schedule.project_id),
+        # Paused ones have none, so that the worker reads no others.
+        Column("active", lambda r: None if _due(r) is None else 1),
+        Column("due", _due),
+    ),
+    indexes=(("project_id",), ("active", "due")),
+    sparse=("active",),
+    under=(Under("project", "project_id"),),
+)
+
+RECORD_TYPES: tuple[RecordType[Any], ...] = (REMOTE_SOURCE, LINKED_ACCOUNT, LINK, DELIVERY, COMMIT_STATUS, SCHEDULE)

@@ -13,7 +13,6 @@ from sluiceway.records.trigger.v1 import records_pb2 as pb
 from sluiceway_common.foundation.clock import Clock, IdSource
 from sluiceway_common.foundation.crashpoints import crash_point, declare_crash_points
 from sluiceway_common.foundation.errors import FailedPrecondition, InvalidInput, NotFound, Violation
-from sluiceway_common.foundation.locations import ref_fault
 from sluiceway_common.foundation.places import Places
 from sluiceway_common.foundation.rpc.caller import answer_position, current_caller, requested_position
 from sluiceway_server.datamanager.model import Position, Query, View
@@ -28,6 +27,7 @@ from sluiceway_server.triggers.event_rules import event_record, judge, manual_ev
 from sluiceway_server.triggers.links import sealed_secret_name
 from sluiceway_server.triggers.providers import Providers
 from sluiceway_server.triggers.records import DELIVERY, LINK, REMOTE_SOURCE, delivery_key, provider_key
+from sluiceway_server.triggers.schedule_rules import full_name, ref_violation
 
 __all__ = ["DeliveryServicer"]
 
@@ -116,7 +116,7 @@ class DeliveryServicer(api_grpc.DeliveryServiceServicer):
                 f"project {project_id} has no repository, so there is nothing to run", reason="PROJECT_NOT_LINKED"
             )
         linked = await self._providers.repository(link)
-        ref = _full_name(request.ref or linked.repository.default_branch)
+        ref = full_name(request.ref or linked.repository.default_branch)
         commit = request.commit_sha
         if not commit:
             commit = (await linked.account.forge.refs(linked.account.token, linked.repository)).get(ref, "")
@@ -178,15 +178,8 @@ class DeliveryServicer(api_grpc.DeliveryServiceServicer):
         return (await self._database.read(lambda view: require(view, reference, _PROJECTS), after=position)).id
 
 
-def _full_name(ref: str) -> str:
-    return ref if ref.startswith("refs/") else f"refs/heads/{ref}"
-
-
 def _run_faults(request: api.RunProjectRequest) -> Iterator[Violation]:
-    full = _full_name(request.ref)
-    if request.ref and (fault := ref_fault(request.ref)) is not None:
-        yield Violation("ref", f"it {fault}")
-    elif request.ref and not full.startswith(("refs/heads/", "refs/tags/")):
-        yield Violation("ref", "it is no branch and no tag; the runs of a pull request are restarted or redelivered")
+    if request.ref and (fault := ref_violation(request.ref)) is not None:
+        yield Violation("ref", fault)
     if request.commit_sha and not _COMMIT.fullmatch(request.commit_sha):
         yield Violation("commit_sha", "it is not the id of a commit: 40 or 64 digits from 0 to 9 and a to f")

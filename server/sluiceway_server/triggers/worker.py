@@ -215,6 +215,7 @@ class DeliveryWorker:
         resolved = pb.EventRecord()
         resolved.CopyFrom(event)
         resolved.commit = commit
+        resolved.clone_url = event.clone_url or linked.repository.git_url
         return resolved
 
     async def _loaded(self, event: pb.EventRecord, linked: LinkedRepository) -> LoadResult:

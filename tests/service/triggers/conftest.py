@@ -27,6 +27,7 @@ from sluiceway_server.triggers.links import LinkCleaner, RepositoryLinks, sealed
 from sluiceway_server.triggers.providers import Providers
 from sluiceway_server.triggers.records import COMMIT_STATUS, LINK
 from sluiceway_server.triggers.remote_sources import RemoteSourceServicer
+from sluiceway_server.triggers.schedules import ScheduleServicer, ScheduleWorker
 from sluiceway_server.triggers.service import DeliveryServicer
 from sluiceway_server.triggers.settings import TriggerSettings
 from sluiceway_server.triggers.statuses import StatusWorker, follow_run
@@ -70,6 +71,8 @@ class Triggers:
     receiver: DeliveryServicer
     worker: DeliveryWorker
     statuses: StatusWorker
+    schedules: ScheduleServicer
+    scheduler: ScheduleWorker
     secret: str = ""
 
     async def link_project(self) -> None:
@@ -147,6 +150,8 @@ async def triggers() -> Triggers:
         statuses=StatusWorker(
             database, providers, clock, durable=AlreadyDurable(), settings=settings, is_elected=is_elected
         ),
+        schedules=ScheduleServicer(database, providers, clock, ids=world.ids),
+        scheduler=ScheduleWorker(database, clock, ids=world.ids, settings=settings, is_elected=is_elected),
     )
     await made.link_project()
     return made

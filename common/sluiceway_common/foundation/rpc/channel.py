@@ -49,6 +49,7 @@ API_SERVICES = (
     "sluiceway.api.project.v1.OrganizationService",
     "sluiceway.api.project.v1.ProjectService",
     "sluiceway.api.project.v1.RemoteSourceService",
+    "sluiceway.api.project.v1.ScheduleService",
     "sluiceway.api.project.v1.SecretService",
     "sluiceway.api.project.v1.TokenService",
     "sluiceway.api.project.v1.UserService",

@@ -3,6 +3,7 @@ import datetime
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from sluiceway.api.project.v1 import delivery_service_pb2 as _delivery_service_pb2
 from sluiceway.api.project.v1 import remote_source_service_pb2 as _remote_source_service_pb2
+from sluiceway.api.project.v1 import schedule_service_pb2 as _schedule_service_pb2
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from collections.abc import Mapping as _Mapping
@@ -95,7 +96,7 @@ class LinkRecord(_message.Message):
 
 class EventRecord(_message.Message):
     """An event of a provider, as `Forge.read_event` read it from a delivery."""
-    __slots__ = ("kind", "action", "ref", "before", "after", "message", "repository_id", "clone_url", "link", "pull_request", "base_branch", "base_commit", "from_fork", "sender_id", "commit", "ignored", "requested_by", "run_name", "request")
+    __slots__ = ("kind", "action", "ref", "before", "after", "message", "repository_id", "clone_url", "link", "pull_request", "base_branch", "base_commit", "from_fork", "sender_id", "commit", "ignored", "requested_by", "run_name", "request", "schedule_id")
     KIND_FIELD_NUMBER: _ClassVar[int]
     ACTION_FIELD_NUMBER: _ClassVar[int]
     REF_FIELD_NUMBER: _ClassVar[int]
@@ -115,6 +116,7 @@ class EventRecord(_message.Message):
     REQUESTED_BY_FIELD_NUMBER: _ClassVar[int]
     RUN_NAME_FIELD_NUMBER: _ClassVar[int]
     REQUEST_FIELD_NUMBER: _ClassVar[int]
+    SCHEDULE_ID_FIELD_NUMBER: _ClassVar[int]
     kind: str
     """The kind of event: `push`, `tag`, `pull_request`, `ping`, or empty for any other."""
     action: str
@@ -148,12 +150,16 @@ class EventRecord(_message.Message):
     ignored: str
     """Why an event of another kind starts no run, in a sentence."""
     requested_by: str
-    """The user who asked for runs by hand. Empty: the provider sent it."""
+    """The user who asked for runs by hand. Empty: the provider sent it, or a schedule was due."""
     run_name: str
-    """Of runs by hand: only this run of the configuration, whether its `when` matches or not. Empty: all that apply."""
+    """Of runs by hand and of a schedule: only this run of the configuration, whether its `when` matches or not. Empty: all
+    that apply.
+    """
     request: str
-    """Of runs by hand: what tells them from others of the same commit."""
-    def __init__(self, kind: _Optional[str] = ..., action: _Optional[str] = ..., ref: _Optional[str] = ..., before: _Optional[str] = ..., after: _Optional[str] = ..., message: _Optional[str] = ..., repository_id: _Optional[str] = ..., clone_url: _Optional[str] = ..., link: _Optional[str] = ..., pull_request: _Optional[str] = ..., base_branch: _Optional[str] = ..., base_commit: _Optional[str] = ..., from_fork: _Optional[bool] = ..., sender_id: _Optional[str] = ..., commit: _Optional[str] = ..., ignored: _Optional[str] = ..., requested_by: _Optional[str] = ..., run_name: _Optional[str] = ..., request: _Optional[str] = ...) -> None: ...
+    """Of runs by hand and of a schedule: what tells them from others of the same commit."""
+    schedule_id: str
+    """The id of the schedule that was due. Empty: none."""
+    def __init__(self, kind: _Optional[str] = ..., action: _Optional[str] = ..., ref: _Optional[str] = ..., before: _Optional[str] = ..., after: _Optional[str] = ..., message: _Optional[str] = ..., repository_id: _Optional[str] = ..., clone_url: _Optional[str] = ..., link: _Optional[str] = ..., pull_request: _Optional[str] = ..., base_branch: _Optional[str] = ..., base_commit: _Optional[str] = ..., from_fork: _Optional[bool] = ..., sender_id: _Optional[str] = ..., commit: _Optional[str] = ..., ignored: _Optional[str] = ..., requested_by: _Optional[str] = ..., run_name: _Optional[str] = ..., request: _Optional[str] = ..., schedule_id: _Optional[str] = ...) -> None: ...
 
 class DeliveryRecord(_message.Message):
     """A delivery. Its id is `<project>/<delivery>`."""
@@ -209,3 +215,11 @@ class CommitStatusRecord(_message.Message):
     retry_time: _timestamp_pb2.Timestamp
     """Not before this time it is tried again. Not set: at once."""
     def __init__(self, project_id: _Optional[str] = ..., commit_sha: _Optional[str] = ..., context: _Optional[str] = ..., run_id: _Optional[str] = ..., ref: _Optional[str] = ..., posted: _Optional[str] = ..., is_final: _Optional[bool] = ..., failures: _Optional[int] = ..., retry_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class ScheduleRecord(_message.Message):
+    """A schedule of a project. Its id is `<project>/<schedule>`."""
+    __slots__ = ("schedule",)
+    SCHEDULE_FIELD_NUMBER: _ClassVar[int]
+    schedule: _schedule_service_pb2.Schedule
+    """The schedule as clients see it."""
+    def __init__(self, schedule: _Optional[_Union[_schedule_service_pb2.Schedule, _Mapping]] = ...) -> None: ...
