@@ -1,4 +1,4 @@
-"""`sluice project deliveries|redeliver|why`: what became of the events of a git provider."""
+"""`sluice project run|deliveries|redeliver|why`: what became of the events of a git provider."""
 
 from __future__ import annotations
 
@@ -17,9 +17,50 @@ if TYPE_CHECKING:
     from sluiceway.cli.showing import Row
     from sluiceway.client import Client
 
-__all__ = ["deliveries", "redeliver", "why"]
+__all__ = ["deliveries", "redeliver", "run", "why"]
 
+_LOOK_SECONDS = 0.2
 _FORMATS = tuple(each for each in ALL_FORMATS if each is not Format.WIDE)
+
+
+@click.command()
+@click.argument("project", metavar="PROJECT")
+@option("--ref", default="", metavar="REF", help="A branch, or a full ref of a tag. Default: the default branch.")
+@option("--commit", default="", metavar="SHA", help="A commit by all its digits. Default: the newest of the ref.")
+@option("--name", default="", metavar="RUN", help="Create only this run, whether its `when` matches or not.")
+@option("--request-id", default="", metavar="ID", help="A repeated call with the same id creates no second run.")
+@option("--watch", is_flag=True, help="Follow the runs until they are over. The exit code says how they ended.")
+@output_option(*_FORMATS)
+@server_options
+def run(
+    project: str,
+    ref: str,
+    commit: str,
+    name: str,
+    request_id: str,
+    watch: bool,
+    output: Format,
+    server: str | None,
+    token: str | None,
+) -> int:
+    """Create the runs of a branch or tag by hand, and print which were made and why others were not."""
+    from sluiceway.cli.showing import plain, show
+
+    async def conversation(client: Client) -> int:
+        from sluiceway.cli.run_create import follow
+
+        made = await client.deliveries.run(project, ref=ref, commit_sha=commit, run_name=name, request_id=request_id)
+        found = await _worked(client, project, made)
+        if output.is_for_people:
+            _print_decisions(found)
+        else:
+            show([plain(found)], output, single=True)
+        if not watch:
+            return 0
+        runs = [await client.runs.get(each.run_id) for each in found.decisions if each.run_id]
+        return await follow(client, runs, to_stderr=not output.is_for_people) if runs else 1
+
+    return with_client(server, token, conversation)
 
 
 @click.command()
@@ -81,7 +122,7 @@ def why(project: str, ref: str, output: Format, server: str | None, token: str |
 
     REF is a branch, a tag, or a full ref such as refs/pull/7/head.
     """
-    from sluiceway.cli.showing import Column, Row, details, plain, show, table
+    from sluiceway.cli.showing import plain, show
 
     async def conversation(client: Client) -> Sequence[pb.Delivery]:
         return await _of_ref(client, project, ref, 1)
@@ -97,13 +138,36 @@ def why(project: str, ref: str, output: Format, server: str | None, token: str |
     if not output.is_for_people:
         show([plain(newest)], output, single=True)
         return
+    _print_decisions(newest)
+
+
+async def _worked(client: Client, project: str, delivery: pb.Delivery) -> pb.Delivery:
+    """Return a delivery when it was worked on, or when it has to wait for the provider."""
+    import asyncio
+
+    from sluiceway.api.project.v1 import delivery_service_pb2 as pb
+
+    while delivery.phase == pb.DELIVERY_PHASE_PENDING and not delivery.sentence:
+        await asyncio.sleep(_LOOK_SECONDS)
+        delivery = await client.deliveries.get(project, delivery.id)
+    return delivery
+
+
+def _print_decisions(delivery: pb.Delivery) -> None:
+    from sluiceway.cli.showing import Column, Row, details, table
+
     details(
-        f"{newest.event} of {newest.ref} at {newest.commit_sha[:12] or 'no commit'}",
-        {"delivery": newest.id, "received": _moment(newest), "state": _phase(newest), "decision": newest.sentence},
+        f"{delivery.event} of {delivery.ref} at {delivery.commit_sha[:12] or 'its newest commit'}",
+        {
+            "delivery": delivery.id,
+            "received": _moment(delivery),
+            "state": _phase(delivery),
+            "decision": delivery.sentence,
+        },
     )
-    if newest.decisions:
+    if delivery.decisions:
         print()
-        rows = [Row((each.run_name, each.run_id[:13], each.sentence)) for each in newest.decisions]
+        rows = [Row((each.run_name, each.run_id[:13], each.sentence)) for each in delivery.decisions]
         table((Column("NAME", 8), Column("RUN"), Column("WHY", 20)), rows)
 
 

@@ -20,6 +20,7 @@ __all__ = [
     "project",
     "remote_source",
     "run",
+    "schedule",
     "secret",
     "task",
     "token",
@@ -113,9 +114,22 @@ project = LazyGroup(
         "get": ("sluiceway.cli.projects:get", "Show a project."),
         "update": ("sluiceway.cli.projects:update", "Change or move a project."),
         "delete": ("sluiceway.cli.projects:delete", "Delete a project."),
+        "run": ("sluiceway.cli.deliveries:run", "Create the runs of a branch or tag by hand."),
         "deliveries": ("sluiceway.cli.deliveries:deliveries", "List the deliveries of a project's webhook."),
         "redeliver": ("sluiceway.cli.deliveries:redeliver", "Work on a delivery once more."),
         "why": ("sluiceway.cli.deliveries:why", "Explain which runs an event made, and why no others."),
+    },
+)
+
+schedule = LazyGroup(
+    name="schedule",
+    help="Create, list and pause runs at times of a calendar.",
+    places={
+        "create": ("sluiceway.cli.schedules:create", "Create a schedule."),
+        "list": ("sluiceway.cli.schedules:list_", "List the schedules of a project."),
+        "pause": ("sluiceway.cli.schedules:pause", "Create no runs of a schedule until it is resumed."),
+        "resume": ("sluiceway.cli.schedules:resume", "Create runs of a schedule again."),
+        "delete": ("sluiceway.cli.schedules:delete", "Delete a schedule."),
     },
 )
 
@@ -220,6 +234,7 @@ app = LazyGroup(
             "sluiceway.cli.main:project",
             "Create, list and change projects; show the events of their repositories.",
         ),
+        "schedule": ("sluiceway.cli.main:schedule", "Create, list and pause runs at times of a calendar."),
         "group": ("sluiceway.cli.main:group", "Create, list and change project groups."),
         "org": ("sluiceway.cli.main:org", "Create, list and change organizations and their members."),
         "user": ("sluiceway.cli.main:user", "Create, list and change users, their passwords and tokens."),

@@ -20,7 +20,18 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
-from sluiceway.client import configs, database, deliveries, executors, projects, remote_sources, runs, secrets, tokens
+from sluiceway.client import (
+    configs,
+    database,
+    deliveries,
+    executors,
+    projects,
+    remote_sources,
+    runs,
+    schedules,
+    secrets,
+    tokens,
+)
 from sluiceway.client.client import Client as AsyncClient
 from sluiceway.client.client import Duration
 from sluiceway.client.client import connect as connect_async
@@ -241,6 +252,17 @@ class Tokens:
         self.revoke = loop.call(tokens.revoke)
 
 
+class Schedules:
+    """`sluiceway.client.schedules.Schedules`, blocking."""
+
+    def __init__(self, schedules: schedules.Schedules, loop: _Loop) -> None:
+        self.create = loop.call(schedules.create)
+        self.get = loop.call(schedules.get)
+        self.list = loop.call(schedules.list)
+        self.update = loop.call(schedules.update)
+        self.delete = loop.call(schedules.delete)
+
+
 class RemoteSources:
     """`sluiceway.client.remote_sources.RemoteSources`, blocking."""
 
@@ -308,6 +330,7 @@ class Client:
         self.configs = Configs(client.configs, loop)
         self.database = Database(client.database, loop)
         self.tokens = Tokens(client.tokens, loop)
+        self.schedules = Schedules(client.schedules, loop)
         self.remote_sources = RemoteSources(client.remote_sources, loop)
         self.linked_accounts = LinkedAccounts(client.linked_accounts, loop)
         self.deliveries = Deliveries(client.deliveries, loop)

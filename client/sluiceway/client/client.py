@@ -16,6 +16,7 @@ from sluiceway.client.executors import Executors
 from sluiceway.client.projects import Organizations, ProjectGroups, Projects, Users
 from sluiceway.client.remote_sources import LinkedAccounts, RemoteSources
 from sluiceway.client.runs import Runs
+from sluiceway.client.schedules import Schedules
 from sluiceway.client.secrets import Secrets, Variables
 from sluiceway.client.tokens import Tokens
 from sluiceway_common.foundation.errors import InvalidInput, Violation
@@ -44,6 +45,7 @@ class Client:
         remote_sources: the git providers of the installation.
         linked_accounts: accounts of users at git providers.
         deliveries: deliveries of webhooks, and what became of them.
+        schedules: the runs of projects at times of a calendar.
         secrets: the secrets of projects and what is above them, without their values.
         variables: the variables of projects and what is above them.
         connection: the connection that all of them use.
@@ -63,6 +65,7 @@ class Client:
         self.remote_sources = RemoteSources(connection)
         self.linked_accounts = LinkedAccounts(connection)
         self.deliveries = Deliveries(connection)
+        self.schedules = Schedules(connection)
         self.secrets = Secrets(connection)
         self.variables = Variables(connection)
 

@@ -21,6 +21,7 @@ from sluiceway.api.project.v1 import (
     organization_service_pb2_grpc,
     project_service_pb2_grpc,
     remote_source_service_pb2_grpc,
+    schedule_service_pb2_grpc,
     secret_service_pb2_grpc,
     token_service_pb2_grpc,
     user_service_pb2_grpc,
@@ -79,6 +80,7 @@ from sluiceway_server.triggers.linked_accounts import LinkedAccountServicer
 from sluiceway_server.triggers.links import LinkCleaner, RepositoryLinks
 from sluiceway_server.triggers.providers import Providers
 from sluiceway_server.triggers.remote_sources import RemoteSourceServicer
+from sluiceway_server.triggers.schedules import ScheduleServicer, ScheduleWorker
 from sluiceway_server.triggers.service import DeliveryServicer
 from sluiceway_server.triggers.settings import TriggerSettings
 from sluiceway_server.triggers.statuses import StatusWorker, follow_run
@@ -188,6 +190,7 @@ async def services(ground: ServerDependencies, database: DataManager) -> AsyncIt
             database, providers, ground.envelope, clock, settings=ground.triggers, is_elected=is_elected
         )
         deliveries = DeliveryWorker(database, engine, providers, clock, settings=ground.triggers, is_elected=is_elected)
+        schedules = ScheduleWorker(database, clock, ids=ids, settings=ground.triggers, is_elected=is_elected)
         statuses = StatusWorker(
             database, providers, clock, durable=barrier, settings=ground.triggers, is_elected=is_elected
         )
@@ -208,6 +211,7 @@ async def services(ground: ServerDependencies, database: DataManager) -> AsyncIt
             cleaner.run(),
             deliveries.run(),
             statuses.run(),
+            schedules.run(),
         ):
             await directory.ready()
             offer = ServiceSet(authenticator, Guard(database, {**TREE_RESOURCES, "run": RUN_RESOURCE}))
@@ -261,6 +265,10 @@ async def services(ground: ServerDependencies, database: DataManager) -> AsyncIt
             offer.add(
                 delivery_service_pb2_grpc.add_DeliveryServiceServicer_to_server,
                 DeliveryServicer(database, providers, ground.envelope, clock, ids=ids),
+            )
+            offer.add(
+                schedule_service_pb2_grpc.add_ScheduleServiceServicer_to_server,
+                ScheduleServicer(database, providers, clock, ids=ids),
             )
             offer.add(
                 secret_service_pb2_grpc.add_SecretServiceServicer_to_server,
