@@ -251,6 +251,33 @@ def test_pull_request_has_its_own_group(linked: Linked, tmp_path: Path) -> None:
     assert (run["source"]["commitSha"], run["source"]["pullRequestId"]) == (commit, str(number))
 
 
+def test_branch_and_tag_are_run_by_hand(linked: Linked) -> None:
+    project = linked.project_id
+    done = linked.here.sluice("project", "run", project, "--name", "build", "--watch")
+    assert "it was asked for by its name" in done.stdout
+    assert "success" in done.stdout
+    shown = json.loads(linked.here.sluice("project", "run", project, "--ref", "refs/tags/v1", "-o", "json").stdout)
+    decisions = {each["runName"]: each["reason"] for each in shown["decisions"]}
+    assert decisions == {"build": "DECISION_REASON_RUN_CREATED", "release": "DECISION_REASON_RUN_CREATED"}
+    refused = linked.here.sluice("project", "run", project, "--ref", "no-such", check=False)
+    assert refused.returncode == 1
+    assert "has no refs/heads/no-such" in refused.stderr
+
+
+def test_schedule_is_created_paused_and_deleted(linked: Linked) -> None:
+    project = linked.project_id
+    made = linked.here.sluice("schedule", "create", project, "30 2 * * mon-fri", "--time-zone", "Europe/Berlin")
+    assert "next at" in made.stdout
+    (schedule,) = json.loads(linked.here.sluice("schedule", "list", project, "-o", "json").stdout)
+    assert (schedule["ref"], schedule["timeZone"]) == ("refs/heads/main", "Europe/Berlin")
+    assert "Europe/Berlin" in linked.here.sluice("schedule", "list", project).stdout
+    linked.here.sluice("schedule", "pause", project, schedule["id"])
+    assert "paused" in linked.here.sluice("schedule", "list", project).stdout
+    linked.here.sluice("schedule", "resume", project, schedule["id"])
+    linked.here.sluice("schedule", "delete", project, schedule["id"])
+    assert json.loads(linked.here.sluice("schedule", "list", project, "-o", "json").stdout) == []
+
+
 def test_deletion_of_the_project_takes_the_webhook_away(linked: Linked) -> None:
     assert linked.repo.hooks
     assert linked.repo.keys
