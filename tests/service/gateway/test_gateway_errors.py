@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any
 
@@ -58,8 +59,10 @@ def reason_of(error: dict[str, Any]) -> str:
 
 @pytest.mark.parametrize(("fault", "code"), [pytest.param(f, c, id=type(f).__name__) for f, c in TABLE])
 async def test_grpc_code_maps_to_status_with_message_and_details(
-    installation: Any, fault: Exception, code: int
+    start_installation: Callable[..., Awaitable[Any]], fault: Exception, code: int
 ) -> None:
+    # The report of an unexpected error can take seconds on a busy machine.
+    installation = await start_installation(first_message_timeout=timedelta(seconds=60))
     installation.runs.fault = fault
     async with installation.client() as client:
         answer = await client.get("/api/v1/runs/r")
