@@ -22,7 +22,7 @@ from sluiceway_server.projects.envelope import Envelope, MasterKeyUnknown
 
 __all__ = ["Rotation", "rotate_master_key", "sealed_fields"]
 
-_PREFIX = "sealed_"
+_PREFIXES = ("sealed_", "encrypted_")
 _AT_ONCE = 100
 _MAX_FAILURES = 100
 
@@ -56,7 +56,7 @@ def sealed_fields(type_: RecordType[Any]) -> tuple[str, ...]:
     return tuple(
         each.name
         for each in type_.message.DESCRIPTOR.fields
-        if each.name.startswith(_PREFIX) and each.type == FieldDescriptor.TYPE_BYTES and not each.is_repeated
+        if each.name.startswith(_PREFIXES) and each.type == FieldDescriptor.TYPE_BYTES and not each.is_repeated
     )
 
 

@@ -186,4 +186,12 @@ async def test_server_without_a_master_key_cannot_rotate(tmp_path: Path) -> None
 
 def test_every_sealed_field_of_a_record_is_known() -> None:
     found = {f"{type_.name}.{name}" for type_ in RECORD_TYPES for name in sealed_fields(type_)}
-    assert {"secret_version.sealed_values", "remote_source.encrypted_oauth2_client_secret"} <= found
+    assert found >= {
+        "link.encrypted_deploy_key",
+        "link.encrypted_webhook_secret",
+        "linked_account.encrypted_access_token",
+        "project.encrypted_deploy_key",
+        "project.encrypted_webhook_secret",
+        "remote_source.encrypted_oauth2_client_secret",
+        "secret_version.sealed_values",
+    }
