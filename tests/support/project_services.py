@@ -146,7 +146,7 @@ async def served_projects(
     offer = ServiceSet(TokenAuthenticator(database), Guard(database, TREE_RESOURCES))
     offer.add(
         token_service_pb2_grpc.add_TokenServiceServicer_to_server,
-        TokenServicer(database, clock=clock, scopes=lambda: offer.scopes),
+        TokenServicer(database, clock=clock, ids=UuidSource(), scopes=lambda: offer.scopes),
     )
     offer.add(
         organization_service_pb2_grpc.add_OrganizationServiceServicer_to_server,

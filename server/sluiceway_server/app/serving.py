@@ -53,6 +53,7 @@ from sluiceway_server.logs.states import StoredLogStates
 from sluiceway_server.logs.store import LogStore
 from sluiceway_server.objectstorage.port import ObjectStorage
 from sluiceway_server.projects.envelope import Envelope
+from sluiceway_server.projects.expiry import Expiry
 from sluiceway_server.projects.guard import TREE_RESOURCES, Guard
 from sluiceway_server.projects.master_key_source import MasterKeySource
 from sluiceway_server.projects.organization_service import OrganizationServicer
@@ -194,6 +195,7 @@ async def services(ground: ServerDependencies, database: DataManager) -> AsyncIt
         statuses = StatusWorker(
             database, providers, clock, durable=barrier, settings=ground.triggers, is_elected=is_elected
         )
+        expiry = Expiry(database, clock, is_elected=lambda: engine.is_scheduler)
         orphans = OrphanedRuns(database, engine, is_elected=is_elected)
         # Innermost, so that they end while database and etcd are still open: the scheduler resigns, leases are
         # revoked.
@@ -206,6 +208,7 @@ async def services(ground: ServerDependencies, database: DataManager) -> AsyncIt
             detector.run(),
             retention.run(),
             orphans.run(),
+            expiry.run(),
             authenticator.follow(),
             ground.master_keys.follow(ground.envelope),
             cleaner.run(),
@@ -252,7 +255,7 @@ async def services(ground: ServerDependencies, database: DataManager) -> AsyncIt
             )
             offer.add(
                 token_service_pb2_grpc.add_TokenServiceServicer_to_server,
-                TokenServicer(database, clock=clock, scopes=lambda: offer.scopes),
+                TokenServicer(database, clock=clock, ids=ids, scopes=lambda: offer.scopes),
             )
             offer.add(
                 remote_source_service_pb2_grpc.add_RemoteSourceServiceServicer_to_server,

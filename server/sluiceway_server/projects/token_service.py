@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from datetime import UTC
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 from sluiceway.api.project.v1 import token_service_pb2 as pb
 from sluiceway.api.project.v1 import token_service_pb2_grpc as pb_grpc
 from sluiceway.records.project.v1 import records_pb2 as records
-from sluiceway_common.foundation.clock import Clock
+from sluiceway_common.foundation.clock import Clock, IdSource
 from sluiceway_common.foundation.errors import InvalidInput, PermissionDenied, Violation
 from sluiceway_common.foundation.rpc.caller import (
     ALL_SCOPES,
@@ -20,10 +21,13 @@ from sluiceway_common.foundation.rpc.caller import (
     current_caller,
     requested_position,
 )
-from sluiceway_server.datamanager.model import Position, Query, View
+from sluiceway_server.datamanager.model import Position, Put, Query, View
 from sluiceway_server.datamanager.port import Database
+from sluiceway_server.projects.changes import Change, Changes, Subject
+from sluiceway_server.projects.names import is_uuid
 from sluiceway_server.projects.records import TOKEN
-from sluiceway_server.projects.tokens import TokenSpec, find_token, kind_name, make_token, revoke_token, token_id
+from sluiceway_server.projects.tokens import TokenSpec, creation, find_token, kind_name, new_text, revoked, token_id
+from sluiceway_server.projects.tree import NodeType, resolve
 
 __all__ = ["ID_LENGTH", "TokenServicer"]
 
@@ -47,24 +51,35 @@ _USER_ID = re.compile("[A-Za-z](-?[A-Za-z0-9])*")
 class TokenServicer(pb_grpc.TokenServiceServicer):
     """Implements `TokenService`."""
 
-    def __init__(self, database: Database, *, clock: Clock, scopes: Callable[[], frozenset[str]]) -> None:
+    def __init__(
+        self, database: Database, *, clock: Clock, ids: IdSource, scopes: Callable[[], frozenset[str]]
+    ) -> None:
         """Offer tokens to operators.
 
         Args:
             database: where tokens are kept.
             clock: for times of creation, expiry and revocation.
+            ids: for audit records.
             scopes: gives all scopes that a method of this server needs.
         """
         self._database = database
         self._clock = clock
+        self._changes = Changes(database, clock=clock, ids=ids)
         self._scopes = scopes
 
     async def CreateToken(self, request: pb.CreateTokenRequest, context: Any) -> pb.CreateTokenResponse:
-        spec = self._spec(request.token, current_caller())
-        text = await make_token(self._database, spec, clock=self._clock)
+        spec, text = self._spec(request.token, current_caller()), new_text()
         id_ = token_id(text)
-        answer_position(str(self._database.position))
-        return pb.CreateTokenResponse(token=_shown(id_, await self._database.get(TOKEN, id_)), text=text)
+
+        def create(view: View, now: datetime) -> Change[None]:
+            user = resolve(view, spec.user_id, {NodeType.USER})
+            wanted = spec if user is None else replace(spec, user_id=user.id)
+            subject = Subject("token", id_[:ID_LENGTH], spec.name, [f"kind: {spec.kind}", *sorted(spec.scopes)])
+            return Change(None, subject, [creation(view, wanted, text, now)])
+
+        committed = await self._changes.commit("CreateToken", create)
+        stored = await self._database.get(TOKEN, id_, after=committed.position)
+        return pb.CreateTokenResponse(token=_shown(id_, stored), text=text)
 
     async def ListTokens(self, request: pb.ListTokensRequest, context: Any) -> pb.ListTokensResponse:
         size = request.page_size or _DEFAULT_PAGE
@@ -87,8 +102,15 @@ class TokenServicer(pb_grpc.TokenServiceServicer):
 
     async def RevokeToken(self, request: pb.RevokeTokenRequest, context: Any) -> pb.RevokeTokenResponse:
         id_ = await find_token(self._database, request.token_id)
-        position = await revoke_token(self._database, id_, clock=self._clock, keep_an_operator=True)
-        answer_position(str(position))
+
+        def revoke(view: View, now: datetime) -> Change[None]:
+            stored = view.get(TOKEN, id_)
+            if stored is not None and stored.HasField("revoke_time"):
+                return Change(None)
+            changed = revoked(view, id_, now, keep_an_operator=True)
+            return Change(None, Subject("token", id_[:ID_LENGTH], changed.name), [Put(TOKEN, id_, changed)])
+
+        await self._changes.commit("RevokeToken", revoke)
         return pb.RevokeTokenResponse()
 
     def _spec(self, token: pb.Token, caller: Caller) -> TokenSpec:
@@ -106,7 +128,7 @@ class TokenServicer(pb_grpc.TokenServiceServicer):
             found.append(Violation("token.group", "must be printable"))
         if is_executor and (token.user_id or token.scopes):
             found.append(Violation("token", "executors have neither a user nor scopes"))
-        if token.user_id and not _USER_ID.fullmatch(token.user_id):
+        if token.user_id and not (_USER_ID.fullmatch(token.user_id) or is_uuid(token.user_id)):
             found.append(Violation("token.user_id", "must be letters, digits and single inner hyphens, a letter first"))
         known = self._scopes() | {ALL_SCOPES}
         for at, scope in enumerate(token.scopes):

@@ -37,6 +37,7 @@ from sluiceway_server.projects.records import TOKEN, USER
 __all__ = [
     "TokenAuthenticator",
     "TokenSpec",
+    "creation",
     "find_token",
     "is_good",
     "is_text",
@@ -106,18 +107,26 @@ async def make_token(database: Database, spec: TokenSpec, *, clock: Clock | None
     text, clock = new_text(), clock or SystemClock()
 
     def make(view: View) -> Decision[None]:
-        now = clock.now()
-        same = view.select(TOKEN, Query(where={"kind": kind_name(spec.kind), "name": spec.name}, size=1000))
-        if any(token.user_id == spec.user_id and is_good(token, now) for _, token in same.records):
-            raise AlreadyExists(
-                f"there is a token {spec.name!r} of kind {spec.kind}; revoke it first, or choose another name",
-                resource_type="token",
-                resource_name=spec.name,
-            )
-        return Decision(None, [Put(TOKEN, token_id(text), record_of(spec, now))])
+        return Decision(None, [creation(view, spec, text, clock.now())])
 
     await database.transact(make)
     return text
+
+
+def creation(view: View, spec: TokenSpec, text: str, now: datetime) -> Put:
+    """Return the write that stores a new token. Pure.
+
+    Raises:
+        AlreadyExists: a valid token of this kind and user has the name.
+    """
+    same = view.select(TOKEN, Query(where={"kind": kind_name(spec.kind), "name": spec.name}, size=1000))
+    if any(token.user_id == spec.user_id and is_good(token, now) for _, token in same.records):
+        raise AlreadyExists(
+            f"there is a token {spec.name!r} of kind {spec.kind}; revoke it first, or choose another name",
+            resource_type="token",
+            resource_name=spec.name,
+        )
+    return Put(TOKEN, token_id(text), record_of(spec, now))
 
 
 async def find_token(database: Database, id_: str) -> str:

@@ -15,7 +15,8 @@ from sluiceway.api.config.v1 import version_service_pb2_grpc
 from sluiceway.api.project.v1 import token_service_pb2 as pb
 from sluiceway.api.project.v1 import token_service_pb2_grpc
 from sluiceway.client import Client, connect
-from sluiceway_common.foundation.clock import SystemClock
+from sluiceway.records.project.v1 import records_pb2 as records
+from sluiceway_common.foundation.clock import SystemClock, UuidSource
 from sluiceway_common.foundation.errors import (
     AlreadyExists,
     FailedPrecondition,
@@ -28,7 +29,9 @@ from sluiceway_common.foundation.rpc.caller import CallerKind
 from sluiceway_common.foundation.rpc.offer import ServiceSet
 from sluiceway_common.foundation.rpc.server import RpcServer
 from sluiceway_server.app.config_service import VersionServicer
-from sluiceway_server.projects.records import RECORD_TYPES, TOKEN
+from sluiceway_server.datamanager.model import Put
+from sluiceway_server.projects.records import AUDIT_RECORD, RECORD_TYPES, TOKEN
+from sluiceway_server.projects.records import USER as USER_RECORD
 from sluiceway_server.projects.token_service import TokenServicer
 from sluiceway_server.projects.tokens import TokenAuthenticator, TokenSpec, make_token, token_id
 from tests.fakes.database import FakeDatabase
@@ -61,7 +64,7 @@ async def served() -> AsyncIterator[ServedTokens]:
     spec = TokenSpec(CallerKind.OPERATOR, "first operator", user_id="admin", scopes=frozenset({"*"}))
     token = await make_token(database, spec)
     offer = ServiceSet(TokenAuthenticator(database))
-    servicer = TokenServicer(database, clock=clock, scopes=lambda: offer.scopes | {"runs:read"})
+    servicer = TokenServicer(database, clock=clock, ids=UuidSource(), scopes=lambda: offer.scopes | {"runs:read"})
     offer.add(token_service_pb2_grpc.add_TokenServiceServicer_to_server, servicer)
     offer.add(version_service_pb2_grpc.add_VersionServiceServicer_to_server, VersionServicer())
     rpc = RpcServer()
@@ -198,3 +201,21 @@ async def test_wrong_token_command_line_exits_with_2(
     done = await served.sluice("token", "create", "x", *arguments)
     assert done.returncode == 2
     assert said in done.stderr
+
+
+async def test_token_is_of_the_user_that_is_named(served: ServedTokens) -> None:
+    await served.database.commit([Put(USER_RECORD, "01a22c3c-2f37-7681-b7d7-000000000001", records.User(name="Alice"))])
+    made, _ = await served.client.tokens.create("laptop", USER, user_id="alice")
+    assert made.user_id == "01a22c3c-2f37-7681-b7d7-000000000001"
+    again, _ = await served.client.tokens.create("desktop", USER, user_id=made.user_id)
+    assert again.user_id == made.user_id
+    free, _ = await served.client.tokens.create("laptop", USER, user_id="bob")
+    assert free.user_id == "bob"
+    await served.client.tokens.revoke(made.id)
+    found = await served.database.read(lambda view: [record for _, record in view.scan(AUDIT_RECORD)])
+    assert [(each.caller_id, each.method, each.resource_id) for each in found] == [
+        ("admin", "CreateToken", made.id),
+        ("admin", "CreateToken", again.id),
+        ("admin", "CreateToken", free.id),
+        ("admin", "RevokeToken", made.id),
+    ]
