@@ -95,11 +95,7 @@ def create(
 
 
 async def _project_id(client: Client, project: str) -> str:
-    from sluiceway.api.project.v1 import project_service_pb2, project_service_pb2_grpc
-
-    stub = project_service_pb2_grpc.ProjectServiceStub(client.connection.channel)
-    request = project_service_pb2.GetProjectRequest(project_id=project)
-    return (await client.connection.call(stub.GetProject, request)).project.id
+    return (await client.projects.get(project)).id
 
 
 def _import_rest() -> None:

@@ -116,6 +116,8 @@ class SecretServicer(api_grpc.SecretServiceServicer):
             changed.CopyFrom(stored)
             details: list[str] = []
             actions: list[Action] = []
+            if not fields and new is None:
+                return Change(None)
             if "name" in fields:
                 SECRETS.check_name_is_free(view, stored.parent_id, wanted.name, except_id=id_)
                 changed.name = wanted.name
@@ -214,8 +216,6 @@ def _checked_fields(request: api.UpdateSecretRequest) -> frozenset[str]:
         faults += value_faults("secret.values", wanted.values)
         if changes_some:
             faults.append(Violation("set_values", "exclude `secret.values`, which are all values of the secret"))
-    if not fields and not changes_some:
-        faults.append(Violation("update_mask", "nothing is to be changed; set a name or values"))
     check_fields("secret", name=wanted.name if "name" in fields else None, others=faults)
     return fields
 

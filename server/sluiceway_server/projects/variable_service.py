@@ -96,6 +96,8 @@ class VariableServicer(api_grpc.VariableServiceServicer):
             changed = pb.Variable()
             changed.CopyFrom(stored)
             details: list[str] = []
+            if not fields:
+                return Change(id_)
             if "name" in fields:
                 VARIABLES.check_name_is_free(view, stored.parent_id, wanted.name, except_id=id_)
                 changed.name = wanted.name
@@ -140,8 +142,6 @@ def _checked_fields(request: api.UpdateVariableRequest) -> frozenset[str]:
     wanted = request.variable
     fields = changed_fields(wanted, request.update_mask, _CHANGEABLE)
     faults = list(_values_faults(wanted)) if "values" in fields else []
-    if not fields:
-        faults.append(Violation("update_mask", "nothing is to be changed; set a name or values"))
     check_fields("variable", name=wanted.name if "name" in fields else None, others=faults)
     return fields
 

@@ -29,7 +29,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from sluiceway.api.options.v1 import options_pb2 as sluiceway_dot_api_dot_options_dot_v1_dot_options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n-sluiceway/api/project/v1/secret_service.proto\x12\x18sluiceway.api.project.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a&sluiceway/api/options/v1/options.proto\"\xd1\x02\n\x06Secret\x12\x10\n\x02id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12%\n\x04name\x18\x02 \x01(\tB\x17\xe2\x41\x01\x02\x9a\x94#\x02\x18(\xa2\x94#\t\"example\"\x12\x12\n\x04\x65tag\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\x12\x35\n\x0b\x63reate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12%\n\tparent_id\x18\x05 \x01(\tB\x12\xe2\x41\x01\x02\xa2\x94#\n\"org/acme\"\x12\x42\n\x06values\x18\x06 \x03(\x0b\x32,.sluiceway.api.project.v1.Secret.ValuesEntryB\x04\xe2\x41\x01\x04\x12\x12\n\x04keys\x18\x07 \x03(\tB\x04\xe2\x41\x01\x03\x12\x15\n\x07version\x18\x08 \x01(\x03\x42\x04\xe2\x41\x01\x03\x1a-\n\x0bValuesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x0c:\x02\x38\x01\"m\n\x13\x43reateSecretRequest\x12\x36\n\x06secret\x18\x01 \x01(\x0b\x32 .sluiceway.api.project.v1.SecretB\x04\xe2\x41\x01\x02\x12\x1e\n\nrequest_id\x18\x02 \x01(\tB\n\xe2\x41\x01\x01\x9a\x94#\x02\x18\x64\"H\n\x14\x43reateSecretResponse\x12\x30\n\x06secret\x18\x01 \x01(\x0b\x32 .sluiceway.api.project.v1.Secret\"+\n\x10GetSecretRequest\x12\x17\n\tsecret_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"E\n\x11GetSecretResponse\x12\x30\n\x06secret\x18\x01 \x01(\x0b\x32 .sluiceway.api.project.v1.Secret\"i\n\x12ListSecretsRequest\x12 \n\tpage_size\x18\x01 \x01(\x05\x42\r\xe2\x41\x01\x01\x9a\x94#\x05\x08\x00\x10\xe8\x07\x12\x18\n\npage_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12\x17\n\tparent_id\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"a\n\x13ListSecretsResponse\x12\x31\n\x07secrets\x18\x01 \x03(\x0b\x32 .sluiceway.api.project.v1.Secret\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xaf\x02\n\x13UpdateSecretRequest\x12\x36\n\x06secret\x18\x01 \x01(\x0b\x32 .sluiceway.api.project.v1.SecretB\x04\xe2\x41\x01\x02\x12\x35\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\xe2\x41\x01\x01\x12V\n\nset_values\x18\x03 \x03(\x0b\x32<.sluiceway.api.project.v1.UpdateSecretRequest.SetValuesEntryB\x04\xe2\x41\x01\x04\x12\x1f\n\x0b\x64\x65lete_keys\x18\x04 \x03(\tB\n\xe2\x41\x01\x01\x9a\x94#\x02 d\x1a\x30\n\x0eSetValuesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x0c:\x02\x38\x01\"H\n\x14UpdateSecretResponse\x12\x30\n\x06secret\x18\x01 \x01(\x0b\x32 .sluiceway.api.project.v1.Secret\"B\n\x13\x44\x65leteSecretRequest\x12\x17\n\tsecret_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x12\n\x04\x65tag\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\"\x16\n\x14\x44\x65leteSecretResponse2\xa3\x07\n\rSecretService\x12\xca\x01\n\x0c\x43reateSecret\x12-.sluiceway.api.project.v1.CreateSecretRequest\x1a..sluiceway.api.project.v1.CreateSecretResponse\"[\x8a\x94#\x11\x08\x02\x12\rsecrets:write\x92\x94# \x08\xc9\x01\x12\x1b/api/v1/secrets/{secret.id}\x82\xd3\xe4\x93\x02\x1c\"\x0f/api/v1/secrets:\x01*b\x06secret\x12\xb0\x01\n\tGetSecret\x12*.sluiceway.api.project.v1.GetSecretRequest\x1a+.sluiceway.api.project.v1.GetSecretResponse\"J\x8a\x94#\x1b\x08\x02\x12\x0csecrets:read\x1a\tsecret_id\x82\xd3\xe4\x93\x02%\x12\x1b/api/v1/secrets/{secret_id}b\x06secret\x12\x97\x01\n\x0bListSecrets\x12,.sluiceway.api.project.v1.ListSecretsRequest\x1a-.sluiceway.api.project.v1.ListSecretsResponse\"+\x8a\x94#\x10\x08\x02\x12\x0csecrets:read\x82\xd3\xe4\x93\x02\x11\x12\x0f/api/v1/secrets\x12\xc2\x01\n\x0cUpdateSecret\x12-.sluiceway.api.project.v1.UpdateSecretRequest\x1a..sluiceway.api.project.v1.UpdateSecretResponse\"S\x8a\x94#\x1c\x08\x02\x12\rsecrets:write\x1a\tsecret.id\x82\xd3\xe4\x93\x02-2\x1b/api/v1/secrets/{secret.id}:\x06secretb\x06secret\x12\xb2\x01\n\x0c\x44\x65leteSecret\x12-.sluiceway.api.project.v1.DeleteSecretRequest\x1a..sluiceway.api.project.v1.DeleteSecretResponse\"C\x8a\x94#\x1c\x08\x02\x12\rsecrets:write\x1a\tsecret_id\x82\xd3\xe4\x93\x02\x1d*\x1b/api/v1/secrets/{secret_id}b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n-sluiceway/api/project/v1/secret_service.proto\x12\x18sluiceway.api.project.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a&sluiceway/api/options/v1/options.proto\"\xf2\x02\n\x06Secret\x12\x10\n\x02id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12%\n\x04name\x18\x02 \x01(\tB\x17\xe2\x41\x01\x02\x9a\x94#\x02\x18(\xa2\x94#\t\"example\"\x12\x12\n\x04\x65tag\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\x12\x35\n\x0b\x63reate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12%\n\tparent_id\x18\x05 \x01(\tB\x12\xe2\x41\x01\x02\xa2\x94#\n\"org/acme\"\x12\x63\n\x06values\x18\x06 \x03(\x0b\x32,.sluiceway.api.project.v1.Secret.ValuesEntryB%\xe2\x41\x01\x04\xa2\x94#\x1d{\"token\": \"c2VjcmV0LXZhbHVl\"}\x12\x12\n\x04keys\x18\x07 \x03(\tB\x04\xe2\x41\x01\x03\x12\x15\n\x07version\x18\x08 \x01(\x03\x42\x04\xe2\x41\x01\x03\x1a-\n\x0bValuesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x0c:\x02\x38\x01\"m\n\x13\x43reateSecretRequest\x12\x36\n\x06secret\x18\x01 \x01(\x0b\x32 .sluiceway.api.project.v1.SecretB\x04\xe2\x41\x01\x02\x12\x1e\n\nrequest_id\x18\x02 \x01(\tB\n\xe2\x41\x01\x01\x9a\x94#\x02\x18\x64\"H\n\x14\x43reateSecretResponse\x12\x30\n\x06secret\x18\x01 \x01(\x0b\x32 .sluiceway.api.project.v1.Secret\"+\n\x10GetSecretRequest\x12\x17\n\tsecret_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"E\n\x11GetSecretResponse\x12\x30\n\x06secret\x18\x01 \x01(\x0b\x32 .sluiceway.api.project.v1.Secret\"i\n\x12ListSecretsRequest\x12 \n\tpage_size\x18\x01 \x01(\x05\x42\r\xe2\x41\x01\x01\x9a\x94#\x05\x08\x00\x10\xe8\x07\x12\x18\n\npage_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12\x17\n\tparent_id\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"a\n\x13ListSecretsResponse\x12\x31\n\x07secrets\x18\x01 \x03(\x0b\x32 .sluiceway.api.project.v1.Secret\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xaf\x02\n\x13UpdateSecretRequest\x12\x36\n\x06secret\x18\x01 \x01(\x0b\x32 .sluiceway.api.project.v1.SecretB\x04\xe2\x41\x01\x02\x12\x35\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\xe2\x41\x01\x01\x12V\n\nset_values\x18\x03 \x03(\x0b\x32<.sluiceway.api.project.v1.UpdateSecretRequest.SetValuesEntryB\x04\xe2\x41\x01\x04\x12\x1f\n\x0b\x64\x65lete_keys\x18\x04 \x03(\tB\n\xe2\x41\x01\x01\x9a\x94#\x02 d\x1a\x30\n\x0eSetValuesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x0c:\x02\x38\x01\"H\n\x14UpdateSecretResponse\x12\x30\n\x06secret\x18\x01 \x01(\x0b\x32 .sluiceway.api.project.v1.Secret\"B\n\x13\x44\x65leteSecretRequest\x12\x17\n\tsecret_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x12\n\x04\x65tag\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\"\x16\n\x14\x44\x65leteSecretResponse2\xa3\x07\n\rSecretService\x12\xca\x01\n\x0c\x43reateSecret\x12-.sluiceway.api.project.v1.CreateSecretRequest\x1a..sluiceway.api.project.v1.CreateSecretResponse\"[\x8a\x94#\x11\x08\x02\x12\rsecrets:write\x92\x94# \x08\xc9\x01\x12\x1b/api/v1/secrets/{secret.id}\x82\xd3\xe4\x93\x02\x1c\"\x0f/api/v1/secrets:\x01*b\x06secret\x12\xb0\x01\n\tGetSecret\x12*.sluiceway.api.project.v1.GetSecretRequest\x1a+.sluiceway.api.project.v1.GetSecretResponse\"J\x8a\x94#\x1b\x08\x02\x12\x0csecrets:read\x1a\tsecret_id\x82\xd3\xe4\x93\x02%\x12\x1b/api/v1/secrets/{secret_id}b\x06secret\x12\x97\x01\n\x0bListSecrets\x12,.sluiceway.api.project.v1.ListSecretsRequest\x1a-.sluiceway.api.project.v1.ListSecretsResponse\"+\x8a\x94#\x10\x08\x02\x12\x0csecrets:read\x82\xd3\xe4\x93\x02\x11\x12\x0f/api/v1/secrets\x12\xc2\x01\n\x0cUpdateSecret\x12-.sluiceway.api.project.v1.UpdateSecretRequest\x1a..sluiceway.api.project.v1.UpdateSecretResponse\"S\x8a\x94#\x1c\x08\x02\x12\rsecrets:write\x1a\tsecret.id\x82\xd3\xe4\x93\x02-2\x1b/api/v1/secrets/{secret.id}:\x06secretb\x06secret\x12\xb2\x01\n\x0c\x44\x65leteSecret\x12-.sluiceway.api.project.v1.DeleteSecretRequest\x1a..sluiceway.api.project.v1.DeleteSecretResponse\"C\x8a\x94#\x1c\x08\x02\x12\rsecrets:write\x1a\tsecret_id\x82\xd3\xe4\x93\x02\x1d*\x1b/api/v1/secrets/{secret_id}b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -49,7 +49,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SECRET'].fields_by_name['parent_id']._loaded_options = None
   _globals['_SECRET'].fields_by_name['parent_id']._serialized_options = b'\342A\001\002\242\224#\n\"org/acme\"'
   _globals['_SECRET'].fields_by_name['values']._loaded_options = None
-  _globals['_SECRET'].fields_by_name['values']._serialized_options = b'\342A\001\004'
+  _globals['_SECRET'].fields_by_name['values']._serialized_options = b'\342A\001\004\242\224#\035{\"token\": \"c2VjcmV0LXZhbHVl\"}'
   _globals['_SECRET'].fields_by_name['keys']._loaded_options = None
   _globals['_SECRET'].fields_by_name['keys']._serialized_options = b'\342A\001\003'
   _globals['_SECRET'].fields_by_name['version']._loaded_options = None
@@ -91,31 +91,31 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SECRETSERVICE'].methods_by_name['DeleteSecret']._loaded_options = None
   _globals['_SECRETSERVICE'].methods_by_name['DeleteSecret']._serialized_options = b'\212\224#\034\010\002\022\rsecrets:write\032\tsecret_id\202\323\344\223\002\035*\033/api/v1/secrets/{secret_id}'
   _globals['_SECRET']._serialized_start=246
-  _globals['_SECRET']._serialized_end=583
-  _globals['_SECRET_VALUESENTRY']._serialized_start=538
-  _globals['_SECRET_VALUESENTRY']._serialized_end=583
-  _globals['_CREATESECRETREQUEST']._serialized_start=585
-  _globals['_CREATESECRETREQUEST']._serialized_end=694
-  _globals['_CREATESECRETRESPONSE']._serialized_start=696
-  _globals['_CREATESECRETRESPONSE']._serialized_end=768
-  _globals['_GETSECRETREQUEST']._serialized_start=770
-  _globals['_GETSECRETREQUEST']._serialized_end=813
-  _globals['_GETSECRETRESPONSE']._serialized_start=815
-  _globals['_GETSECRETRESPONSE']._serialized_end=884
-  _globals['_LISTSECRETSREQUEST']._serialized_start=886
-  _globals['_LISTSECRETSREQUEST']._serialized_end=991
-  _globals['_LISTSECRETSRESPONSE']._serialized_start=993
-  _globals['_LISTSECRETSRESPONSE']._serialized_end=1090
-  _globals['_UPDATESECRETREQUEST']._serialized_start=1093
-  _globals['_UPDATESECRETREQUEST']._serialized_end=1396
-  _globals['_UPDATESECRETREQUEST_SETVALUESENTRY']._serialized_start=1348
-  _globals['_UPDATESECRETREQUEST_SETVALUESENTRY']._serialized_end=1396
-  _globals['_UPDATESECRETRESPONSE']._serialized_start=1398
-  _globals['_UPDATESECRETRESPONSE']._serialized_end=1470
-  _globals['_DELETESECRETREQUEST']._serialized_start=1472
-  _globals['_DELETESECRETREQUEST']._serialized_end=1538
-  _globals['_DELETESECRETRESPONSE']._serialized_start=1540
-  _globals['_DELETESECRETRESPONSE']._serialized_end=1562
-  _globals['_SECRETSERVICE']._serialized_start=1565
-  _globals['_SECRETSERVICE']._serialized_end=2496
+  _globals['_SECRET']._serialized_end=616
+  _globals['_SECRET_VALUESENTRY']._serialized_start=571
+  _globals['_SECRET_VALUESENTRY']._serialized_end=616
+  _globals['_CREATESECRETREQUEST']._serialized_start=618
+  _globals['_CREATESECRETREQUEST']._serialized_end=727
+  _globals['_CREATESECRETRESPONSE']._serialized_start=729
+  _globals['_CREATESECRETRESPONSE']._serialized_end=801
+  _globals['_GETSECRETREQUEST']._serialized_start=803
+  _globals['_GETSECRETREQUEST']._serialized_end=846
+  _globals['_GETSECRETRESPONSE']._serialized_start=848
+  _globals['_GETSECRETRESPONSE']._serialized_end=917
+  _globals['_LISTSECRETSREQUEST']._serialized_start=919
+  _globals['_LISTSECRETSREQUEST']._serialized_end=1024
+  _globals['_LISTSECRETSRESPONSE']._serialized_start=1026
+  _globals['_LISTSECRETSRESPONSE']._serialized_end=1123
+  _globals['_UPDATESECRETREQUEST']._serialized_start=1126
+  _globals['_UPDATESECRETREQUEST']._serialized_end=1429
+  _globals['_UPDATESECRETREQUEST_SETVALUESENTRY']._serialized_start=1381
+  _globals['_UPDATESECRETREQUEST_SETVALUESENTRY']._serialized_end=1429
+  _globals['_UPDATESECRETRESPONSE']._serialized_start=1431
+  _globals['_UPDATESECRETRESPONSE']._serialized_end=1503
+  _globals['_DELETESECRETREQUEST']._serialized_start=1505
+  _globals['_DELETESECRETREQUEST']._serialized_end=1571
+  _globals['_DELETESECRETRESPONSE']._serialized_start=1573
+  _globals['_DELETESECRETRESPONSE']._serialized_end=1595
+  _globals['_SECRETSERVICE']._serialized_start=1598
+  _globals['_SECRETSERVICE']._serialized_end=2529
 # @@protoc_insertion_point(module_scope)
