@@ -47,6 +47,7 @@ class FakeForge:
 
     Attributes:
         files: of each commit, by path.
+        messages: of commits, where they matter.
         refs_: the commit of each branch and tag.
         changed: the answer of `changed_paths`.
         fault: raised by each call.
@@ -70,6 +71,7 @@ class FakeForge:
         )
     )
     files: dict[str, dict[str, bytes]] = field(default_factory=dict)
+    messages: dict[str, str] = field(default_factory=dict)
     refs_: dict[str, str] = field(default_factory=dict)
     changed: tuple[str, ...] | None = None
     fault: Exception | None = None
@@ -77,6 +79,11 @@ class FakeForge:
     keys: dict[str, str] = field(default_factory=dict)
     statuses: list[tuple[str, CommitStatus]] = field(default_factory=list)
     calls: list[str] = field(default_factory=list)
+
+    def _commit(self, commit: str) -> dict[str, bytes]:
+        if commit not in self.files:
+            raise NotAtForge(f"there is no commit {commit}")
+        return self.files[commit]
 
     def _call(self, name: str, token: str) -> None:
         self.calls.append(name)
@@ -129,7 +136,7 @@ class FakeForge:
 
     async def file(self, token: str, repository: Repository, path: str, commit: str) -> bytes | None:
         self._call("file", token)
-        return self.files.get(commit, {}).get(path)
+        return self._commit(commit).get(path)
 
     async def folder(
         self, token: str, repository: Repository, path: str, commit: str
@@ -137,7 +144,7 @@ class FakeForge:
         self._call("folder", token)
         prefix = f"{path}/" if path else ""
         names: dict[str, EntryKind] = {}
-        for each in self.files.get(commit, {}):
+        for each in self._commit(commit):
             if each.startswith(prefix):
                 name, _, more = each.removeprefix(prefix).partition("/")
                 names[prefix + name] = EntryKind.FOLDER if more else EntryKind.FILE
@@ -150,6 +157,11 @@ class FakeForge:
     async def refs(self, token: str, repository: Repository) -> Mapping[str, str]:
         self._call("refs", token)
         return dict(self.refs_)
+
+    async def commit_message(self, token: str, repository: Repository, commit: str) -> str:
+        self._call("commit_message", token)
+        self._commit(commit)
+        return self.messages.get(commit, "a commit")
 
     async def set_status(self, token: str, repository: Repository, commit: str, status: CommitStatus) -> None:
         self._call("set_status", token)

@@ -191,6 +191,10 @@ class GitLabForge:
                     found[prefix + ref.name] = ref.commit.id
         return found
 
+    async def commit_message(self, token: str, repository: Repository, commit: str) -> str:
+        path = f"{_root(repository)}/repository/commits/{check_commit(commit)}"
+        return (await self._api.read(token, path, shapes.COMMIT)).message
+
     async def set_status(self, token: str, repository: Repository, commit: str, status: CommitStatus) -> None:
         body = {
             "state": _STATES[status.state],

@@ -7,9 +7,32 @@ from typing import Final
 from pydantic import TypeAdapter
 
 from sluiceway_server.forges.repository import Repository
-from sluiceway_server.forges.shapes import BranchOrEmpty, CloneUrl, CommitId, Id, Link, RepositoryPath, Shape, Title
+from sluiceway_server.forges.shapes import (
+    BranchOrEmpty,
+    CloneUrl,
+    CommitId,
+    Id,
+    Link,
+    Message,
+    RepositoryPath,
+    Shape,
+    Title,
+)
 
-__all__ = ["COMPARISON", "CREATED", "FILE", "HOOKS", "KEYS", "PROJECT", "PROJECTS", "REFS", "TREE", "USER", "TreeShape"]
+__all__ = [
+    "COMMIT",
+    "COMPARISON",
+    "CREATED",
+    "FILE",
+    "HOOKS",
+    "KEYS",
+    "PROJECT",
+    "PROJECTS",
+    "REFS",
+    "TREE",
+    "USER",
+    "TreeShape",
+]
 
 MAINTAINER: Final = 40
 """The access level from which webhooks and deploy keys may be created."""
@@ -95,6 +118,10 @@ class _Ref(Shape):
     commit: _RefCommit | None = None
 
 
+class _Commit(Shape):
+    message: Message = ""
+
+
 class _Diff(Shape):
     old_path: str
     new_path: str
@@ -123,4 +150,5 @@ KEYS = TypeAdapter(list[_Key])
 FILE = TypeAdapter(_File)
 TREE = TypeAdapter(list[TreeShape])
 REFS = TypeAdapter(list[_Ref])
+COMMIT = TypeAdapter(_Commit)
 COMPARISON = TypeAdapter(_Comparison)

@@ -154,6 +154,10 @@ class HubForge(ABC):
                     found[prefix + ref.name] = ref.commit.id
         return found
 
+    async def commit_message(self, token: str, repository: Repository, commit: str) -> str:
+        path = f"{_root(repository)}/{self.commit_path}/{check_commit(commit)}"
+        return (await self._api.read(token, path, shapes.COMMIT)).commit.message
+
     async def set_status(self, token: str, repository: Repository, commit: str, status: CommitStatus) -> None:
         body = {
             "state": self.states[status.state],

@@ -11,6 +11,7 @@ from sluiceway_server.forges.shapes import (
     CommitId,
     Id,
     Link,
+    Message,
     OrEmpty,
     RepositoryPath,
     Shape,
@@ -18,6 +19,7 @@ from sluiceway_server.forges.shapes import (
 )
 
 __all__ = [
+    "COMMIT",
     "COMPARISON",
     "CONTENTS",
     "CREATED",
@@ -106,6 +108,14 @@ class _Ref(Shape):
     commit: _RefCommit
 
 
+class _CommitText(Shape):
+    message: Message = ""
+
+
+class _Commit(Shape):
+    commit: _CommitText
+
+
 class _File(Shape):
     filename: str
     previous_filename: str | None = None
@@ -132,4 +142,5 @@ HOOKS = TypeAdapter(list[_Hook])
 KEYS = TypeAdapter(list[_Key])
 CONTENTS: TypeAdapter[ContentShape | list[ContentShape]] = TypeAdapter(ContentShape | list[ContentShape])
 REFS = TypeAdapter(list[_Ref])
+COMMIT = TypeAdapter(_Commit)
 COMPARISON = TypeAdapter(_Comparison)

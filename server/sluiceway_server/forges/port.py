@@ -188,6 +188,10 @@ class Forge(Protocol):
         """
         ...
 
+    async def commit_message(self, token: str, repository: Repository, commit: str) -> str:
+        """Return the message of a commit. May be repeated."""
+        ...
+
     async def set_status(self, token: str, repository: Repository, commit: str, status: CommitStatus) -> None:
         """Set a status of a commit. Setting the present state again succeeds. May be repeated."""
         ...

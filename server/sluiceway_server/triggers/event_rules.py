@@ -33,6 +33,7 @@ __all__ = [
     "event_record",
     "group_of",
     "judge",
+    "judge_message",
     "manual_event",
     "request_id_of",
     "scheduled_event",
@@ -62,8 +63,12 @@ def judge(event: pb.EventRecord, *, repository_id: str) -> Verdict | None:
         )
     if not event.after:
         return Verdict(api.DECISION_REASON_REF_DELETED, f"{event.ref} was deleted")
-    # Of a pull request it is the title.
-    if event.kind != PULL_REQUEST and skips_ci(event.message):
+    return None if event.kind == PULL_REQUEST else judge_message(event)
+
+
+def judge_message(event: pb.EventRecord) -> Verdict | None:
+    """Decide by the message of the commit. Events of pull requests do not have it: it is asked for."""
+    if not event.requested_by and skips_ci(event.message):
         return Verdict(api.DECISION_REASON_SKIP_WORD, "the commit's message has [ci skip] or [skip ci]")
     return None
 

@@ -30,7 +30,7 @@ from sluiceway_server.runs.engine import Engine
 from sluiceway_server.triggers import deliveries
 from sluiceway_server.triggers.changes import Changes
 from sluiceway_server.triggers.config_files import ProviderFiles
-from sluiceway_server.triggers.event_rules import PULL_REQUEST, Verdict, context_of
+from sluiceway_server.triggers.event_rules import PULL_REQUEST, Verdict, context_of, judge_message
 from sluiceway_server.triggers.planning import PlannedRun, needs_paths, plan_runs, setup_error_run
 from sluiceway_server.triggers.providers import LinkedRepository, Providers
 from sluiceway_server.triggers.records import DELIVERY, LINK
@@ -47,10 +47,6 @@ _RETRY_FIRST_SECONDS = 2.0
 _RETRY_LIMIT_SECONDS = 300.0
 _SWEEP_EVERY = timedelta(hours=1)
 _AWAY = (Unavailable, DeadlineExceeded)
-
-
-class _CommitGone(Exception):
-    """The provider does not have the commit any more."""
 
 
 def creator_of(project_id: str) -> str:
@@ -162,8 +158,12 @@ class DeliveryWorker:
         linked = await self._providers.repository(link)
         try:
             event = await self._resolved(record.event, linked)
+            skipped = judge_message(event) if event.kind == PULL_REQUEST else None
+            if skipped is not None:
+                return api.DELIVERY_PHASE_DONE, skipped, []
             loaded = await self._loaded(event, linked)
-        except _CommitGone:
+        except NotAtForge:
+            # The repository was there a moment ago.
             sentence = f"{record.event.ref} was deleted or overwritten before its commit could be read"
             return api.DELIVERY_PHASE_DONE, Verdict(api.DECISION_REASON_COMMIT_GONE, sentence), []
         plan = plan_runs(
@@ -205,26 +205,29 @@ class DeliveryWorker:
         return api.DELIVERY_PHASE_FAILED, verdict, [await self._make(project_id, event, planned)]
 
     async def _resolved(self, event: pb.EventRecord, linked: LinkedRepository) -> pb.EventRecord:
-        """Return the event with its commit: that of an annotated tag is asked for."""
-        if event.commit:
-            return event
-        refs = await linked.account.forge.refs(linked.account.token, linked.repository)
-        commit = refs.get(event.ref)
-        if commit is None:
-            raise _CommitGone
+        """Return the event with its commit and the message of that.
+
+        Those of an annotated tag and the message of a pull request's head are asked for.
+
+        Raises:
+            NotAtForge: the ref or the commit is gone.
+        """
+        forge, token = linked.account.forge, linked.account.token
         resolved = pb.EventRecord()
         resolved.CopyFrom(event)
-        resolved.commit = commit
         resolved.clone_url = event.clone_url or linked.repository.git_url
+        if not resolved.commit:
+            refs = await forge.refs(token, linked.repository)
+            if event.ref not in refs:
+                raise NotAtForge(f"{event.ref} is gone")
+            resolved.commit = refs[event.ref]
+        if event.kind == PULL_REQUEST or not event.message:
+            resolved.message = await forge.commit_message(token, linked.repository, resolved.commit)
         return resolved
 
     async def _loaded(self, event: pb.EventRecord, linked: LinkedRepository) -> LoadResult:
         files = ProviderFiles(linked, event.commit, asyncio.get_running_loop())
-        loaded = await asyncio.to_thread(load, files, context_of(event))
-        # A provider has no files for a commit that it does not have.
-        if not loaded.source_path and not await asyncio.to_thread(files.list, ""):
-            raise _CommitGone
-        return loaded
+        return await asyncio.to_thread(load, files, context_of(event))
 
     async def _changed_paths(
         self, event: pb.EventRecord, loaded: LoadResult, linked: LinkedRepository

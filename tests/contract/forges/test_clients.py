@@ -203,6 +203,15 @@ async def test_commit_is_a_whole_id(provider: Provider, commit: str) -> None:
         await provider.client.set_status(provider.token, found, commit, STATUS)
 
 
+async def test_message_is_that_of_the_commit(provider: Provider) -> None:
+    found = await provider.repository()
+    commit = await provider.fake.commit(provider.stored, provider.ann, {"m": b"m"}, message="Subject\n\nBody [skip ci]")
+    message = await provider.client.commit_message(provider.token, found, commit)
+    assert message.rstrip("\n") == "Subject\n\nBody [skip ci]"
+    with pytest.raises(errors.NotAtForge):
+        await provider.client.commit_message(provider.token, found, "0" * 39 + "1")
+
+
 async def test_file_has_a_limit_of_size(provider: Provider) -> None:
     found = await provider.repository()
     large: dict[str, bytes | None] = {"at": b"a" * 900_000, "over": b"a" * (MAX_FILE_BYTES + 1)}

@@ -173,7 +173,8 @@ class GitLabApi:
         return commit
 
     async def commit(self, request: web.Request, repo: Repo, _: User) -> web.Response:
-        return web.json_response({"id": await self._commit(repo, request.match_info["sha"])})
+        commit = await self._commit(repo, request.match_info["sha"])
+        return web.json_response({"id": commit, "message": await git.message_of(repo.folder, commit)})
 
     async def file(self, request: web.Request, repo: Repo, _: User) -> web.Response:
         commit = await self._commit(repo, request.query["ref"])

@@ -215,7 +215,8 @@ class HubApi:
         return commit
 
     async def commit(self, request: web.Request, repo: Repo, _: User) -> web.Response:
-        return web.json_response({"sha": await self._commit(repo, request.match_info["sha"])})
+        commit = await self._commit(repo, request.match_info["sha"])
+        return web.json_response({"sha": commit, "commit": {"message": await git.message_of(repo.folder, commit)}})
 
     async def contents(self, request: web.Request, repo: Repo, _: User) -> web.Response:
         commit = await self._commit(repo, request.query.get("ref", repo.default_branch))

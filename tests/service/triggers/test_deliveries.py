@@ -172,6 +172,14 @@ async def test_run_of_a_fork_is_marked(triggers: Triggers) -> None:
     assert run.source.pull_request_id == "7"
 
 
+async def test_skip_word_at_the_head_of_a_pull_request(triggers: Triggers) -> None:
+    triggers.forge.files[COMMIT] = configuration({"name": "test"})
+    triggers.forge.messages[COMMIT] = "Try it\n\n[skip ci]"
+    response = await triggers.deliver(kind="pull_request", number=7, action="opened", commit=COMMIT)
+    delivery = await triggers.worked(response.delivery_id)
+    assert (delivery.phase, reason(delivery), await triggers.runs()) == (DONE, "SKIP_WORD", [])
+
+
 # -- twice, late, forged
 
 
