@@ -112,7 +112,7 @@ def test_secret_is_nowhere_in_stores_files_and_processes(here: Installation, tmp
     export = tmp_path / "export"
     here.sluice("db", "checkpoint")
     here.sluice("db", "export", str(export))
-    contents = {str(path): readable(path.read_bytes()) for path in files_below(here.data.parent)}
+    contents = {str(path): readable(content) for path, content in files_below(here.data.parent)}
     contents["export"] = readable(export.read_bytes())
     for place in ("/etcd/", "/objects/", "/server/"):
         assert any(place in path and CONTROL.encode() in text for path, text in contents.items()), place
@@ -185,12 +185,14 @@ def command_lines() -> dict[str, bytes]:
     return found
 
 
-def files_below(folder: Path) -> Iterator[Path]:
+def files_below(folder: Path) -> Iterator[tuple[Path, bytes]]:
+    """Yield the files that are there, with their content. Servers may delete some meanwhile."""
     for root, _, names in os.walk(folder):
         for name in names:
             path = Path(root) / name
             if path.is_file() and not path.is_symlink():
-                yield path
+                with contextlib.suppress(FileNotFoundError):
+                    yield path, path.read_bytes()
 
 
 def readable(content: bytes) -> bytes:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from sluiceway.records.project.v1 import sealed_pb2 as pb
 from sluiceway_common.foundation.errors import DataLoss, FailedPrecondition, InvalidInput
+from sluiceway_server.projects import envelope as envelope_module
 from sluiceway_server.projects.envelope import Envelope, MasterKeys, MasterKeyUnknown, new_master_key, parse_master_keys
 
 OLD, NEW = os.urandom(32), os.urandom(32)
@@ -96,7 +97,8 @@ def test_rewrap_refuses_a_value_that_names_another_record() -> None:
         envelope(NEW, OLD).rewrap(message.SerializeToString())
 
 
-async def test_unknown_key_makes_the_keys_be_read_again() -> None:
+async def test_unknown_key_makes_the_keys_be_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(envelope_module, "_RELOAD_PAUSE_SECONDS", 3600.0)
     sealed = envelope(NEW).seal(RECORD, b"value")
     reads: list[MasterKeys] = [MasterKeys([OLD]), MasterKeys([NEW, OLD])]
 
