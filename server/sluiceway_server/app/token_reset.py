@@ -16,6 +16,7 @@ from sluiceway_server.app.store_access import StoreSettings, opened, operator_na
 from sluiceway_server.datamanager.database import DataManager
 from sluiceway_server.datamanager.model import View
 from sluiceway_server.datamanager.settings import DataManagerSettings
+from sluiceway_server.projects.first_tokens import FIRST_OPERATOR_ID, restore_first_operator
 from sluiceway_server.projects.token_service import ID_LENGTH
 from sluiceway_server.projects.tokens import TokenSpec, is_good, make_token, operator_tokens, revoke_token
 
@@ -61,8 +62,9 @@ async def reset_operator_token(settings: StoreSettings, *, revoke: Sequence[Oper
     clock = SystemClock()
     async with _database(settings) as database:
         name = f"operator, by {operator_name()} on {clock.now():%Y-%m-%d %H:%M:%S}Z"
-        spec = TokenSpec(CallerKind.OPERATOR, name, user_id="admin", scopes=frozenset({ALL_SCOPES}))
+        spec = TokenSpec(CallerKind.OPERATOR, name, user_id=FIRST_OPERATOR_ID, scopes=frozenset({ALL_SCOPES}))
         text = await make_token(database, spec, clock=clock)
+        await restore_first_operator(database)
         for token in revoke:
             await revoke_token(database, token.id, clock=clock)
         return text

@@ -34,6 +34,7 @@ __all__ = [
     "FirstTokens",
     "ensure_first_tokens",
     "read_token",
+    "restore_first_operator",
     "write_token",
 ]
 
@@ -114,6 +115,21 @@ async def ensure_first_tokens(
         ADMIN_TOKEN_FILE in made,
         place if first is None else first.place,
     )
+
+
+async def restore_first_operator(database: Database) -> None:
+    """Make the first user an operator again, if it is one no longer: its tokens would count as those of a user."""
+
+    def restore(view: View) -> Decision[None]:
+        user = view.get(USER, FIRST_OPERATOR_ID)
+        if user is None or user.operator:
+            return Decision(None)
+        changed = pb.User()
+        changed.CopyFrom(user)
+        changed.operator = True
+        return Decision(None, [Put(USER, FIRST_OPERATOR_ID, changed)])
+
+    await database.transact(restore)
 
 
 async def _known(database: Database, clock: Clock, texts: list[str]) -> dict[str, bool | None]:

@@ -9,12 +9,18 @@ from typing import Any
 
 import pytest
 
+from sluiceway.records.project.v1 import records_pb2 as pb
 from sluiceway_common.foundation.clock import SystemClock
 from sluiceway_common.foundation.errors import Unavailable
 from sluiceway_common.foundation.rpc.caller import CallerKind
-from sluiceway_server.datamanager.model import Query
-from sluiceway_server.projects.first_tokens import FirstTokens, ensure_first_tokens
-from sluiceway_server.projects.records import RECORD_TYPES, TOKEN
+from sluiceway_server.datamanager.model import Put, Query
+from sluiceway_server.projects.first_tokens import (
+    FIRST_OPERATOR_ID,
+    FirstTokens,
+    ensure_first_tokens,
+    restore_first_operator,
+)
+from sluiceway_server.projects.records import RECORD_TYPES, TOKEN, USER
 from sluiceway_server.projects.tokens import TokenAuthenticator, is_good, revoke_token, token_id
 from tests.fakes.database import FakeDatabase
 
@@ -115,3 +121,23 @@ async def test_revoked_token_is_replaced_only_by_the_database_owner(database: Fa
     names = await valid(database)
     assert names[0] == "executors of group default"
     assert len(names) == 3
+
+
+async def test_first_user_is_an_operator_again_after_a_reset(database: FakeDatabase, tmp_path: Path) -> None:
+    tokens = await start(database, tmp_path)
+    assert tokens.admin is not None
+    authenticator = TokenAuthenticator(database)
+
+    async def kind() -> CallerKind | None:
+        caller = await authenticator.authenticate(str(tokens.admin))
+        return caller.kind if caller else None
+
+    assert await kind() is CallerKind.OPERATOR
+    user = await database.get(USER, FIRST_OPERATOR_ID)
+    assert user.operator
+    await database.commit([Put(USER, FIRST_OPERATOR_ID, pb.User(name="renamed"))])
+    assert await kind() is CallerKind.USER
+    for _ in range(2):
+        await restore_first_operator(database)
+        assert await kind() is CallerKind.OPERATOR
+    assert (await database.get(USER, FIRST_OPERATOR_ID)).name == "renamed"
