@@ -25,11 +25,26 @@ _FOLLOW_AGAIN_SECONDS = 1.0
 class Changes:
     """Wakes a worker, which then reads what there is to do: a change that is missed costs time only."""
 
-    def __init__(self, database: Database, types: Sequence[RecordType[Any]], *, interval: timedelta) -> None:
-        """Wake up when a record of one of `types` changes, and after `interval` without."""
+    def __init__(
+        self,
+        database: Database,
+        types: Sequence[RecordType[Any]],
+        *,
+        interval: timedelta,
+        gather: timedelta = timedelta(0),
+    ) -> None:
+        """Wake up when a record of one of `types` changes, and after `interval` without.
+
+        Args:
+            database: whose changes they are.
+            types: of the records.
+            interval: between two looks, if nothing changes.
+            gather: how long after a change the worker is woken, so that many changes are one look.
+        """
         self._database = database
         self._topics = [f"type:{each.name}" for each in types]
         self._interval = interval
+        self._gather = gather
         self._changed = asyncio.Event()
         self._changed.set()
 
@@ -53,6 +68,7 @@ class Changes:
         try:
             async with time_limit(limit if seconds is None else max(0.0, min(seconds, limit))):
                 await self._changed.wait()
+            await asyncio.sleep(self._gather.total_seconds())
         except TimeoutError:
             pass
         self._changed.clear()
