@@ -24,7 +24,7 @@ SECRET = "sk-live-" + os.urandom(20).hex()
 # Stored in clear, so that a search that finds nothing can be told from one that finds no secret.
 CONTROL = "control-" + os.urandom(20).hex()
 DIGEST = hashlib.sha256(SECRET.encode()).hexdigest()
-ENVIRONMENT = {"TOKEN": {"from_variable": "NPM-TOKEN"}, "CONTROL": CONTROL}
+ENVIRONMENT = {"TOKEN": {"from_variable": "NPM_TOKEN"}, "CONTROL": CONTROL}
 CHECKS = f'[ "$(printf %s "$TOKEN" | sha256sum | cut -c1-64)" = {DIGEST} ]'
 PRINTS = """echo "plain $TOKEN"
 echo "base64 $(printf %s "$TOKEN" | base64 -w0) and $(printf 'x%s' "$TOKEN" | base64 -w0)"
@@ -43,7 +43,7 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
             made = client.post("/api/v1/projects", json={"project": {"name": "api", "parentId": "org/acme"}})
             assert made.status_code == 201, made.text
         set_secret(running, "org/acme/npm", "token", SECRET)
-        running.sluice("variable", "set", f"{PROJECT}/NPM-TOKEN", "npm", "token")
+        running.sluice("variable", "set", f"{PROJECT}/NPM_TOKEN", "npm", "token")
         yield running
 
 

@@ -40,13 +40,19 @@ def changed_fields(resource: Message, mask: FieldMask, changeable: Collection[st
 
 
 def check_fields(
-    resource: str, *, name: str | None = None, visibility: int | None = None, others: Collection[Violation] = ()
+    resource: str,
+    *,
+    name: str | None = None,
+    of_value: bool = False,
+    visibility: int | None = None,
+    others: Collection[Violation] = (),
 ) -> None:
     """Check a name and a visibility; None: not given.
 
     Args:
         resource: the name of the request field that has them.
         name: the name.
+        of_value: it is the name of a secret or a variable.
         visibility: the number of the enum.
         others: faults that were found already.
 
@@ -54,7 +60,7 @@ def check_fields(
         InvalidInput: all faults.
     """
     found = list(others)
-    if name is not None and (fault := name_fault(name)) is not None:
+    if name is not None and (fault := name_fault(name, of_value=of_value)) is not None:
         found.append(Violation(f"{resource}.name", fault))
     if visibility is not None and visibility not in visibility_pb2.Visibility.values():
         found.append(Violation(f"{resource}.visibility", f"{visibility} is not known"))

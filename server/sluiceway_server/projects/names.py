@@ -10,19 +10,27 @@ MAX_NAME_LENGTH = 40
 
 # ASCII only, so that no two names look alike.
 _NAME = re.compile(r"[A-Za-z](?:-?[A-Za-z0-9])*", re.ASCII)
+# Variables and secrets are often called as in an environment: `NPM_TOKEN`.
+_VALUE_NAME = re.compile(r"[A-Za-z](?:[-_]?[A-Za-z0-9])*", re.ASCII)
 _UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", re.ASCII)
 
 
-def name_fault(name: str) -> str | None:
-    """Return what is wrong with a name (api.md, "Projects"); None: nothing."""
+def name_fault(name: str, *, of_value: bool = False) -> str | None:
+    """Return what is wrong with a name (api.md, "Projects"); None: nothing.
+
+    Args:
+        name: of a node of the tree, or of something in it.
+        of_value: of a secret or a variable, which may have underscores where others have hyphens.
+    """
     if not name:
         return "must not be empty"
     if len(name) > MAX_NAME_LENGTH:
         return f"has {len(name)} characters; at most {MAX_NAME_LENGTH} are allowed"
     if is_uuid(name):
         return "must not be a UUID, because it would look like an id"
-    if _NAME.fullmatch(name) is None:
-        return "must be letters (a to z), digits and single inner hyphens, and begin with a letter"
+    if (_VALUE_NAME if of_value else _NAME).fullmatch(name) is None:
+        inner = "single inner hyphens or underscores" if of_value else "single inner hyphens"
+        return f"must be letters (a to z), digits and {inner}, and begin with a letter"
     return None
 
 

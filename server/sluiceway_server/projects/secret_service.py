@@ -59,7 +59,7 @@ class SecretServicer(api_grpc.SecretServiceServicer):
     async def CreateSecret(self, request: api.CreateSecretRequest, context: Any) -> api.CreateSecretResponse:
         wanted, caller, values = request.secret, current_caller(), dict(request.secret.values)
         faults = [*value_faults("secret.values", values), *amount_faults("secret.values", values)]
-        check_fields("secret", name=wanted.name, others=faults)
+        check_fields("secret", of_value=True, name=wanted.name, others=faults)
 
         def create(view: View, now: datetime, id_: str) -> Change[str]:
             parent = SECRETS.parent(view, caller, wanted.parent_id)
@@ -216,7 +216,7 @@ def _checked_fields(request: api.UpdateSecretRequest) -> frozenset[str]:
         faults += value_faults("secret.values", wanted.values)
         if changes_some:
             faults.append(Violation("set_values", "exclude `secret.values`, which are all values of the secret"))
-    check_fields("secret", name=wanted.name if "name" in fields else None, others=faults)
+    check_fields("secret", of_value=True, name=wanted.name if "name" in fields else None, others=faults)
     return fields
 
 

@@ -42,7 +42,7 @@ class VariableServicer(api_grpc.VariableServiceServicer):
 
     async def CreateVariable(self, request: api.CreateVariableRequest, context: Any) -> api.CreateVariableResponse:
         wanted, caller = request.variable, current_caller()
-        check_fields("variable", name=wanted.name, others=list(_values_faults(wanted)))
+        check_fields("variable", of_value=True, name=wanted.name, others=list(_values_faults(wanted)))
 
         def create(view: View, now: datetime, id_: str) -> Change[str]:
             parent = VARIABLES.parent(view, caller, wanted.parent_id)
@@ -142,7 +142,7 @@ def _checked_fields(request: api.UpdateVariableRequest) -> frozenset[str]:
     wanted = request.variable
     fields = changed_fields(wanted, request.update_mask, _CHANGEABLE)
     faults = list(_values_faults(wanted)) if "values" in fields else []
-    check_fields("variable", name=wanted.name if "name" in fields else None, others=faults)
+    check_fields("variable", of_value=True, name=wanted.name if "name" in fields else None, others=faults)
     return fields
 
 

@@ -108,13 +108,13 @@ async def test_wrong_command_says_why(
 
 
 async def test_variable_is_set_appended_to_and_deleted(served: ServedProjects) -> None:
-    path = f"{PARENT}/NPM-TOKEN"
+    path = f"{PARENT}/NPM_TOKEN"
     said = await sluice(served, "variable", "set", path, "npm", "token", "--branch", "main", "--branch", "/^v/")
     assert said == f"set variable {path}: npm token (branch main, branch /^v/)\n"
     said = await sluice(served, "variable", "set", path, "npm", "other", "--append")
     assert said == f"set variable {path}: npm token (branch main, branch /^v/); npm other\n"
     assert "value 2: npm other" in await sluice(served, "variable", "get", path)
     assert await sluice(served, "variable", "set", path, "npm", "token") == f"set variable {path}: npm token\n"
-    assert "NPM-TOKEN" in await sluice(served, "variable", "list")
+    assert "NPM_TOKEN" in await sluice(served, "variable", "list")
     assert await sluice(served, "variable", "delete", path) == f"deleted variable {path}\n"
     assert await sluice(served, "variable", "list", "-o", "json") == "[]\n"

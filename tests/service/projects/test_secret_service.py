@@ -214,7 +214,7 @@ async def test_bad_values_are_refused_without_showing_them(
         await secrets(served).replace(made.id, values)
 
 
-@pytest.mark.parametrize("name", ["", "a b", "1a", "-a", "a--b", "ä", "x" * 41, IDS["acme"], "a_b"])
+@pytest.mark.parametrize("name", ["", "a b", "1a", "-a", "a--b", "ä", "x" * 41, IDS["acme"], "a__b"])
 async def test_bad_names_are_refused(served: ServedProjects, name: str) -> None:
     with pytest.raises(InvalidInput, match=r"secret\.name"):
         await secrets(served).create(name, PARENT, {"a": VALUE})

@@ -38,15 +38,15 @@ def value(secret: str = "npm", key: str = "token", **when: Any) -> api.VariableV
 
 async def test_variable_is_created_read_changed_and_deleted(served: ServedProjects) -> None:
     values = [value(branch=["main"]), value(key="other")]
-    made = await variables(served).create("NPM-TOKEN", PARENT, values)
-    assert (made.name, made.parent_id, list(made.values)) == ("NPM-TOKEN", IDS["public-project"], values)
+    made = await variables(served).create("NPM_TOKEN", PARENT, values)
+    assert (made.name, made.parent_id, list(made.values)) == ("NPM_TOKEN", IDS["public-project"], values)
     assert await variables(served).get(made.id) == made
-    assert await variables(served).get(f"{PARENT}/npm-token") == made
+    assert await variables(served).get(f"{PARENT}/npm_token") == made
     assert list(await variables(served).list()) == [made]
     assert list(await variables(served).list(parent=PARENT)) == [made]
     assert list(await variables(served).list(parent="org/acme")) == []
     changed = await variables(served).update(made.id, values=[value("other")], etag=made.etag)
-    assert (changed.name, [each.secret_name for each in changed.values]) == ("NPM-TOKEN", ["other"])
+    assert (changed.name, [each.secret_name for each in changed.values]) == ("NPM_TOKEN", ["other"])
     assert (await variables(served).update(made.id, name="token")).name == "token"
     assert list((await variables(served).update(made.id, values=[])).values) == []
     await variables(served).delete(f"{PARENT}/token")

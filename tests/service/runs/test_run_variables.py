@@ -36,7 +36,7 @@ async def world() -> World:
             Put(PROJECT, "api", project_pb.Project(name="api", parent_id="acme")),
             Put(SECRET, "s1", pb.Secret(name="npm", parent_id="acme", keys=["token"], version=1)),
             put_version("s1", 1, seal_values(made.envelope, "s1", 1, {"token": CLEAR})),
-            Put(VARIABLE, "v1", pb.Variable(name="NPM-TOKEN", parent_id="api", values=[value])),
+            Put(VARIABLE, "v1", pb.Variable(name="NPM_TOKEN", parent_id="api", values=[value])),
         ]
     )
     return made
@@ -54,7 +54,7 @@ async def new_version(world: World, version: int, value: bytes) -> None:
     )
 
 
-def wanted(*, variable: str = "npm-token", group: str = GROUP, request_id: str = "") -> service_api.CreateRunRequest:
+def wanted(*, variable: str = "npm_token", group: str = GROUP, request_id: str = "") -> service_api.CreateRunRequest:
     task = definition("build", environment={"TOKEN": definition_api.EnvironmentValue(variable=variable)})
     made = request(task, group=group)
     made.request_id = request_id
@@ -80,7 +80,7 @@ async def test_run_stores_a_reference_and_its_specification_the_value(world: Wor
         for applied, _, _ in world.db.history
         for action in applied.actions
     )
-    assert b"NPM-TOKEN" in everything
+    assert b"NPM_TOKEN" in everything
     for form in (CLEAR, base64.b64encode(CLEAR)[:-4]):
         assert form not in everything
 
@@ -105,9 +105,9 @@ async def test_repeated_creation_returns_the_first_run_after_a_change(world: Wor
     ("variable", "group", "why"),
     [
         ("other", GROUP, "is not set"),
-        ("npm-token", "/project/unknown/x", "is not set, because the run belongs to no project"),
-        ("npm-token", "/user/u/x", "is not set, because the run belongs to no project"),
-        ("npm-token", "/project/acme/x", "is not set, because the run belongs to no project"),
+        ("npm_token", "/project/unknown/x", "is not set, because the run belongs to no project"),
+        ("npm_token", "/user/u/x", "is not set, because the run belongs to no project"),
+        ("npm_token", "/project/acme/x", "is not set, because the run belongs to no project"),
     ],
     ids=["no variable", "no project", "run of a user", "an organization is no project"],
 )
@@ -129,7 +129,7 @@ async def test_run_of_a_fork_gets_variables_if_its_project_says_so(world: World,
         assert await token_of(world, run.id) == (CLEAR.decode(), [CLEAR])
         return
     assert list(run.warnings) == [
-        'variable "npm-token" is not passed to runs of forks; task "build" gets an empty string'
+        'variable "npm_token" is not passed to runs of forks; task "build" gets an empty string'
     ]
     assert await token_of(world, run.id) == ("", [])
 

@@ -58,3 +58,10 @@ def test_valid_names_are_ascii_and_segments_of_paths(name: str) -> None:
         assert name.replace("-", "").isalnum()
         assert not is_uuid(name)
         assert key_of(name) == key_of(name.upper())
+
+
+@pytest.mark.parametrize(("name", "is_valid"), [("NPM_TOKEN", True), ("a-b_c1", True), ("a__b", False), ("_a", False)])
+def test_names_of_values_may_have_underscores(name: str, is_valid: bool) -> None:
+    assert (name_fault(name, of_value=True) is None) == is_valid
+    if "_" in name:
+        assert name_fault(name) is not None

@@ -34,7 +34,9 @@ class Secret(_message.Message):
     id: str
     """The secret's id, a UUIDv7."""
     name: str
-    """The secret's name: 1 to 40 letters, digits and single inner hyphens. Starts with a letter. Not a UUID."""
+    """The secret's name: 1 to 40 letters, digits and single inner hyphens or underscores. Starts with a letter. Not a
+    UUID.
+    """
     etag: str
     """The version of the secret. It changes with every change. In an update, the stored version must be this one."""
     create_time: _timestamp_pb2.Timestamp

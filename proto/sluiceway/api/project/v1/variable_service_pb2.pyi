@@ -25,7 +25,9 @@ class Variable(_message.Message):
     id: str
     """The variable's id, a UUIDv7."""
     name: str
-    """The variable's name: 1 to 40 letters, digits and single inner hyphens. Starts with a letter. Not a UUID."""
+    """The variable's name: 1 to 40 letters, digits and single inner hyphens or underscores. Starts with a letter. Not a
+    UUID.
+    """
     etag: str
     """The version of the variable. It changes with every change. In an update, the stored version must be this one."""
     create_time: _timestamp_pb2.Timestamp
