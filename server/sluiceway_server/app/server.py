@@ -111,6 +111,7 @@ class ServerSettings:
         retention: how long logs and runs are kept; that of the elected server counts.
         master_keys: where the keys are under which secrets are encrypted; the same on all servers.
         triggers: how git providers are spoken to; the same on all servers.
+        fork_groups: the groups of executors that take runs of forks; the same on all servers.
     """
 
     data_dir: Path
@@ -130,6 +131,7 @@ class ServerSettings:
     etcd_access: EtcdAccess = field(default_factory=EtcdAccess)
     master_keys: MasterKeySource = field(default_factory=MasterKeySource)
     triggers: TriggerSettings = field(default_factory=TriggerSettings)
+    fork_groups: frozenset[str] = frozenset()
 
 
 def main(settings: ServerSettings) -> int:
@@ -213,6 +215,7 @@ class _Server:
             envelope=envelope,
             master_keys=settings.master_keys,
             triggers=settings.triggers,
+            fork_groups=settings.fork_groups,
             clock=clock,
             ids=ids,
         )

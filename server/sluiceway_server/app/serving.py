@@ -107,6 +107,7 @@ class ServerDependencies:
         envelope: encrypts secrets in the database.
         master_keys: where its keys come from.
         triggers: how git providers are called.
+        fork_groups: the groups of executors that take runs of forks.
         clock: for all of them.
         ids: for all of them.
     """
@@ -123,6 +124,7 @@ class ServerDependencies:
     envelope: Envelope
     master_keys: MasterKeySource
     triggers: TriggerSettings
+    fork_groups: frozenset[str]
     clock: Clock
     ids: IdSource
 
@@ -138,7 +140,9 @@ async def services(ground: ServerDependencies, database: DataManager) -> AsyncIt
     async with AsyncExitStack() as stack:
         groups = GroupSettings(prefix=ground.prefix, server_id=server_id, lease=times.lease, renew=times.lease / 3)
         keys = GroupKeys(ground.kv, clock, settings=groups)
-        directory = GroupDirectory(ground.kv, clock, settings=groups)
+        directory = GroupDirectory(
+            ground.kv, clock, settings=groups, takes_forks=lambda group: group in ground.fork_groups
+        )
         settings = EngineSettings(
             server_id=server_id, api_url=ground.api_url, prefix=ground.prefix, lost_after=times.lost_after
         )

@@ -72,6 +72,7 @@ class StandaloneSettings:
         local_repositories: tasks may clone repositories below this folder. None: no local repositories.
         executor_times: of the server.
         retention: of the server.
+        fork_groups: of the server.
         triggers: of the server. Without a public URL, it is that of the gateway on this machine.
         master_keys: of the server. Names none: with an own etcd, a file that is made in the data folder.
     """
@@ -89,6 +90,7 @@ class StandaloneSettings:
     retention: RetentionSettings = field(default_factory=RetentionSettings)
     master_keys: MasterKeySource = field(default_factory=MasterKeySource)
     triggers: TriggerSettings = field(default_factory=TriggerSettings)
+    fork_groups: frozenset[str] = frozenset()
 
 
 async def run_standalone(
@@ -282,6 +284,8 @@ class _Standalone:
             command += ["--master-key-command", keys.command]
         triggers = self._settings.triggers
         command += ["--public-url", triggers.public_url or f"http://{self._http}"]
+        if self._settings.fork_groups:
+            command += ["--fork-groups", ",".join(sorted(self._settings.fork_groups))]
         if triggers.private_networks:
             command += ["--allow-private-addresses", ",".join(map(str, triggers.private_networks))]
         return self._spec("server", _sluice(*command, "--object-storage", storage))

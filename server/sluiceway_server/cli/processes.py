@@ -52,6 +52,16 @@ def retention_options(command: C) -> C:
     return logs(runs(command))
 
 
+def fork_options(command: C) -> C:
+    """Add the option that names the groups of executors for runs of forks."""
+    return option(
+        "--fork-groups",
+        default="",
+        metavar="GROUP,...",
+        help="The groups of executors that take runs of pull requests from forks. Default: none.",
+    )(command)
+
+
 def trigger_options(command: C) -> C:
     """Add the options that `_triggers` reads."""
     url = option(
@@ -107,6 +117,7 @@ def master_key_options(command: C) -> C:
 @option("--local-repositories", type=PATH, help="Tasks may clone the repositories below this folder. Default: none.")
 @master_key_options
 @trigger_options
+@fork_options
 @retention_options
 @executor_times_options
 def standalone(
@@ -122,6 +133,7 @@ def standalone(
     master_key_command: str,
     public_url: str,
     allow_private_addresses: str,
+    fork_groups: str,
     log_retention: str,
     run_retention: str,
     **executor_times: str,
@@ -147,6 +159,7 @@ def standalone(
         retention=_retention(log_retention, run_retention),
         master_keys=_master_keys(master_key_file, master_key_command),
         triggers=_triggers(public_url, allow_private_addresses),
+        fork_groups=frozenset(parse_names(fork_groups)),
     )
     return main(settings)
 
@@ -177,6 +190,7 @@ def standalone(
 )
 @master_key_options
 @trigger_options
+@fork_options
 @retention_options
 @executor_times_options
 def server(
@@ -197,6 +211,7 @@ def server(
     master_key_command: str,
     public_url: str,
     allow_private_addresses: str,
+    fork_groups: str,
     log_retention: str,
     run_retention: str,
     **executor_times: str,
@@ -227,6 +242,7 @@ def server(
         retention=_retention(log_retention, run_retention),
         master_keys=_master_keys(master_key_file, master_key_command),
         triggers=_triggers(public_url, allow_private_addresses),
+        fork_groups=frozenset(parse_names(fork_groups)),
     )
     return main(settings)
 

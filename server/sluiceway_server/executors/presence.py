@@ -113,7 +113,7 @@ class Presence:
             return None
 
     def view(self, *, takes_forks: bool = False) -> ExecutorView:
-        """Return the executor as placement sees it."""
+        """Return the executor as placement sees it. One with the driver `host` takes no runs of forks in any group."""
         return ExecutorView(
             id=self.id,
             group=self.group,
@@ -123,7 +123,7 @@ class Presence:
             labels=dict(self.labels),
             privileged_allowed=self.privileged_allowed,
             drivers=frozenset(self.drivers),
-            takes_forks=takes_forks,
+            takes_forks=takes_forks and "host" not in self.drivers,
         )
 
 
