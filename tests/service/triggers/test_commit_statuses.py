@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import pytest
+
+from sluiceway_common.foundation.crashpoints import Crashed, crashing
 from sluiceway_common.foundation.errors import PermissionDenied
 from sluiceway_common.runmodel.model import RestartKind
 from sluiceway_server.forges.errors import ForgeUnavailable
@@ -126,3 +129,19 @@ async def test_server_that_takes_over_posts_what_differs(triggers: Triggers) -> 
     )
     await successor.post_due()
     assert [commit for commit, _ in triggers.forge.statuses] == [COMMIT, OTHER_COMMIT]
+
+
+@pytest.mark.parametrize("point", ["status.before-post", "status.after-post"])
+async def test_server_that_dies_posts_the_status_later(triggers: Triggers, point: str) -> None:
+    triggers.forge.files[COMMIT] = configuration({"name": "test"})
+    await triggers.push()
+
+    def die(name: str) -> None:
+        raise Crashed(name)
+
+    with crashing(die, point), pytest.raises(BaseExceptionGroup) as caught:
+        await triggers.statuses.post_due()
+    assert caught.group_contains(Crashed)
+    assert set(await posted(triggers)) == {"running"}
+    (record,) = await triggers.status()
+    assert record.posted == "running"
