@@ -14,6 +14,7 @@ from tests.support.installation import Installation, config, installation, make_
 
 ROOT = Path(__file__).parents[3]
 pytestmark = [
+    pytest.mark.system,
     pytest.mark.skipif(CHROMIUM is None, reason="no chromium; `make browser` installs it"),
     pytest.mark.skipif(
         not (ROOT / "server" / "sluiceway_server" / "gateway" / "web" / "index.html").exists(),
@@ -172,10 +173,23 @@ def test_run_is_shown_live_and_its_task_is_approved(site: Site, page: BrowserPag
     assert page.page.locator(".log-row").first.inner_text().endswith("green <b>")
 
 
-def test_project_that_does_not_exist_is_told(page: BrowserPage) -> None:
+def test_project_is_found_below_its_groups(site: Site, page: BrowserPage) -> None:
+    with site.installation.http() as client:
+        for path, body in (
+            ("organizations", {"organization": {"name": "acme"}}),
+            ("projectGroups", {"projectGroup": {"name": "backend", "parentId": "org/acme"}}),
+            ("projects", {"project": {"name": "api", "parentId": "org/acme/backend"}}),
+        ):
+            assert client.post(f"/api/v1/{path}", json=body).status_code == 201, path
+    # Before there is a project at a path, the page asks for one, and Chromium reports the answer.
     page.expected.append("404 (Not Found)")
     page.page.click("nav >> text=Projects")
-    page.wait_for_text("p", "There is no project")
+    page.page.click("a >> text=org/acme/backend/api")
+    page.wait_for_text("p", "The project has no runs")
+    page.check_accessibility()
+    page.page.click("nav[aria-label=Breadcrumb] >> text=acme")
+    page.page.click("a >> text=org/acme/backend")
+    page.page.locator("ul a", has_text="org/acme/backend/api").wait_for()
     page.check_accessibility()
     page.open("/projects/org/none")
     page.wait_for_text("[role=alert]", "There is no")

@@ -13,10 +13,13 @@ ROOT = Path(__file__).parents[3]
 BUILT = ROOT / "server" / "sluiceway_server" / "gateway" / "web"
 MOST_SCRIPT_BYTES = 150_000
 
-pytestmark = pytest.mark.skipif(
-    not (ROOT / "web" / "node_modules" / ".package-lock.json").exists(),
-    reason="the packages of the web UI are not installed; `make web` installs them",
-)
+pytestmark = [
+    pytest.mark.system,
+    pytest.mark.skipif(
+        not (ROOT / "web" / "node_modules" / ".package-lock.json").exists(),
+        reason="the packages of the web UI are not installed; `make web` installs them",
+    ),
+]
 
 
 def npm(*arguments: str) -> subprocess.CompletedProcess[str]:
