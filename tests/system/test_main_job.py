@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 import os
 import signal
 import subprocess
@@ -241,6 +242,25 @@ def test_example_runs_with_one_command(tmp_path: Path) -> None:
         assert done.returncode == 0, done.stdout + done.stderr
         assert "RUN_RESULT_SUCCESS" in done.stdout
         assert "failed (ignored)" in done.stdout
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name)
+def test_served_example_ends_with_all_its_processes(tmp_path: Path, number: signal.Signals) -> None:
+    command = [sys.executable, "-m", "scripts.demo", "--serve", "--data-dir", str(tmp_path)]
+    log = tmp_path / "log"
+    with log.open("wb") as output:
+        # As a shell starts it in the background: SIGINT is ignored.
+        shell = ["sh", "-c", 'trap "" INT; exec "$@"', "sh", *command]
+        demo = subprocess.Popen(shell, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
+    try:
+        until(lambda: b"serving http://" in log.read_bytes(), "it serves", seconds=120)
+        state = json.loads((tmp_path / "data" / "standalone.json").read_text())
+        demo.send_signal(number)
+        assert demo.wait(90) == 0
+    finally:
+        demo.kill()
+        demo.wait(30)
+    assert not is_alive(state["pid"])
 
 
 def test_processes_end_with_standalone_which_can_start_again(tmp_path: Path) -> None:

@@ -98,10 +98,9 @@ PROJECT: RecordType[pb.Project] = RecordType(
         # Webhooks find their projects by it. Two projects may have one repository.
         Column("repository", lambda project: repository_key(project.remote_source_id, project.repository_id)),
         Column("remote_source_id", lambda project: project.remote_source_id or None),
-        Column("linked_account_id", lambda project: project.linked_account_id or None),
     ),
-    indexes=(("parent_id", "key"), ("key",), ("repository",), ("remote_source_id",), ("linked_account_id",)),
-    sparse=("repository", "remote_source_id", "linked_account_id"),
+    indexes=(("parent_id", "key"), ("key",), ("repository",), ("remote_source_id",)),
+    sparse=("repository", "remote_source_id"),
     under=UNDER_PARENT,
 )
 

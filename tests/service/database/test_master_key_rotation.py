@@ -190,8 +190,6 @@ def test_every_sealed_field_of_a_record_is_known() -> None:
         "link.encrypted_deploy_key",
         "link.encrypted_webhook_secret",
         "linked_account.encrypted_access_token",
-        "project.encrypted_deploy_key",
-        "project.encrypted_webhook_secret",
         "remote_source.encrypted_oauth2_client_secret",
         "secret_version.sealed_values",
     }

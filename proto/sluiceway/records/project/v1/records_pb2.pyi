@@ -138,7 +138,7 @@ class ProjectGroup(_message.Message):
 
 class Project(_message.Message):
     """A project."""
-    __slots__ = ("name", "parent_id", "visibility", "create_time", "concurrency", "cancel_superseded", "pass_variables_to_forks", "remote_source_id", "repository_id", "repository_path", "linked_account_id", "webhook_id", "deploy_key_id", "encrypted_webhook_secret", "encrypted_deploy_key")
+    __slots__ = ("name", "parent_id", "visibility", "create_time", "concurrency", "cancel_superseded", "pass_variables_to_forks", "remote_source_id", "repository_id", "repository_path")
     NAME_FIELD_NUMBER: _ClassVar[int]
     PARENT_ID_FIELD_NUMBER: _ClassVar[int]
     VISIBILITY_FIELD_NUMBER: _ClassVar[int]
@@ -149,11 +149,6 @@ class Project(_message.Message):
     REMOTE_SOURCE_ID_FIELD_NUMBER: _ClassVar[int]
     REPOSITORY_ID_FIELD_NUMBER: _ClassVar[int]
     REPOSITORY_PATH_FIELD_NUMBER: _ClassVar[int]
-    LINKED_ACCOUNT_ID_FIELD_NUMBER: _ClassVar[int]
-    WEBHOOK_ID_FIELD_NUMBER: _ClassVar[int]
-    DEPLOY_KEY_ID_FIELD_NUMBER: _ClassVar[int]
-    ENCRYPTED_WEBHOOK_SECRET_FIELD_NUMBER: _ClassVar[int]
-    ENCRYPTED_DEPLOY_KEY_FIELD_NUMBER: _ClassVar[int]
     name: str
     """Unique among the project groups and projects of the same parent, without regard to case."""
     parent_id: str
@@ -174,17 +169,7 @@ class Project(_message.Message):
     """The numeric id of the repository at the provider, as text: its identity."""
     repository_path: str
     """The path of the repository at the provider when it was last seen."""
-    linked_account_id: str
-    """The linked account with which the provider's API is called."""
-    webhook_id: str
-    """The id of the webhook at the provider."""
-    deploy_key_id: str
-    """The id of the deploy key at the provider."""
-    encrypted_webhook_secret: bytes
-    """The secret that signs deliveries of the webhook, encrypted."""
-    encrypted_deploy_key: bytes
-    """The private deploy key, encrypted."""
-    def __init__(self, name: _Optional[str] = ..., parent_id: _Optional[str] = ..., visibility: _Optional[_Union[_visibility_pb2.Visibility, str]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., concurrency: _Optional[int] = ..., cancel_superseded: _Optional[bool] = ..., pass_variables_to_forks: _Optional[bool] = ..., remote_source_id: _Optional[str] = ..., repository_id: _Optional[str] = ..., repository_path: _Optional[str] = ..., linked_account_id: _Optional[str] = ..., webhook_id: _Optional[str] = ..., deploy_key_id: _Optional[str] = ..., encrypted_webhook_secret: _Optional[bytes] = ..., encrypted_deploy_key: _Optional[bytes] = ...) -> None: ...
+    def __init__(self, name: _Optional[str] = ..., parent_id: _Optional[str] = ..., visibility: _Optional[_Union[_visibility_pb2.Visibility, str]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., concurrency: _Optional[int] = ..., cancel_superseded: _Optional[bool] = ..., pass_variables_to_forks: _Optional[bool] = ..., remote_source_id: _Optional[str] = ..., repository_id: _Optional[str] = ..., repository_path: _Optional[str] = ...) -> None: ...
 
 class CreationRequest(_message.Message):
     """The answer to a creation with a `request_id`: the same call again returns the same resource, for 30 days."""
