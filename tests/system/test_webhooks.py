@@ -259,6 +259,9 @@ def test_branch_and_tag_are_run_by_hand(linked: Linked) -> None:
     shown = json.loads(linked.here.sluice("project", "run", project, "--ref", "refs/tags/v1", "-o", "json").stdout)
     decisions = {each["runName"]: each["reason"] for each in shown["decisions"]}
     assert decisions == {"build": "DECISION_REASON_RUN_CREATED", "release": "DECISION_REASON_RUN_CREATED"}
+    with linked.here.http() as client:
+        made = client.post(f"/api/v1/projects/{project}:run", json={"runName": "build"})
+    assert (made.status_code, made.json()["event"]) == (201, "manual")
     refused = linked.here.sluice("project", "run", project, "--ref", "no-such", check=False)
     assert refused.returncode == 1
     assert "has no refs/heads/no-such" in refused.stderr
@@ -274,6 +277,10 @@ def test_schedule_is_created_paused_and_deleted(linked: Linked) -> None:
     linked.here.sluice("schedule", "pause", project, schedule["id"])
     assert "paused" in linked.here.sluice("schedule", "list", project).stdout
     linked.here.sluice("schedule", "resume", project, schedule["id"])
+    with linked.here.http() as client:
+        path = f"/api/v1/projects/{project}/schedules/{schedule['id']}"
+        assert client.patch(path, json={"cron": "0 5 * * *"}).json()["cron"] == "0 5 * * *"
+        assert client.get(path).json()["timeZone"] == "Europe/Berlin"
     linked.here.sluice("schedule", "delete", project, schedule["id"])
     assert json.loads(linked.here.sluice("schedule", "list", project, "-o", "json").stdout) == []
 
