@@ -5,8 +5,9 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 if [ "${1:-}" = --browser ]; then
-  ! command -v chromium >/dev/null || exit 0
-  browser=(apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core)
+  # What drives it needs libatomic.
+  ! command -v chromium >/dev/null || ! compgen -G "/usr/lib/*/libatomic.so.1" >/dev/null || exit 0
+  browser=(apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core libatomic1)
   export DEBIAN_FRONTEND=noninteractive
   if [ "$(id -u)" != 0 ] || ! { apt-get update -qq; "${browser[@]}" >/dev/null; }; then
     echo "setup: no chromium, so the tests of the web UI in a browser are skipped; as root, run:  ${browser[*]}" >&2
