@@ -161,7 +161,7 @@ def members(organization: str, output: Format, server: str | None, token: str | 
 @option("--role", type=_ROLES, required=True, help="What the user may do there.")
 @server_options
 def set_member(organization: str, user: str, role: str, server: str | None, token: str | None) -> None:
-    """Give USER a role in ORGANIZATION, or another role."""
+    """Set the role of USER in ORGANIZATION."""
     with_client(server, token, lambda client: client.organizations.set_member(organization, user, role))
     print(f"{user} is {role} of {organization}")
 

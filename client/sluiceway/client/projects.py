@@ -177,7 +177,7 @@ class Organizations:
                 return found
 
     async def set_member(self, organization: str, user: str, role: str) -> None:
-        """Give a user a role: `owner`, `member` or `reader`."""
+        """Set the role of a user: `owner`, `member` or `reader`."""
         request = self._connection.request(
             organization_pb.SetOrganizationMemberRequest,
             organization_id=organization,

@@ -146,7 +146,7 @@ class Forge(Protocol):
         ...
 
     async def create_deploy_key(self, token: str, repository: Repository, *, title: str, public_key: str) -> str:
-        """Give a public key (`ssh-ed25519 AAAA...`) read access to the repository, and return the id of the deploy key.
+        """Create a deploy key with read access from a public key (`ssh-ed25519 AAAA...`), and return its id.
 
         If the repository has the key already, its id is returned, so the call may be repeated.
         """

@@ -51,7 +51,7 @@ class Browsers:
         self._logins = logins
 
     def admit(self, exchange: Exchange) -> None:
-        """Give a request of a browser the token of its session; leave any other one as it is.
+        """Add the token of the session to a request of a browser; leave other requests unchanged.
 
         Raises:
             PermissionDenied: it has a session, and comes from another site or lacks the CSRF token.

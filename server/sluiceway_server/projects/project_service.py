@@ -364,7 +364,7 @@ def _copy(record: Record) -> Record:
 
 
 def _details(before: Record, after: Record) -> list[str]:
-    """Say what an update changed, field by field."""
+    """Describe what an update changed, field by field."""
     names = [field.name for field in before.DESCRIPTOR.fields if not field.name.startswith("encrypted_")]
     return [
         f"{name}: {_said(name, getattr(after, name))}"

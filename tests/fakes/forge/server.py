@@ -109,7 +109,7 @@ class FakeForge:
         return hook
 
     def rename(self, repo: Repo, path: str) -> None:
-        """Give a repository another path. The old one is redirected."""
+        """Rename a repository. The old path redirects to the new one."""
         repo.former_paths.append(repo.path)
         repo.path = path
 
@@ -156,7 +156,7 @@ class FakeForge:
         self.deliveries.enqueue(repo, event)
 
     def release(self) -> None:
-        """Let calls that hang go on."""
+        """Continue the calls that hang."""
         self._released.set()
 
     # The server.
