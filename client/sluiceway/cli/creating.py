@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from uuid import uuid4
@@ -108,5 +107,7 @@ def _request_id_of(request_id: str, run_name: str, *, alone: bool) -> str:
     """Make one run's request id of the one that was given for all."""
     if alone:
         return request_id
+    import hashlib
+
     whole = f"{request_id}/{run_name}"
     return whole if len(whole) <= _MAX_REQUEST_ID else hashlib.sha256(whole.encode()).hexdigest()
