@@ -18,19 +18,6 @@ from sluiceway.cli.filtering import filter_of, has_filter
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
-__all__ = [
-    "ALL_FORMATS",
-    "EXTRA_KEY",
-    "DurationType",
-    "EnumChoice",
-    "Format",
-    "LazyGroup",
-    "MomentType",
-    "option",
-    "output_option",
-    "server_options",
-]
-
 C = TypeVar("C", bound=Callable[..., Any])
 E = TypeVar("E", bound=StrEnum)
 

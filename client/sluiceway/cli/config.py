@@ -31,8 +31,6 @@ from sluiceway_common.runconfig.runs import find_run
 from sluiceway_common.runconfig.schema import json_schema
 from sluiceway_common.runconfig.when import Context
 
-__all__ = ["check", "graph", "render", "schema"]
-
 _GIT_SECONDS = 10
 
 

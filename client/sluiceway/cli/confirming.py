@@ -11,8 +11,6 @@ import click
 from sluiceway.cli.commands import option
 from sluiceway_common.foundation.errors import FailedPrecondition
 
-__all__ = ["ask", "refuse_silence", "yes_option"]
-
 C = TypeVar("C", bound=Callable[..., Any])
 
 

@@ -30,8 +30,6 @@ from sluiceway_common.foundation.errors import (
 if TYPE_CHECKING:
     from sluiceway.client import Client
 
-__all__ = ["Server", "Token", "find_server", "with_client", "write_login"]
-
 T = TypeVar("T")
 
 

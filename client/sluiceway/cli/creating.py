@@ -19,8 +19,6 @@ from sluiceway_common.runconfig.runs import find_run, runs_that_apply
 from sluiceway_common.runconfig.tasks import project_variables, tasks_of_run
 from sluiceway_common.runmodel import groups
 
-__all__ = ["requests_for"]
-
 _MAX_REQUEST_ID = 100
 _SKIPPED = "the commit's message asks for no run; a person asked for this one"
 

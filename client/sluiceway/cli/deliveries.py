@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from sluiceway.cli.showing import Row
     from sluiceway.client import Client
 
-__all__ = ["deliveries", "redeliver", "run", "why"]
-
 _LOOK_SECONDS = 0.2
 _FORMATS = tuple(each for each in ALL_FORMATS if each is not Format.WIDE)
 

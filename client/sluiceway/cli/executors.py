@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from sluiceway.cli.showing import Row
     from sluiceway.client import Client
 
-__all__ = ["delete", "drain", "get", "list_", "undrain"]
-
 _POLL_SECONDS = 0.5
 
 

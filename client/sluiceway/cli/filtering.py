@@ -9,8 +9,6 @@ import click
 
 from sluiceway_common.foundation.errors import InvalidInput
 
-__all__ = ["filter_of", "filtered", "has_filter"]
-
 _KEY: Final = "sluiceway.cli.filter"
 
 

@@ -11,8 +11,6 @@ import codecs
 import re
 from typing import TextIO
 
-__all__ = ["LogOutput", "LogText"]
-
 _COLOUR = re.compile(r"\x1b\[[0-9;:]*m")
 # What may continue in the next chunk: the beginning of a colour, or a carriage return before a line feed.
 _UNFINISHED = re.compile(r"(\x1b(\[[0-9;:]{0,64})?|\r)\Z")

@@ -13,8 +13,6 @@ from sluiceway.cli.connecting import find_server, with_client, write_login
 if TYPE_CHECKING:
     from sluiceway.client import Client
 
-__all__ = ["login"]
-
 
 @click.command()
 @server_options

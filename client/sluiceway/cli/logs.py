@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
     from sluiceway.client import Client
 
-__all__ = ["StepLog", "copy_log", "is_raw", "logs_of", "print_logs"]
-
 
 @dataclass(frozen=True, slots=True)
 class StepLog:

@@ -10,25 +10,6 @@ import click
 from sluiceway.cli.commands import LazyGroup
 from sluiceway_common.foundation.version import VERSION
 
-__all__ = [
-    "app",
-    "config",
-    "executor",
-    "group",
-    "linked_account",
-    "org",
-    "project",
-    "remote_source",
-    "run",
-    "schedule",
-    "secret",
-    "task",
-    "token",
-    "user",
-    "variable",
-    "version",
-]
-
 
 class ExecutorGroup(LazyGroup):
     """The commands of `sluice executor`. Options in front of them are those of `run`: `sluice executor --server ...`.

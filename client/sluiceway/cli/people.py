@@ -21,25 +21,6 @@ if TYPE_CHECKING:
     from sluiceway.api.project.v1 import user_service_pb2 as user_pb
     from sluiceway.client import Client
 
-__all__ = [
-    "create",
-    "create_token",
-    "create_user",
-    "delete",
-    "delete_user",
-    "get",
-    "get_user",
-    "list_",
-    "list_users",
-    "members",
-    "remove_member",
-    "revoke_token",
-    "set_member",
-    "set_password",
-    "update",
-    "update_user",
-]
-
 _FORMATS = tuple(each for each in ALL_FORMATS if each is not Format.WIDE)
 _ROLES = click.Choice(("owner", "member", "reader"))
 _visibility_option = option("--visibility", type=VISIBILITIES, default=None, help="Who may see it.")

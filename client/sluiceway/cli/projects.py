@@ -17,21 +17,6 @@ if TYPE_CHECKING:
 
     Node: TypeAlias = pb.Project | pb.ProjectGroup
 
-__all__ = [
-    "VISIBILITIES",
-    "create",
-    "create_group",
-    "delete",
-    "delete_group",
-    "get",
-    "get_group",
-    "list_",
-    "list_groups",
-    "update",
-    "update_group",
-    "visibility_word",
-]
-
 VISIBILITIES = click.Choice(("public", "private"))
 _FORMATS = tuple(each for each in ALL_FORMATS if each is not Format.WIDE)
 _PARENT = "PATH"

@@ -20,18 +20,6 @@ if TYPE_CHECKING:
 
     C = TypeVar("C", bound=Callable[..., Any])
 
-__all__ = [
-    "RUN_HELP",
-    "find_task",
-    "resolve",
-    "run_argument",
-    "run_id_of",
-    "short_id",
-    "short_ids",
-    "task_reference",
-    "title_of",
-]
-
 RUN_HELP = "RUN is a number (4, or /project/site#4), an id or the beginning of one, or @last for the newest run."
 _SHORT = 13  # the time of a UUIDv7, to the millisecond
 _MOST_NAMED = 10

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from sluiceway.api.project.v1 import remote_source_service_pb2 as pb
     from sluiceway.client import Client
 
-__all__ = ["create", "delete", "get", "link", "list_", "list_accounts", "unlink", "update"]
-
 _FORMATS = tuple(each for each in ALL_FORMATS if each is not Format.WIDE)
 _TYPES = ("gitea", "github", "gitlab")
 _CLIENT_FILE = "A file with the client secret of this installation at the provider (OAuth 2). -: standard input."

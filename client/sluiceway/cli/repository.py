@@ -26,8 +26,6 @@ from sluiceway_common.foundation.locations import (
 from sluiceway_common.runconfig.files import GitFiles
 from sluiceway_common.runconfig.when import Context
 
-__all__ = ["Checkout", "open_commit", "ref_name"]
-
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*::?")
 _COMMIT = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
 _ABBREVIATED = re.compile(r"[0-9a-f]{7,63}")

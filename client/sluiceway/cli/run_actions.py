@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from sluiceway.api.run.v1 import run_pb2
     from sluiceway.client import Client
 
-__all__ = ["approve", "cancel", "restart", "stop"]
-
 
 @click.command(epilog=RUN_HELP)
 @run_argument

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from sluiceway.api.run.v1 import run_pb2
     from sluiceway.client import Client
 
-__all__ = ["create", "follow", "watch"]
-
 
 @click.command()
 @option(

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from sluiceway.api.run.v1 import run_pb2, run_service_pb2
     from sluiceway.client import Client
 
-__all__ = ["explain"]
-
 
 @click.command(epilog=RUN_HELP)
 @run_argument

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from sluiceway.cli.logs import StepLog
     from sluiceway.client import Client
 
-__all__ = ["logs"]
-
 
 @click.command(epilog=RUN_HELP)
 @run_argument

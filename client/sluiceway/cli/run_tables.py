@@ -19,9 +19,6 @@ from sluiceway.client.words import RunPhase, RunResult
 if TYPE_CHECKING:
     from sluiceway.client import Client
 
-__all__ = ["RunList", "show_run", "show_tasks"]
-
-
 _COLUMNS = (
     Column("NUMBER"),
     Column("ID"),

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from sluiceway.client import Client
     from sluiceway.client.words import RunPhase, RunResult
 
-__all__ = ["get", "list_"]
-
 W = TypeVar("W", "RunPhase", "RunResult")
 
 

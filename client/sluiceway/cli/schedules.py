@@ -12,8 +12,6 @@ from sluiceway.cli.connecting import with_client
 if TYPE_CHECKING:
     from sluiceway.api.project.v1 import schedule_service_pb2 as pb
 
-__all__ = ["create", "delete", "list_", "pause", "resume"]
-
 _FORMATS = tuple(each for each in ALL_FORMATS if each is not Format.WIDE)
 
 

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from sluiceway.api.project.v1 import secret_service_pb2 as pb
     from sluiceway.client import Client
 
-__all__ = ["delete", "get", "list_", "set_", "split_path"]
-
 _FORMATS = tuple(each for each in ALL_FORMATS if each is not Format.WIDE)
 _PATH_HELP = "PATH is the parent's path and the name, such as org/acme/npm, or an id."
 

@@ -17,8 +17,6 @@ from sluiceway.cli.terminal import clean, clean_lines, columns_of, cut, paint, s
 if TYPE_CHECKING:
     from google.protobuf.message import Message
 
-__all__ = ["NO_LIMIT", "Column", "Row", "Table", "details", "plain", "show", "table"]
-
 NO_LIMIT = 100_000
 """The width of `-o wide`: nothing is cut."""
 

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from sluiceway.cli.showing import Row
     from sluiceway.client import Client
 
-__all__ = ["get"]
-
 
 @click.command(epilog=RUN_HELP)
 @run_argument

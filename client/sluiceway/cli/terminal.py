@@ -15,20 +15,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Final, TextIO
 
-__all__ = [
-    "clean",
-    "clean_lines",
-    "columns_of",
-    "cut",
-    "paint",
-    "progress",
-    "say",
-    "says_colour",
-    "show_what_can_be_shown",
-    "waiting",
-    "width",
-]
-
 _COLOURS: Final[Mapping[str, str]] = {
     "success": "32",
     "failed": "31",

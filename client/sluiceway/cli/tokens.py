@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from sluiceway.api.project.v1 import token_service_pb2 as pb
     from sluiceway.client import Client
 
-__all__ = ["create", "list_", "revoke"]
-
 
 @click.command()
 @click.argument("name", metavar="NAME")

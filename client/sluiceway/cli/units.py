@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from google.protobuf.timestamp_pb2 import Timestamp
 
-__all__ = ["age", "duration", "moment", "moment_text", "size_text", "span_text"]
-
 
 def duration(start: Timestamp, end: Timestamp, *, running: bool = False, now: datetime | None = None) -> str:
     """Return how long something took, or takes up to now; empty when it never began."""

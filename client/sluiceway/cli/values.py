@@ -6,8 +6,6 @@ from datetime import timedelta
 
 from sluiceway_common.foundation.errors import InvalidInput
 
-__all__ = ["parse_names", "parse_size", "parse_span"]
-
 
 def parse_span(option: str, text: str) -> timedelta:
     """Return a duration such as `90s` or `1h30m`.

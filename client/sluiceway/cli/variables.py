@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from sluiceway.api.project.v1 import variable_service_pb2 as pb
     from sluiceway.client import Client
 
-__all__ = ["delete", "get", "list_", "set_"]
-
 _FORMATS = tuple(each for each in ALL_FORMATS if each is not Format.WIDE)
 _PATH_HELP = "PATH is the parent's path and the name, such as org/acme/api/NPM_TOKEN, or an id."
 _RULE = "Names, or regular expressions (RE2) between slashes. May be repeated. Default: everything."

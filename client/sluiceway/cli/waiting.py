@@ -12,8 +12,6 @@ from sluiceway.cli.commands import DurationType, option
 from sluiceway_common.foundation.errors import FailedPrecondition
 from sluiceway_common.foundation.time_limit import time_limit
 
-__all__ = ["check_wait", "wait_options", "within"]
-
 C = TypeVar("C", bound=Callable[..., Any])
 T = TypeVar("T")
 

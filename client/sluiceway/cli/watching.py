@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from sluiceway.client import Client
     from sluiceway_common.foundation.errors import SluicewayError
 
-__all__ = ["Following", "Layout", "exit_code", "follow_runs", "worst"]
-
 _GOING_ON = frozenset({run_pb2.RUN_PHASE_QUEUED, run_pb2.RUN_PHASE_RUNNING})
 # From what is best to what needs a person most: what was stopped was stopped on purpose, a failure says something of
 # the commit, and a run that could not be set up says that nothing was tested at all.

@@ -9,19 +9,6 @@ from sluiceway.api.run.v1 import definition_pb2, run_pb2
 from sluiceway.cli.units import duration
 from sluiceway.client.words import RunPhase, RunResult, StepPhase, TaskStatus
 
-__all__ = [
-    "STEPS_THAT_ENDED",
-    "edge",
-    "phase_name",
-    "result_name",
-    "run_status",
-    "run_took",
-    "status_name",
-    "step_name",
-    "task_status",
-]
-
-
 STEPS_THAT_ENDED = frozenset({run_pb2.STEP_PHASE_SUCCESS, run_pb2.STEP_PHASE_FAILED, run_pb2.STEP_PHASE_STOPPED})
 """The phases of a step that ran and is over; the size of its log is known."""
 

@@ -13,8 +13,6 @@ import uuid
 from datetime import UTC, datetime
 from typing import Protocol
 
-__all__ = ["Clock", "IdSource", "SystemClock", "UuidSource"]
-
 
 class Clock(Protocol):
     """A source of time."""

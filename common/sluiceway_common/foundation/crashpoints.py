@@ -16,8 +16,6 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-__all__ = ["CRASH_POINTS", "Crashed", "arm_from_environment", "crash_point", "crashing", "declare_crash_points"]
-
 CRASH_POINTS: set[str] = set()
 """Every name that was declared; the tests walk through them."""
 

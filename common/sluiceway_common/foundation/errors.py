@@ -34,27 +34,6 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import ClassVar
 
-__all__ = [
-    "AlreadyExists",
-    "Cancelled",
-    "Code",
-    "Conflict",
-    "DataLoss",
-    "DeadlineExceeded",
-    "Exhausted",
-    "FailedPrecondition",
-    "Internal",
-    "InvalidInput",
-    "NotFound",
-    "OutOfRange",
-    "PermissionDenied",
-    "SluicewayError",
-    "Unauthenticated",
-    "Unavailable",
-    "Unimplemented",
-    "Violation",
-]
-
 
 class Code(StrEnum):
     """The gRPC status codes that we use, by their canonical names (google.rpc.Code)."""

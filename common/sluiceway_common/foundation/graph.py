@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-__all__ = ["MAX_CYCLES", "ancestors", "cycles", "knots", "levels", "topological_order"]
-
 Parents = Sequence[Sequence[int]]
 
 MAX_CYCLES: Final = 50

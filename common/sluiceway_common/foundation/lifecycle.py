@@ -18,8 +18,6 @@ import structlog
 from sluiceway_common.foundation.errors import SluicewayError
 from sluiceway_common.foundation.watchdog import give_signs_of_life, watchdog_descriptor
 
-__all__ = ["Stop", "run_process"]
-
 log = structlog.get_logger(__name__)
 
 _INTERRUPTED = 130

@@ -9,18 +9,6 @@ import re
 
 from sluiceway_common.foundation.texts import MAX_TEXT, foreign_fault
 
-__all__ = [
-    "REPOSITORY_FORMS",
-    "absolute_path_fault",
-    "commit_fault",
-    "holds_password",
-    "inner_path_fault",
-    "is_remote",
-    "link_fault",
-    "ref_fault",
-    "repository_fault",
-]
-
 REPOSITORY_FORMS = "name a folder, or a URL of https, http or ssh"
 MAX_LINK = 2_048
 

@@ -13,8 +13,6 @@ from typing import Any, TextIO
 
 import structlog
 
-__all__ = ["set_up_logging"]
-
 # structlog would print every local variable of every frame, tokens and secrets among them; at a terminal too.
 _EXCEPTIONS = structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False))
 

@@ -9,8 +9,6 @@ from datetime import timedelta
 
 from sluiceway_common.foundation.errors import Unavailable
 
-__all__ = ["Places"]
-
 _RETRY_AFTER = timedelta(seconds=1)
 
 

@@ -8,8 +8,6 @@ from datetime import UTC, datetime, timedelta
 
 import structlog
 
-__all__ = ["SteadyClock"]
-
 _log = structlog.get_logger(__name__)
 
 

@@ -7,8 +7,6 @@ from contextlib import contextmanager
 
 from sluiceway_common.foundation.errors import SluicewayError
 
-__all__ = ["one_error"]
-
 
 @contextmanager
 def one_error() -> Iterator[None]:

@@ -15,20 +15,6 @@ from __future__ import annotations
 
 import unicodedata
 
-__all__ = [
-    "MAX_NAME",
-    "MAX_TEXT",
-    "as_name",
-    "command_fault",
-    "foreign_fault",
-    "line_fault",
-    "lines_fault",
-    "name_fault",
-    "nul_fault",
-    "shown",
-    "unseen",
-]
-
 MAX_NAME = 100
 MAX_TEXT = 4_096
 """Characters of a path, an image, a shell: as long as a path may be on Linux."""

@@ -6,8 +6,6 @@ import asyncio
 from types import TracebackType
 from typing import Self
 
-__all__ = ["TimeLimit", "time_limit"]
-
 
 def time_limit(seconds: float | None) -> TimeLimit:
     """Return a context manager that raises `TimeoutError` if its block takes longer; None: no limit.

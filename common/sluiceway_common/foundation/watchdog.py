@@ -11,8 +11,6 @@ import contextlib
 import os
 from collections.abc import Mapping
 
-__all__ = ["WATCHDOG_VARIABLE", "give_signs_of_life", "watchdog_descriptor"]
-
 WATCHDOG_VARIABLE = "SLUICE_WATCHDOG_FD"
 _INTERVAL_SECONDS = 2.0
 

@@ -14,25 +14,6 @@ from typing import Final, Protocol
 
 from sluiceway_common.runconfig.problems import DocumentPath, quoted
 
-__all__ = [
-    "BUILT_STEPS",
-    "DRIVERS",
-    "HOST",
-    "SANDBOX",
-    "Capabilities",
-    "Container",
-    "Feature",
-    "PodNeeds",
-    "Runtime",
-    "Unsupported",
-    "drivers_for",
-    "needs_of",
-    "unsupported",
-    "unsupported_parts",
-    "unsupported_step",
-    "without_effect",
-]
-
 BUILT_STEPS: Final = frozenset({"run", "clone"})
 """The types of steps that this version supports."""
 

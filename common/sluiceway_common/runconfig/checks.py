@@ -24,8 +24,6 @@ from sluiceway_common.runconfig.outline import EdgeOutline, RunOutline, TaskOutl
 from sluiceway_common.runconfig.problems import DocumentPath, did_you_mean, quoted
 from sluiceway_common.runmodel.conditions import Condition
 
-__all__ = ["Report", "check_runs", "check_values"]
-
 Report = Callable[[DocumentPath, str], None]
 
 _CLEAN_UP = frozenset({Condition.ALWAYS, Condition.ON_STOPPED})

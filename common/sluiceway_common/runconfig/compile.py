@@ -36,8 +36,6 @@ from sluiceway_common.runconfig.outline import outline
 from sluiceway_common.runconfig.problems import DocumentPath, Problem, format_path, quoted
 from sluiceway_common.runconfig.when import Context
 
-__all__ = ["MAX_PROBLEMS", "LoadResult", "check_document", "load", "load_source"]
-
 # More than a person reads, and fewer than the errors that a run may be created with.
 MAX_PROBLEMS: Final = 500
 

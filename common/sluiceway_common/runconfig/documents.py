@@ -11,17 +11,6 @@ from typing import Any, Final, NoReturn
 
 from sluiceway_common.runconfig.problems import DocumentPath, Problem, format_path
 
-__all__ = [
-    "MAX_DEPTH",
-    "MAX_NUMBER_CHARACTERS",
-    "MAX_SOURCE_BYTES",
-    "Document",
-    "DocumentError",
-    "Mark",
-    "decode_source",
-    "fail",
-]
-
 MAX_SOURCE_BYTES: Final = 1 << 20
 MAX_DEPTH: Final = 100
 MAX_NUMBER_CHARACTERS: Final = 100

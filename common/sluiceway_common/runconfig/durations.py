@@ -8,8 +8,6 @@ from __future__ import annotations
 import re
 from typing import Final
 
-__all__ = ["DAY", "HOUR", "MAX_DURATION", "MINUTE", "SECOND", "format_duration", "parse_duration"]
-
 SECOND: Final = 1_000_000_000
 MINUTE: Final = 60 * SECOND
 HOUR: Final = 60 * MINUTE

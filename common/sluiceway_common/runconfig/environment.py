@@ -13,8 +13,6 @@ from typing import Final
 
 from sluiceway_common.runconfig.when import Context
 
-__all__ = ["POD_VARIABLE", "has_agola_names", "run_environment", "skips_ci", "static_environment", "system_variables"]
-
 POD_VARIABLE: Final = "SLUICE_POD"
 """The variable by which an executor finds the processes of a pod. No layer can set it."""
 

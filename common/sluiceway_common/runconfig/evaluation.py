@@ -27,8 +27,6 @@ from sluiceway_common.runconfig.documents import MAX_SOURCE_BYTES
 from sluiceway_common.runconfig.files import FileReader, FileRefused, join_inside
 from sluiceway_common.runconfig.when import Context
 
-__all__ = ["Evaluation", "EvaluationError", "evaluate"]
-
 WALL_SECONDS: Final = 60
 MAX_IMPORTS: Final = 1_000
 MAX_IMPORTED_BYTES: Final = 16 << 20

@@ -20,18 +20,6 @@ from typing import Final, Protocol
 from sluiceway_common.foundation.errors import InvalidInput, Unavailable
 from sluiceway_common.runconfig.problems import quoted
 
-__all__ = [
-    "MAX_FILE_BYTES",
-    "MAX_NAMES",
-    "FileReader",
-    "FileRefused",
-    "FolderFiles",
-    "GitFiles",
-    "MappingFiles",
-    "RepositoryFiles",
-    "join_inside",
-]
-
 MAX_FILE_BYTES: Final = 1 << 20
 MAX_NAMES: Final = 10_000
 _GIT_SECONDS: Final = 30

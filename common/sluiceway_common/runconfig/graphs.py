@@ -12,8 +12,6 @@ from sluiceway_common.foundation import graph
 from sluiceway_common.runconfig.model import Depend, Run, Task
 from sluiceway_common.runmodel.conditions import Condition
 
-__all__ = ["GraphFormat", "levels_of_run", "render_graph"]
-
 
 class GraphFormat(StrEnum):
     """How a graph is written."""

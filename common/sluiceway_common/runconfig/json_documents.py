@@ -22,8 +22,6 @@ from sluiceway_common.runconfig.documents import (
 )
 from sluiceway_common.runconfig.problems import DocumentPath, Problem, format_path, quoted
 
-__all__ = ["parse_json", "parse_json_text"]
-
 # A string is matched possessively, ended or not: a retry from each of its quotes would be quadratic.
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 _STRING_OR_ATOM = re.compile(r'"(?:[^"\\]|\\.)*+"?|[-+.0-9A-Za-z]+', re.DOTALL)

@@ -15,8 +15,6 @@ from typing import Final
 
 from sluiceway_common.runconfig.jsonnet_tokens import Kind, Token, Tokens
 
-__all__ = ["JsonnetPlace", "find_fields", "place_of_output"]
-
 # A longer chain of locals and calls is a loop, or not a real configuration.
 _MAX_STEPS: Final = 200
 _MAX_OPERANDS: Final = 200

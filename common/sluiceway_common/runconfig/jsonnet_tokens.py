@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Final
 
-__all__ = ["Kind", "Token", "Tokens", "tokenize"]
-
 
 class Kind(Enum):
     """The kind of a token."""

@@ -11,15 +11,6 @@ from typing import Any, Final
 
 from sluiceway_common.runconfig.environment import POD_VARIABLE
 
-__all__ = [
-    "carriage_return",
-    "never_applies",
-    "overwritten_variable",
-    "rule_that_never_matches",
-    "small_amount_of_memory",
-    "small_duration",
-]
-
 _REF_RULES: Final = ("branch", "tag", "ref")
 # A smaller value is a mistake.
 _LEAST_DURATION: Final = 1_000_000

@@ -15,19 +15,6 @@ from typing import Final
 from sluiceway_common.runconfig.files import FileReader, FileRefused, RepositoryFiles
 from sluiceway_common.runconfig.problems import quoted
 
-__all__ = [
-    "AGOLA_FOLDER",
-    "CANDIDATES",
-    "Source",
-    "Syntax",
-    "find_near_misses",
-    "find_reason_unread",
-    "find_source",
-    "find_unread",
-    "is_agola",
-    "syntax_of",
-]
-
 AGOLA_FOLDER: Final = ".agola"
 
 

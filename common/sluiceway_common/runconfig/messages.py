@@ -11,8 +11,6 @@ from sluiceway_common.runconfig.documents import Document
 from sluiceway_common.runconfig.model import Config
 from sluiceway_common.runconfig.problems import DocumentPath, boolean_word, describe_type, did_you_mean, quoted
 
-__all__ = ["describe_fault"]
-
 # Which model a map is, by the last name on the way to it; `docker_registries_auth` has names of its own between.
 _MODEL_BY_FIELD: Final[dict[str, type[BaseModel]]] = {
     "runs": model.Run,

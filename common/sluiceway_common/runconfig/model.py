@@ -38,28 +38,6 @@ from sluiceway_common.runconfig.values import (
 from sluiceway_common.runconfig.when_model import When, one_or_many
 from sluiceway_common.runmodel.conditions import Condition, RetryCause
 
-__all__ = [
-    "MAX_CONTAINERS",
-    "MAX_RUNS",
-    "MAX_RUN_EDGES",
-    "MAX_RUN_STEPS",
-    "MAX_STEPS",
-    "MAX_TASKS",
-    "Config",
-    "Container",
-    "Depend",
-    "Ready",
-    "RegistryAuth",
-    "Resources",
-    "Retry",
-    "Run",
-    "Runtime",
-    "Task",
-    "Tmpfs",
-    "Volume",
-    "normal_depend",
-]
-
 MAX_RUNS: Final = 1_000
 MAX_TASKS: Final = 2_000
 MAX_STEPS: Final = 1_000

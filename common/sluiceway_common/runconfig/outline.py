@@ -17,16 +17,6 @@ from sluiceway_common.runconfig.problems import DocumentPath
 from sluiceway_common.runconfig.step_model import normal_step
 from sluiceway_common.runmodel.conditions import Condition
 
-__all__ = [
-    "ContainerOutline",
-    "EdgeOutline",
-    "RunOutline",
-    "RuntimeOutline",
-    "TaskOutline",
-    "VariableOutline",
-    "outline",
-]
-
 
 @dataclass(frozen=True, slots=True)
 class EdgeOutline:

@@ -11,8 +11,6 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-__all__ = ["DocumentPath", "Problem", "boolean_word", "describe_type", "did_you_mean", "format_path", "quoted"]
-
 DocumentPath = tuple[str | int, ...]
 
 _PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*\Z")

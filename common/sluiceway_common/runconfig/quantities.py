@@ -6,8 +6,6 @@ import re
 from fractions import Fraction
 from typing import Final
 
-__all__ = ["parse_bytes", "parse_cpu_millis"]
-
 _SUFFIXES: Final = {
     "": 1,
     "k": 10**3,

@@ -11,8 +11,6 @@ from sluiceway_common.runconfig.json_documents import parse_json_text
 from sluiceway_common.runconfig.jsonnet_places import JsonnetPlace, find_fields, place_of_output
 from sluiceway_common.runconfig.problems import DocumentPath
 
-__all__ = ["RenderedDocument", "parse_rendered"]
-
 
 def parse_rendered(output: str, source: str = "", imported: Mapping[str, str] | None = None) -> RenderedDocument:
     """Read the output of jsonnet.

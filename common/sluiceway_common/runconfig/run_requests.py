@@ -11,8 +11,6 @@ from sluiceway_common.runconfig.environment import static_environment
 from sluiceway_common.runconfig.tasks import RunTasks
 from sluiceway_common.runconfig.when import Context
 
-__all__ = ["RunOrigin", "run_request"]
-
 
 @dataclass(frozen=True, slots=True)
 class RunOrigin:

@@ -12,8 +12,6 @@ from sluiceway_common.runconfig.values import Value
 from sluiceway_common.runconfig.when import Context, matches
 from sluiceway_common.runconfig.when_model import When
 
-__all__ = ["applies", "find_run", "runs_that_apply", "variables_of_run"]
-
 
 def find_run(config: Config, name: str) -> Run:
     """Find a run by its name.

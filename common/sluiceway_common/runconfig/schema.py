@@ -14,8 +14,6 @@ from sluiceway_common.runconfig.model import Config
 from sluiceway_common.runconfig.step_model import STEP_MODELS
 from sluiceway_common.runmodel.conditions import Condition, RetryCause
 
-__all__ = ["SCHEMA_ID", "json_schema"]
-
 SCHEMA_ID: Final = "https://sluiceway.dev/schema/run-config-v1.json"
 
 _NAME: Final = {"type": "string", "minLength": 1}

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import shlex
 
-__all__ = ["split_shell"]
-
 
 def split_shell(text: str) -> list[str]:
     """Split the command into its words, as a shell does.

@@ -23,21 +23,6 @@ from sluiceway_common.runconfig.values import (
 )
 from sluiceway_common.runconfig.when_model import When
 
-__all__ = [
-    "STEP_MODELS",
-    "ArchiveContents",
-    "CloneStep",
-    "RestoreCacheStep",
-    "RestoreWorkspaceStep",
-    "RunStep",
-    "SaveArtifactsStep",
-    "SaveCacheStep",
-    "SaveReportsStep",
-    "SaveToWorkspaceStep",
-    "Step",
-    "normal_step",
-]
-
 
 class _Step(Model):
     name: Name | None = None

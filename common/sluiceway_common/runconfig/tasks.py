@@ -34,8 +34,6 @@ from sluiceway_common.runconfig.values import Value
 from sluiceway_common.runconfig.when import Context
 from sluiceway_common.runmodel.limits import DEFAULT_TASK_TIMEOUT
 
-__all__ = ["RunTasks", "project_variables", "tasks_of_run"]
-
 _DEFAULT_TASK_TIMEOUT: Final = DEFAULT_TASK_TIMEOUT // timedelta(seconds=1) * durations.SECOND
 # Short enough for a heading and for a sentence that says how the step ended.
 _MAX_DEFAULT_NAME: Final = 40

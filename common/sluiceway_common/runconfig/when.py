@@ -23,8 +23,6 @@ from typing import Any
 
 import re2
 
-__all__ = ["Context", "Rules", "When", "check_expression", "matches"]
-
 
 @dataclass(frozen=True, slots=True)
 class Context:

@@ -13,8 +13,6 @@ from sluiceway_common.runconfig import when
 from sluiceway_common.runconfig.problems import describe_type, quoted
 from sluiceway_common.runconfig.values import Model, fault, filled
 
-__all__ = ["RefRules", "When", "one_or_many"]
-
 
 def _rules(value: Any) -> Any:
     if isinstance(value, str):

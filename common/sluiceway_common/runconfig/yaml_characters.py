@@ -16,8 +16,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-__all__ = ["Masked", "find_control", "mask", "position_at"]
-
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f]")
 _QUOTED_ONLY: Final = "\x7f-\x84\x86-\x9f\ufeff\ufffe\uffff"
 _DISPUTED = re.compile(f"[{_QUOTED_ONLY}\x85\u2028\u2029]")

@@ -28,8 +28,6 @@ from sluiceway_common.runconfig.documents import (
 from sluiceway_common.runconfig.problems import DocumentPath, Problem, describe_type, format_path, quoted
 from sluiceway_common.runconfig.yaml_characters import Masked, find_control, mask, position_at
 
-__all__ = ["MAX_ALIAS_CHARACTERS", "MAX_ALIAS_NODES", "parse_yaml"]
-
 # The limit of what aliases may add: far above that of any real configuration (2,000 tasks of 20 steps).
 MAX_ALIAS_NODES: Final = 100_000
 MAX_ALIAS_CHARACTERS: Final = 4 << 20

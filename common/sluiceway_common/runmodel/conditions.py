@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-__all__ = ["Condition", "RetryCause"]
-
 
 class Condition(StrEnum):
     """The outcome that a parent must have. The conditions of one edge are alternatives."""

@@ -26,8 +26,6 @@ from sluiceway_common.runmodel.reasons import Reason, ReasonCode
 from sluiceway_common.runmodel.state import Event, EventKind
 from sluiceway_common.runmodel.wording import quoted
 
-__all__ = ["Created", "CreationRequest", "create", "graph_errors", "levels_of", "violations"]
-
 MAX_NAME_LENGTH = 100
 MAX_PRIORITY = 10
 _NO_SOURCE = Source()

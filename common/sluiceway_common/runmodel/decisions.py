@@ -20,8 +20,6 @@ from sluiceway_common.runmodel.reasons import Reason, ReasonCode
 from sluiceway_common.runmodel.state import Tally, fast_replace
 from sluiceway_common.runmodel.wording import duration, quoted, run_timed_out, status_words, wanted, why_ending
 
-__all__ = ["decide_run", "decide_task", "ended", "is_ready"]
-
 _C = Condition
 _HOLDS: Final[Mapping[TaskStatus, frozenset[Condition]]] = {
     TaskStatus.SUCCESS: frozenset({_C.ALWAYS, _C.ON_SUCCESS}),

@@ -8,8 +8,6 @@ from datetime import timedelta
 from sluiceway_common.runmodel.model import ANY_EXECUTOR, DEFAULT_RETRY, ApprovalNeed, Condition, Needs, Retry
 from sluiceway_common.runmodel.steps import Steps
 
-__all__ = ["DependsOn", "TaskDefinition"]
-
 
 @dataclass(frozen=True, slots=True)
 class DependsOn:

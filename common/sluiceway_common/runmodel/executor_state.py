@@ -54,33 +54,6 @@ from typing import Any
 from sluiceway_common.foundation.errors import AlreadyExists, FailedPrecondition, PermissionDenied
 from sluiceway_common.runmodel.state import InvariantBroken
 
-__all__ = [
-    "TRANSITIONS",
-    "AssignedFirst",
-    "AssignmentsEnded",
-    "Deleted",
-    "Departed",
-    "Drain",
-    "Drained",
-    "ExecutorEvent",
-    "ExecutorPhase",
-    "ExecutorState",
-    "Hello",
-    "Proof",
-    "SessionBegan",
-    "SessionContinued",
-    "SessionFenced",
-    "SessionLives",
-    "Settled",
-    "Undrained",
-    "Use",
-    "UseRecorded",
-    "Vanished",
-    "admit",
-    "apply",
-    "secret_digest",
-]
-
 
 class SessionLives(AlreadyExists):
     """Another stream uses the session, and this hello did not prove that it owns it. Retry: the other one may end."""

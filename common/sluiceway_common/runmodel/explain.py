@@ -28,8 +28,6 @@ from sluiceway_common.runmodel.state import RunState
 from sluiceway_common.runmodel.steps import StepView
 from sluiceway_common.runmodel.wording import duration, listing, moment, quoted, run_timed_out, status_words
 
-__all__ = ["Explanation", "explain_queued", "explain_run", "explain_standing", "explain_task"]
-
 _MOST_NAMED: Final = 5
 _COUNT_WORDS: Final[Mapping[TaskStatus, str]] = {
     TaskStatus.NOT_STARTED: "not started",

@@ -12,20 +12,6 @@ from urllib.parse import quote, unquote_to_bytes
 from sluiceway_common.foundation.errors import InvalidInput, Violation
 from sluiceway_common.foundation.texts import foreign_fault
 
-__all__ = [
-    "MAX_GROUP_LENGTH",
-    "canonical",
-    "escape",
-    "faults",
-    "is_below",
-    "join",
-    "of_caller",
-    "project_of",
-    "scope_of",
-    "segments",
-    "unescape",
-]
-
 MAX_GROUP_LENGTH = 1_024
 _HEX = frozenset("0123456789abcdefABCDEF")
 _OWN = ("user", "me")

@@ -12,8 +12,6 @@ from sluiceway_common.runmodel.model import ApprovalState, RunPhase, RunResult, 
 from sluiceway_common.runmodel.state import InvariantBroken, RunState
 from sluiceway_common.runmodel.wording import quoted, story_of
 
-__all__ = ["broken", "check"]
-
 _MOST_STORIES = 5
 
 

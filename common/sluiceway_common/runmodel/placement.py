@@ -27,22 +27,6 @@ from sluiceway_common.runmodel.model import ExecutorId, Needs, Run, RunId, Task,
 from sluiceway_common.runmodel.reasons import Reason, ReasonCode
 from sluiceway_common.runmodel.wording import listing, quoted
 
-__all__ = [
-    "AGING",
-    "Candidate",
-    "Choice",
-    "ExecutorView",
-    "LockKey",
-    "Missing",
-    "PassedOver",
-    "Placement",
-    "Waiting",
-    "effective_priority",
-    "lines_for",
-    "missing",
-    "place",
-]
-
 AGING: Final = timedelta(minutes=10)
 
 LockKey = tuple[str, str]

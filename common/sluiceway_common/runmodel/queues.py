@@ -22,8 +22,6 @@ from sluiceway_common.runmodel.model import Run, RunId, RunPhase
 from sluiceway_common.runmodel.placement import effective_priority
 from sluiceway_common.runmodel.reasons import Reason, ReasonCode
 
-__all__ = ["QueueDecision", "QueueSettings", "decide"]
-
 
 @dataclass(frozen=True, slots=True)
 class QueueSettings:

@@ -28,17 +28,6 @@ from sluiceway_common.runmodel.state import Change, RunState
 from sluiceway_common.runmodel.stopping import by_id, order_to_stop
 from sluiceway_common.runmodel.wording import quoted, status_words, why_ending
 
-__all__ = [
-    "ApprovalOutdated",
-    "RunNotQueued",
-    "RunNotRunning",
-    "TaskNotWaiting",
-    "approve",
-    "cancel",
-    "request_stop",
-    "start_run",
-]
-
 
 class RunNotRunning(FailedPrecondition):
     """Only a running run can be stopped."""

@@ -34,8 +34,6 @@ from sluiceway_common.runmodel.reasons import ReasonCode
 from sluiceway_common.runmodel.state import Event, EventKind, RunState
 from sluiceway_common.runmodel.wording import listing, quoted
 
-__all__ = ["RestartPlan", "RunCannotBeRestarted", "WorkspaceExpired", "plan_restart", "restart"]
-
 _CAME_TO_NOTHING: Final = frozenset({TaskStatus.FAILED, TaskStatus.LOST, TaskStatus.STOPPED, TaskStatus.CANCELLED})
 _SKIPPED_BY_CHANCE: Final = frozenset({ReasonCode.RUN_STOPPED, ReasonCode.RUN_TIMED_OUT, ReasonCode.APPROVAL_EXPIRED})
 

@@ -43,8 +43,6 @@ from sluiceway_common.runmodel.state import (
 from sluiceway_common.runmodel.stopping import by_id, count_approval_wait, expire_tasks, order_to_stop
 from sluiceway_common.runmodel.wording import quoted, story_of, why_ending
 
-__all__ = ["Advanced", "advance", "settle"]
-
 
 @dataclass(frozen=True, slots=True)
 class Advanced:

@@ -16,19 +16,6 @@ from enum import StrEnum
 from sluiceway_common.runmodel.model import Assignment, AssignmentId, Run, RunId, Task, TaskId, TaskStatus
 from sluiceway_common.runmodel.reasons import Reason
 
-__all__ = [
-    "Change",
-    "Event",
-    "EventKind",
-    "Graph",
-    "InvariantBroken",
-    "RunState",
-    "Tally",
-    "changed_tasks",
-    "events_between",
-    "fast_replace",
-]
-
 
 class InvariantBroken(RuntimeError):
     """A state that our functions cannot make: a bug, and so not an error of our family."""

@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-__all__ = ["StepView", "Steps"]
-
 
 @dataclass(frozen=True, slots=True)
 class StepView:

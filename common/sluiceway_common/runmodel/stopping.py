@@ -11,8 +11,6 @@ from sluiceway_common.runmodel.reasons import Reason
 from sluiceway_common.runmodel.state import RunState, Tally
 from sluiceway_common.runmodel.wording import task_timed_out
 
-__all__ = ["by_id", "count_approval_wait", "expire_tasks", "next_deadline", "order_to_stop"]
-
 
 def next_deadline(state: RunState) -> datetime | None:
     """Return the time of the next pass if nothing happens before: a timeout of the run, a task or an approval.

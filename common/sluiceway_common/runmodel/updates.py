@@ -45,18 +45,6 @@ from sluiceway_common.runmodel.state import Change, InvariantBroken, RunState
 from sluiceway_common.runmodel.steps import Steps
 from sluiceway_common.runmodel.wording import quoted, story_of, task_timed_out, why_ending
 
-__all__ = [
-    "Report",
-    "ReportOutcome",
-    "Reported",
-    "TaskNotRunnable",
-    "adopt",
-    "assign",
-    "keep_reasons",
-    "mark_lost",
-    "report",
-]
-
 
 class TaskNotRunnable(FailedPrecondition):
     """Only a runnable task (R10) can be assigned."""

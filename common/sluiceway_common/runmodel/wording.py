@@ -8,20 +8,6 @@ from datetime import datetime, timedelta
 from sluiceway_common.runmodel.model import Assignment, Condition, Run, Task, TaskStatus
 from sluiceway_common.runmodel.reasons import Reason, ReasonCode
 
-__all__ = [
-    "CONDITION_ORDER",
-    "duration",
-    "listing",
-    "moment",
-    "quoted",
-    "run_timed_out",
-    "status_words",
-    "story_of",
-    "task_timed_out",
-    "wanted",
-    "why_ending",
-]
-
 CONDITION_ORDER = tuple(Condition)
 
 _STATUS_WORDS = {

@@ -12,8 +12,6 @@ from dataclasses import dataclass
 
 from sluiceway_common.foundation.errors import FailedPrecondition, InvalidInput
 
-__all__ = ["HeldAddress", "hold_address", "listen_at", "split_address"]
-
 _BACKLOG = 2048
 
 

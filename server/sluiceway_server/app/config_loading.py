@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from sluiceway_common.runconfig.compile import LoadResult
     from sluiceway_common.runconfig.problems import Problem
 
-__all__ = ["check", "graph", "render"]
-
 _MEMORY_BYTES = 1024**3
 _NICENESS = 10
 _RESPONSE_BYTES = 8 * 1024 * 1024

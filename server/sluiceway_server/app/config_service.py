@@ -22,8 +22,6 @@ from sluiceway_common.foundation.time_limit import time_limit
 from sluiceway_common.foundation.version import VERSION
 from sluiceway_server.app import config_loading
 
-__all__ = ["ConfigServicer", "VersionServicer"]
-
 _LIMIT_BYTES = 1024 * 1024
 _AT_A_TIME = 2
 _WAITING = 32

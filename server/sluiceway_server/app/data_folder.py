@@ -15,8 +15,6 @@ from pathlib import Path
 
 from sluiceway_common.foundation.errors import FailedPrecondition
 
-__all__ = ["PRIVATE_UMASK", "prepare_data_folder"]
-
 PRIVATE_UMASK = 0o077
 """The umask of a process that has a data folder: its files are for its own user only."""
 

@@ -13,8 +13,6 @@ from sluiceway_server.datamanager.log.entries import micros
 from sluiceway_server.datamanager.log.epochs import EpochInfo
 from sluiceway_server.logs.check import LogCheck
 
-__all__ = ["status_message", "verify_logs", "verify_message"]
-
 
 def status_message(seen: Overview, *, position: str = "") -> pb.GetDatabaseStatusResponse:
     """Make the response of `GetDatabaseStatus`; `position` is what a server has applied."""

@@ -29,8 +29,6 @@ from sluiceway_server.objectstorage.port import ObjectStorage
 from sluiceway_server.projects.envelope import Envelope
 from sluiceway_server.projects.master_key_rotation import rotate_master_key
 
-__all__ = ["DatabaseServicer"]
-
 _ETCD_TIMEOUT = timedelta(seconds=5)
 _PROGRESS_EVERY = timedelta(milliseconds=250)
 _AT_ONCE = 2

@@ -13,8 +13,6 @@ from pathlib import Path
 
 import structlog
 
-__all__ = ["DiskReserve"]
-
 log = structlog.get_logger(__name__)
 
 _MOST_BYTES = 256 << 20

@@ -13,8 +13,6 @@ from pathlib import Path
 from sluiceway_common.foundation.time_limit import time_limit
 from sluiceway_server.app.addresses import split_address
 
-__all__ = ["get", "refusal", "responds_on_socket"]
-
 _TIMEOUT_SECONDS = 2.0
 
 

@@ -10,8 +10,6 @@ from sluiceway_server.projects import secret_records
 from sluiceway_server.runrecords import types as run_records
 from sluiceway_server.triggers import records as trigger_records
 
-__all__ = ["RECORD_TYPES"]
-
 RECORD_TYPES: tuple[RecordType[Any], ...] = (
     *run_records.RECORD_TYPES,
     *project_records.RECORD_TYPES,

@@ -63,8 +63,6 @@ from sluiceway_server.runs.executor_times import ExecutorTimes
 from sluiceway_server.runs.retention_rules import RetentionSettings
 from sluiceway_server.triggers.settings import TriggerSettings
 
-__all__ = ["ServerSettings", "main", "reach_etcd"]
-
 log = structlog.get_logger(__name__)
 
 T = TypeVar("T")

@@ -11,8 +11,6 @@ from datetime import timedelta
 from sluiceway_common.foundation.errors import NotFound, SluicewayError
 from sluiceway_server.kv.port import KeyValueStore, LeaseId
 
-__all__ = ["ServerKeys"]
-
 
 class ServerKeys:
     """Keeps the key of this server, and lists those of the others."""

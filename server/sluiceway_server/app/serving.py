@@ -87,8 +87,6 @@ from sluiceway_server.triggers.settings import TriggerSettings
 from sluiceway_server.triggers.statuses import StatusWorker, follow_run
 from sluiceway_server.triggers.worker import DeliveryWorker
 
-__all__ = ["ServerDependencies", "services"]
-
 
 @dataclass(frozen=True, slots=True)
 class ServerDependencies:

@@ -44,8 +44,6 @@ from sluiceway_server.runs.executor_times import ExecutorTimes
 from sluiceway_server.runs.retention_rules import RetentionSettings
 from sluiceway_server.triggers.settings import TriggerSettings
 
-__all__ = ["StandaloneSettings", "run_standalone"]
-
 log = structlog.get_logger(__name__)
 
 _READY_WITHIN = timedelta(seconds=60)

@@ -22,8 +22,6 @@ from sluiceway_server.kv.port import KeyValueStore
 from sluiceway_server.objectstorage.locate import open_storage
 from sluiceway_server.objectstorage.port import ObjectStorage
 
-__all__ = ["ETCD_TIMEOUT", "Opened", "StoreSettings", "opened", "operator_name", "survey"]
-
 ETCD_TIMEOUT = timedelta(seconds=5)
 
 

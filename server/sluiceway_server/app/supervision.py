@@ -27,8 +27,6 @@ from sluiceway_common.foundation.errors import Unavailable
 from sluiceway_common.foundation.time_limit import time_limit
 from sluiceway_common.foundation.watchdog import WATCHDOG_VARIABLE
 
-__all__ = ["HANGS_AFTER", "Child", "ChildSpec", "StopPlan"]
-
 log = structlog.get_logger(__name__)
 
 HANGS_AFTER = timedelta(seconds=60)

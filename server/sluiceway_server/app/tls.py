@@ -10,8 +10,6 @@ import structlog
 
 from sluiceway_common.foundation.errors import InvalidInput, Violation
 
-__all__ = ["server_credentials"]
-
 log = structlog.get_logger(__name__)
 
 

@@ -23,8 +23,6 @@ from sluiceway_server.projects.tokens import TokenSpec, is_good, make_token, ope
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-__all__ = ["OperatorToken", "list_operator_tokens", "reset_operator_token"]
-
 
 @dataclass(frozen=True, slots=True)
 class OperatorToken:

@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from sluiceway.api.database.v1 import database_service_pb2 as pb
     from sluiceway_server.app.store_access import StoreSettings
 
-__all__ = ["checkpoint", "export", "import_", "recover", "restore", "status", "verify"]
-
 FAULTS = 1
 CANNOT_RUN = 2
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from sluiceway.cli.commands import LazyGroup
 
-__all__ = ["database"]
-
 database = LazyGroup(
     name="db",
     help="Inspect, check, save and repair the database.",

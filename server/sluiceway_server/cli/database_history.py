@@ -12,8 +12,6 @@ from sluiceway.cli.commands import Format, option, output_option
 from sluiceway.cli.terminal import waiting
 from sluiceway_server.cli.database_places import both_stores, stores_options
 
-__all__ = ["history"]
-
 _MOST = 1000
 
 

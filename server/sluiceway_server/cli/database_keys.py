@@ -8,8 +8,6 @@ from sluiceway.cli.commands import Format, output_option, server_options
 from sluiceway.cli.connecting import with_client
 from sluiceway.cli.terminal import clean, waiting
 
-__all__ = ["rotate_master_key"]
-
 FAILED = 1
 
 

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from sluiceway.client import Client
     from sluiceway_server.app.store_access import StoreSettings
 
-__all__ = ["Place", "both_stores", "need_etcd", "say", "stores_options"]
-
 C = TypeVar("C", bound=Callable[..., Any])
 T = TypeVar("T")
 

@@ -15,8 +15,6 @@ from sluiceway.cli.units import age, size_text
 if TYPE_CHECKING:
     from sluiceway.api.database.v1 import database_service_pb2 as pb
 
-__all__ = ["show_finding", "show_findings", "show_notes", "show_status"]
-
 # As the names of segments and manifests have it: epoch and number of an entry.
 _SEQUENCE = re.compile(r"[0-9a-f]{8}-[0-9a-f]{16}")
 

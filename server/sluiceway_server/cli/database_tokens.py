@@ -12,8 +12,6 @@ from sluiceway.cli.confirming import ask, refuse_silence, yes_option
 from sluiceway.cli.terminal import waiting
 from sluiceway_server.cli.database_places import both_stores, say, stores_options
 
-__all__ = ["reset"]
-
 
 @click.command("reset-operator-token")
 @option("--keep-others", is_flag=True, help="Do not revoke the tokens of operators that there are.")

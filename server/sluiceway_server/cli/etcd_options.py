@@ -17,8 +17,6 @@ from sluiceway.cli.commands import option
 if TYPE_CHECKING:
     from sluiceway_server.kv.access import EtcdAccess
 
-__all__ = ["PASSWORD_VARIABLE", "etcd_access", "etcd_access_arguments", "etcd_access_options"]
-
 C = TypeVar("C", bound=Callable[..., Any])
 
 PASSWORD_VARIABLE = "SLUICE_ETCD_PASSWORD"  # noqa: S105 - its name, not its value

@@ -16,8 +16,6 @@ from sluiceway_common.foundation.errors import FailedPrecondition, Unavailable
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["export_source", "export_target"]
-
 
 @contextmanager
 def export_target(file: str, *, force: bool) -> Iterator[BinaryIO]:

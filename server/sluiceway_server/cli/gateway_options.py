@@ -9,8 +9,6 @@ import click
 
 from sluiceway.cli.commands import option
 
-__all__ = ["GATEWAY_LIMITS", "gateway_limits_options"]
-
 C = TypeVar("C", bound=Callable[..., Any])
 
 # By option: what it takes (SIZE, DURATION or COUNT), its default, and its help text.

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from sluiceway_server.runs.retention_rules import RetentionSettings
     from sluiceway_server.triggers.settings import TriggerSettings
 
-__all__ = ["gateway", "server", "standalone"]
-
 C = TypeVar("C", bound=Callable[..., Any])
 
 PATH = click.Path(path_type=Path)

@@ -25,24 +25,6 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import Generic, TypeVar
 
-__all__ = [
-    "AT_HAND_BYTES",
-    "FILE_CACHE_BYTES",
-    "GROUP_CACHE_BYTES",
-    "MESSAGE_CACHE_BYTES",
-    "READER_PAGE_BYTES",
-    "READS_OF_OLD_RECORDS",
-    "RECORD_CACHE_BYTES",
-    "WEIGHT_OF_KEY",
-    "WRITER_PAGE_BYTES",
-    "Lru",
-    "weight_of_block",
-    "weight_of_footer",
-    "weight_of_message",
-    "weight_of_transaction",
-    "weight_of_version",
-]
-
 _MIB = 1024 * 1024
 
 RECORD_CACHE_BYTES = 15 * _MIB

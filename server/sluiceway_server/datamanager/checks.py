@@ -22,18 +22,6 @@ from sluiceway_server.datamanager.model import (
     View,
 )
 
-__all__ = [
-    "MAX_ACTIONS",
-    "MAX_BYTES",
-    "MAX_NAME_BYTES",
-    "check_actions",
-    "check_columns",
-    "check_preconditions",
-    "check_size",
-    "plain_transaction",
-    "topics_of",
-]
-
 MAX_ACTIONS = 10_000
 MAX_BYTES = 4 * 1024 * 1024
 """Before compression: a stop of a run of 2,000 tasks changes each of them, with an event each (decision 0063)."""

@@ -52,8 +52,6 @@ from sluiceway_server.datamanager.waiting import SharedCall
 from sluiceway_server.kv.port import KeyValueStore
 from sluiceway_server.objectstorage.port import ObjectStorage
 
-__all__ = ["DataManager"]
-
 log = structlog.get_logger(__name__)
 
 T = TypeVar("T")

@@ -15,32 +15,6 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from google.protobuf.message import Message
 
-__all__ = [
-    "Action",
-    "Applied",
-    "Bodies",
-    "Column",
-    "Decision",
-    "Delete",
-    "Emit",
-    "Fields",
-    "GroupRevision",
-    "LogSequence",
-    "Page",
-    "Position",
-    "Precondition",
-    "Put",
-    "Query",
-    "RecordAbsent",
-    "RecordRevision",
-    "RecordType",
-    "TransactionFunction",
-    "Under",
-    "Value",
-    "View",
-    "Where",
-]
-
 M = TypeVar("M", bound=Message)
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)

@@ -22,8 +22,6 @@ from sluiceway_server.datamanager.model import (
     View,
 )
 
-__all__ = ["Committed", "Database", "DatabaseLost", "Seen"]
-
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 M = TypeVar("M", bound=Message)

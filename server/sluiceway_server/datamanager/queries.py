@@ -19,8 +19,6 @@ from typing import Any
 from sluiceway_common.foundation.errors import InvalidInput, Violation
 from sluiceway_server.datamanager.model import Fields, Query, RecordType, Value, Where
 
-__all__ = ["ListPlan", "Place", "check_indexes", "place_of", "plan_list", "token_of"]
-
 MAX_PAGE_SIZE = 1000
 MAX_MERGED = 32
 

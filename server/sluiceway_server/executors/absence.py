@@ -17,8 +17,6 @@ from types import MappingProxyType
 
 from sluiceway_common.runmodel.model import ExecutorId
 
-__all__ = ["Absence", "AbsenceTimers", "next_expiry", "tick"]
-
 _SMALLEST_PAUSED_GROUP = 3
 
 

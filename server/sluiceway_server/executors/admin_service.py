@@ -26,8 +26,6 @@ from sluiceway_server.runrecords.executor_record import drain_of, has_live_assig
 from sluiceway_server.runrecords.types import ASSIGNMENT, EXECUTOR, TOPIC_PLACEMENT
 from sluiceway_server.runs.transaction import KIND_PLACEMENT
 
-__all__ = ["ExecutorAdminServicer"]
-
 log = structlog.get_logger(__name__)
 
 Context = grpc.aio.ServicerContext[Any, Any]

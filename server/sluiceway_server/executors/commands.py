@@ -14,8 +14,6 @@ from sluiceway_common.foundation.clock import Clock
 from sluiceway_common.foundation.errors import Exhausted
 from sluiceway_server.datamanager.model import Position
 
-__all__ = ["Command", "CommandBuffer", "first_number"]
-
 _MAX_PENDING = 20_000
 
 Command = pb.Assign | pb.Stop | pb.Release

@@ -29,8 +29,6 @@ from sluiceway_server.runs.engine import Engine
 from sluiceway_server.runs.executor_times import MISSED_HEARTBEATS, ExecutorTimes
 from sluiceway_server.runs.ports import UpdateOutcome
 
-__all__ = ["Connection", "StreamSettings", "Write"]
-
 log = structlog.get_logger(__name__)
 
 _CONNECT = "/sluiceway.api.executor.v1.ExecutorService/Connect"

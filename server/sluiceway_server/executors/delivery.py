@@ -26,8 +26,6 @@ from sluiceway_server.runrecords.enums import FINAL_PHASES
 from sluiceway_server.runs.engine import AssignmentFinal, Engine
 from sluiceway_server.runs.ports import AssignmentNotice, Specified
 
-__all__ = ["Deliverer", "OnAssign"]
-
 log = structlog.get_logger(__name__)
 
 _MAX_PENDING_NOTICES = 20_000

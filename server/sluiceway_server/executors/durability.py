@@ -15,8 +15,6 @@ from sluiceway_common.foundation.errors import SluicewayError
 from sluiceway_server.datamanager.model import Decision
 from sluiceway_server.datamanager.port import Database
 
-__all__ = ["DurableBarrier"]
-
 log = structlog.get_logger(__name__)
 
 

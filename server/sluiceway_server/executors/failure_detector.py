@@ -36,8 +36,6 @@ from sluiceway_server.runrecords.types import EXECUTOR
 from sluiceway_server.runs.engine import Engine
 from sluiceway_server.runs.executor_times import ExecutorTimes
 
-__all__ = ["FailureDetector"]
-
 log = structlog.get_logger(__name__)
 
 

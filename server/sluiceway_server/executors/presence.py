@@ -36,8 +36,6 @@ from sluiceway_server.kv.port import (
     WatchEvent,
 )
 
-__all__ = ["GroupDirectory", "GroupKeys", "GroupSettings", "Presence", "SessionTakenOver"]
-
 log = structlog.get_logger(__name__)
 
 

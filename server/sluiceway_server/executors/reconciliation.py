@@ -24,8 +24,6 @@ from sluiceway_server.runrecords import codec
 from sluiceway_server.runrecords.enums import ASSIGNMENT_PHASE_OF
 from sluiceway_server.runs.engine import Engine
 
-__all__ = ["read_assignments", "reconcile"]
-
 log = structlog.get_logger(__name__)
 
 

@@ -25,8 +25,6 @@ from sluiceway_server.runrecords.executor_record import read_state
 from sluiceway_server.runrecords.types import EXECUTOR
 from sluiceway_server.runs.engine import Engine
 
-__all__ = ["ExecutorServicer", "StaleEpoch"]
-
 # grpc.aio's contexts are generic in stubs only.
 Context = grpc.aio.ServicerContext[Any, Any]
 

@@ -35,8 +35,6 @@ from sluiceway_server.executors.presence import Presence
 from sluiceway_server.runrecords.executor_record import read_state, transition, with_state
 from sluiceway_server.runrecords.types import EXECUTOR, executor_topic
 
-__all__ = ["KIND_CONNECTED", "OpenedSession", "SessionStore"]
-
 KIND_CONNECTED = "executor_connected"
 """A notice to an executor's topic: a stream has begun; the body is its id. Other streams of the executor end."""
 

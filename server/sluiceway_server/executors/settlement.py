@@ -12,8 +12,6 @@ from enum import StrEnum
 from sluiceway_common.runmodel.model import Assignment, AssignmentId, AssignmentPhase, Epoch
 from sluiceway_common.runmodel.reasons import Reason, ReasonCode
 
-__all__ = ["ReportedAssignment", "Settlement", "Verdict", "reason_deleted", "reason_forgotten", "settle"]
-
 
 class Verdict(StrEnum):
     """What becomes of one assignment."""

@@ -37,8 +37,6 @@ from sluiceway_server.runrecords.executor_record import KIND_FENCED
 from sluiceway_server.runrecords.types import executor_topic
 from sluiceway_server.runs.engine import Engine
 
-__all__ = ["ExecutorStreams"]
-
 log = structlog.get_logger(__name__)
 
 

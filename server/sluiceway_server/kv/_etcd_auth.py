@@ -18,8 +18,6 @@ from sluiceway_server.kv._etcd_api import api
 from sluiceway_server.kv._etcd_member import Member, is_being_cancelled
 from sluiceway_server.kv.access import EtcdAccess
 
-__all__ = ["Authentication"]
-
 log = structlog.get_logger(__name__)
 
 _METADATA_KEY = "token"

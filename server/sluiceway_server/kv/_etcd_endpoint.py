@@ -8,8 +8,6 @@ from urllib.parse import quote, unquote, urlsplit
 
 from sluiceway_common.foundation.errors import InvalidInput
 
-__all__ = ["Endpoint", "parse_endpoint", "unix_endpoint"]
-
 _FORMS = "http://HOST:PORT, https://HOST:PORT or unix:///PATH"
 
 

@@ -23,8 +23,6 @@ from sluiceway_common.foundation.errors import (
 )
 from sluiceway_server.kv.port import Compacted, LeaseId, OutcomeUnknown
 
-__all__ = ["broken", "lease_gone", "translate", "watch_ended"]
-
 # What gRPC says when it never found a connection to send on.
 _NOT_SENT = ("failed to connect to all addresses", "connections to all backends failing")
 # What etcd says before it proposes anything to its log.

@@ -19,8 +19,6 @@ from sluiceway_server.kv._etcd_endpoint import Endpoint
 from sluiceway_server.kv._etcd_metrics import quota_of
 from sluiceway_server.kv.access import EtcdTls
 
-__all__ = ["Member", "Pings", "Rpc", "is_being_cancelled"]
-
 Rpc = Literal["txn", "range", "put", "compact", "watch", "grant", "renew", "revoke", "status", "alarm", "authenticate"]
 
 _CHANNEL_OPTIONS: tuple[tuple[str, int], ...] = (

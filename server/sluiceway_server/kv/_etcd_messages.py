@@ -23,18 +23,6 @@ from sluiceway_server.kv.port import (
     Write,
 )
 
-__all__ = [
-    "ReadPlan",
-    "alarm_name",
-    "compare_message",
-    "key_bytes",
-    "key_values",
-    "operation_message",
-    "prefix_range",
-    "range_message",
-    "watch_batch",
-]
-
 # etcd's default (--max-txn-ops).
 _MOST_OPERATIONS = 128
 

@@ -11,8 +11,6 @@ import re
 from sluiceway_common.foundation.time_limit import time_limit
 from sluiceway_server.kv.access import EtcdTls
 
-__all__ = ["quota_of"]
-
 _LINE = re.compile(rb"^etcd_server_quota_backend_bytes (\S+)$", re.MULTILINE)
 _MOST_BYTES = 4 * 1024 * 1024
 

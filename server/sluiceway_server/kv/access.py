@@ -11,8 +11,6 @@ from pathlib import Path
 
 from sluiceway_common.foundation.errors import InvalidInput
 
-__all__ = ["EtcdAccess", "EtcdTls", "read_access"]
-
 
 @dataclass(frozen=True, slots=True, repr=False)
 class EtcdTls:

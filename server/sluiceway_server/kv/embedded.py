@@ -28,19 +28,6 @@ from sluiceway_common.foundation.time_limit import time_limit
 from sluiceway_server.kv.etcd import EtcdStore
 from sluiceway_server.kv.versions import UPGRADE, fault_of_version
 
-__all__ = [
-    "ETCD_SOCKETS",
-    "EtcdBinary",
-    "EtcdNotInstalled",
-    "etcd_arguments",
-    "etcd_environment",
-    "etcd_socket_arguments",
-    "find_etcd",
-    "free_ports",
-    "running_etcd",
-    "wait_until_healthy",
-]
-
 log = structlog.get_logger(__name__)
 
 ETCD_SOCKETS = ("client.sock:0", "peer.sock:0")

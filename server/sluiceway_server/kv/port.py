@@ -14,27 +14,6 @@ from typing import Protocol
 
 from sluiceway_common.foundation.errors import DeadlineExceeded
 
-__all__ = [
-    "Compacted",
-    "Compare",
-    "DeleteKey",
-    "DeletePrefix",
-    "DeleteRange",
-    "Get",
-    "KeyValue",
-    "KeyValueStore",
-    "LeaseId",
-    "OutcomeUnknown",
-    "PutKey",
-    "Range",
-    "Read",
-    "StoreStatus",
-    "TxnResult",
-    "WatchBatch",
-    "WatchEvent",
-    "Write",
-]
-
 LeaseId = int
 
 

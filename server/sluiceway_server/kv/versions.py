@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["UPGRADE", "fault_of_version"]
-
 UPGRADE = "install etcd 3.5.5 or later, or 3.4.22 or later of the 3.4 releases"
 
 _INCONSISTENT = "it can lose consistency when it is killed under load (etcd issue 13766)"

@@ -28,8 +28,6 @@ from sluiceway_common.foundation.time_limit import time_limit
 from sluiceway_server.logs.layout import Cover, LogKey
 from sluiceway_server.logs.store import LogStore
 
-__all__ = ["BufferedBytes", "LogBuffer", "LogBufferSettings", "LogBuffers"]
-
 log = structlog.get_logger(__name__)
 
 _BLOCK = 64 * 1024

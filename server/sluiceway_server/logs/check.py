@@ -17,8 +17,6 @@ from sluiceway_server.logs.store import LogStore
 from sluiceway_server.objectstorage.layout import Folder
 from sluiceway_server.objectstorage.port import ObjectStorage
 
-__all__ = ["LogCheck", "LogFinding"]
-
 _READ_BYTES = 1024 * 1024
 _NAMES = frozenset({"end", "whole", "index"})
 

@@ -11,19 +11,6 @@ from sluiceway_common.runmodel.model import Epoch
 from sluiceway_server.objectstorage.layout import Folder
 from sluiceway_server.runrecords.types import SETUP_STEP
 
-__all__ = [
-    "CHUNK_BYTES",
-    "LINE_BLOCK",
-    "Cover",
-    "LineIndex",
-    "LogIndex",
-    "LogKey",
-    "Segment",
-    "complete_name",
-    "complete_size",
-    "cover_of",
-]
-
 _COMPLETE = "log."
 
 CHUNK_BYTES = 64 * 1024

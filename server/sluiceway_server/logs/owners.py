@@ -14,8 +14,6 @@ from sluiceway_server.datamanager.port import Database
 from sluiceway_server.logs.layout import LogKey
 from sluiceway_server.runrecords.types import ASSIGNMENT, EXECUTOR, SETUP_STEP, TASK, task_id
 
-__all__ = ["LogOwners", "StoredLogOwners"]
-
 _MAX_REMEMBERED = 10_000
 
 

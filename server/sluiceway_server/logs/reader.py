@@ -23,8 +23,6 @@ from sluiceway_server.logs.layout import CHUNK_BYTES, Cover, LogKey
 from sluiceway_server.logs.states import LogState, LogStates
 from sluiceway_server.logs.store import LogStore
 
-__all__ = ["LogChunk", "LogDescription", "LogReader"]
-
 _READ_BYTES = 256 * 1024
 
 

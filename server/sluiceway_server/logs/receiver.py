@@ -30,8 +30,6 @@ from sluiceway_server.logs.layout import CHUNK_BYTES
 from sluiceway_server.logs.owners import LogOwners
 from sluiceway_server.runrecords.executor_messages import check_push
 
-__all__ = ["LogReceiver"]
-
 log = structlog.get_logger(__name__)
 
 _MAX_LOGS_PER_STREAM = 10_000

@@ -18,8 +18,6 @@ from sluiceway_server.logs.layout import LogKey
 from sluiceway_server.runrecords.enums import STATUSES
 from sluiceway_server.runrecords.types import ASSIGNMENT, RUN, SETUP_STEP, TASK, run_of_row, run_topic, task_id
 
-__all__ = ["LogState", "LogStates", "StoredLogStates"]
-
 _FINISHED = frozenset(stored for status, stored in STATUSES.items() if status.is_finished)
 _STEP_FINAL = frozenset(
     {

@@ -49,8 +49,6 @@ from sluiceway_server.logs.layout import (
 from sluiceway_server.objectstorage.layout import Folder
 from sluiceway_server.objectstorage.port import ObjectStorage
 
-__all__ = ["LogStore"]
-
 log = structlog.get_logger(__name__)
 
 _WORK = f"{Folder.LOG_WORK}/"

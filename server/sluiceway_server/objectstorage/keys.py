@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from sluiceway_common.foundation.errors import InvalidInput
 
-__all__ = ["LONGEST_KEY_BYTES", "encode_key", "encode_prefix"]
-
 LONGEST_KEY_BYTES = 300
 """What fits into the 1,024 bytes of an S3 object's name, whatever the key's characters (decision 0100)."""
 

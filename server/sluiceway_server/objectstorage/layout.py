@@ -10,8 +10,6 @@ from collections.abc import Mapping
 from enum import StrEnum
 from types import MappingProxyType
 
-__all__ = ["DATABASE_FOLDERS", "FOLDERS", "Folder", "Owner"]
-
 
 class Owner(StrEnum):
     """The part of the server that writes the objects of a folder, reads them and deletes them."""

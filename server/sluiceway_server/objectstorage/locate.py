@@ -14,8 +14,6 @@ from sluiceway_server.objectstorage.s3_address import parse_address
 if TYPE_CHECKING:
     from sluiceway_server.objectstorage.s3 import S3Storage
 
-__all__ = ["open_storage"]
-
 
 async def open_storage(url: str, *, only_reads: bool = False) -> ObjectStorage:
     """Open the storage that `url` names, in the running event loop; the caller closes it.

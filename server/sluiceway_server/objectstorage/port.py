@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-__all__ = ["ObjectInfo", "ObjectStorage", "ObjectUpload"]
-
 
 @dataclass(frozen=True, slots=True)
 class ObjectInfo:

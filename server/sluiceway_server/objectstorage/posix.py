@@ -29,8 +29,6 @@ from sluiceway_server.objectstorage.port import ObjectInfo, ObjectUpload
 from sluiceway_server.objectstorage.posix_names import path_of
 from sluiceway_server.objectstorage.posix_walk import walk
 
-__all__ = ["PosixStorage"]
-
 _T = TypeVar("_T")
 
 _TEMPORARY = ".tmp"

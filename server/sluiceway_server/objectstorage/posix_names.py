@@ -22,8 +22,6 @@ import re
 from dataclasses import dataclass
 from enum import StrEnum
 
-__all__ = ["Entry", "EntryKind", "parse_name", "path_of"]
-
 _CHUNK_BYTES = 80
 _FOLDER, _CONTINUED, _EMPTY_FILE = "+", "^", "%"
 _PLAIN = frozenset(b"abcdefghijklmnopqrstuvwxyz0123456789._-")

@@ -16,8 +16,6 @@ from pathlib import Path
 from sluiceway_server.objectstorage.port import ObjectInfo
 from sluiceway_server.objectstorage.posix_names import Entry, EntryKind, parse_name
 
-__all__ = ["walk"]
-
 
 def walk(root: Path, *, prefix: bytes, start_after: bytes, delimiter: bytes) -> Iterator[ObjectInfo]:
     """Go through the objects under `root` as `ObjectStorage.list` promises.

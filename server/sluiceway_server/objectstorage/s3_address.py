@@ -12,8 +12,6 @@ from urllib.parse import parse_qsl, urlsplit
 from sluiceway_common.foundation.errors import InvalidInput
 from sluiceway_server.objectstorage.s3_names import LONGEST_NAME_BYTES
 
-__all__ = ["S3Address", "parse_address"]
-
 _LONGEST_PREFIX_BYTES = 1024 - LONGEST_NAME_BYTES - 18
 _BUCKET = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9._-]{1,253}[a-zA-Z0-9]")
 _PREFIX = re.compile(r"[a-zA-Z0-9_-][a-zA-Z0-9._-]*(/[a-zA-Z0-9_-][a-zA-Z0-9._-]*)*")

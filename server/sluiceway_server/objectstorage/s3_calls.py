@@ -28,8 +28,6 @@ from sluiceway_server.objectstorage.s3_errors import CALL_ERRORS, Fault, error_o
 if TYPE_CHECKING:
     from types_aiobotocore_s3 import S3Client
 
-__all__ = ["S3Calls", "S3Settings", "Try"]
-
 _T = TypeVar("_T")
 
 _CLOSE_SECONDS = 5.0

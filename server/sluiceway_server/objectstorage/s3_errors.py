@@ -35,8 +35,6 @@ from sluiceway_common.foundation.errors import (
     Unavailable,
 )
 
-__all__ = ["CALL_ERRORS", "Fault", "FaultKind", "error_of", "read_fault"]
-
 CALL_ERRORS: Final = (BotoCoreError, ClientError, ResponseParserError, aiohttp.ClientError, OSError)
 """All that a call raises when something outside of us is the cause. (`TimeoutError` is an `OSError`.)"""
 

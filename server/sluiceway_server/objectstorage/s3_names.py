@@ -24,8 +24,6 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["AFTER_ALL", "LONGEST_NAME_BYTES", "key_of", "name_of", "prefix_name"]
-
 LONGEST_NAME_BYTES = 906
 """Of the longest key: 300 bytes of three characters each, five cuts, and an end that is empty."""
 

@@ -19,8 +19,6 @@ from sluiceway_server.objectstorage.s3_errors import Fault, FaultKind, read_faul
 from sluiceway_server.objectstorage.s3_names import key_of
 from sluiceway_server.objectstorage.s3_writes import RIGHT_TO_PUT, WRITER, content_md5
 
-__all__ = ["check_endpoint", "find_bucket", "remove_leftovers"]
-
 log = structlog.get_logger(__name__)
 
 # No name of an object of ours begins so: `s3_names` has a dot before a `d` only.

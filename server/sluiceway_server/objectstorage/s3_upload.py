@@ -20,8 +20,6 @@ from sluiceway_server.objectstorage.s3_writes import RIGHT_TO_PUT, WRITER, body_
 if TYPE_CHECKING:
     from types_aiobotocore_s3.type_defs import CompletedPartTypeDef
 
-__all__ = ["S3Upload"]
-
 log = structlog.get_logger(__name__)
 
 _MOST_PARTS = 10_000

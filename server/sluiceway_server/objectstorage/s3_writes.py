@@ -20,8 +20,6 @@ from botocore.exceptions import ClientError
 from sluiceway_server.objectstorage.s3_calls import S3Calls, Try
 from sluiceway_server.objectstorage.s3_errors import FaultKind, read_fault
 
-__all__ = ["RIGHT_TO_PUT", "WRITER", "body_of", "content_md5", "is_by", "new_writer", "put", "put_if_absent"]
-
 WRITER = "sluiceway-writer"
 """The name in the metadata."""
 

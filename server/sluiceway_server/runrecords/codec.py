@@ -22,27 +22,6 @@ from sluiceway_common.runmodel.reasons import Reason
 from sluiceway_server.runrecords import enums
 from sluiceway_server.runrecords.steps import EncodedSteps, put_steps
 
-__all__ = [
-    "decode_assignment",
-    "decode_conditions",
-    "decode_reason",
-    "decode_retry",
-    "decode_run",
-    "decode_source",
-    "decode_task",
-    "encode_assignment",
-    "encode_new_task",
-    "encode_reason",
-    "encode_run",
-    "encode_source",
-    "encode_task",
-    "optional_time",
-    "put_duration",
-    "put_time",
-    "read_duration",
-    "read_time",
-]
-
 _RESTART_KINDS = {kind.value: kind for kind in model.RestartKind} | {"tasks": model.RestartKind.FROM_TASKS}
 _ON_SUCCESS = frozenset({model.Condition.ON_SUCCESS})
 _DEFAULT_RETRY = model.Retry()

@@ -20,8 +20,6 @@ from sluiceway_common.runmodel.updates import Report
 from sluiceway_server.runrecords import codec, enums
 from sluiceway_server.runrecords.steps import STEP_PHASES, EncodedSteps, encoded
 
-__all__ = ["decode_definition", "decode_held", "decode_report", "encode_event"]
-
 
 def decode_held(
     held: executor_api.HeldAssignment, *, executor: str, session: str, now: datetime

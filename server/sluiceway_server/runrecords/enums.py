@@ -8,25 +8,6 @@ from sluiceway.api.run.v1 import run_pb2 as api
 from sluiceway_common.runmodel import model
 from sluiceway_common.runmodel.state import EventKind
 
-__all__ = [
-    "APPROVAL_WORDS",
-    "ASSIGNMENT_PHASES",
-    "ASSIGNMENT_PHASE_OF",
-    "BAD_PHASES",
-    "CONDITIONS",
-    "CONDITION_OF",
-    "EVENT_KINDS",
-    "FINAL_PHASES",
-    "PHASES",
-    "PHASE_OF",
-    "RESULTS",
-    "RESULT_OF",
-    "RETRY_CAUSES",
-    "RETRY_CAUSE_OF",
-    "STATUSES",
-    "STATUS_OF",
-]
-
 PHASES = {
     model.RunPhase.SETUP_ERROR: api.RUN_PHASE_SETUP_ERROR,
     model.RunPhase.QUEUED: api.RUN_PHASE_QUEUED,

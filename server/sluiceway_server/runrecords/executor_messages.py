@@ -19,8 +19,6 @@ from sluiceway_common.foundation.errors import InvalidInput, Violation
 from sluiceway_common.foundation.texts import line_fault, name_fault, shown
 from sluiceway_server.runrecords.types import SETUP_STEP
 
-__all__ = ["MAX_STEPS", "check_hello", "check_message", "check_push", "update_fault"]
-
 MAX_SLOTS = 10_000
 MAX_HELD = 10_000
 MAX_ARCHS = 16

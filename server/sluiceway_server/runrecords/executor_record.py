@@ -14,17 +14,6 @@ from sluiceway_server.datamanager.model import Action, Delete, Emit, Put, Query,
 from sluiceway_server.runrecords import codec
 from sluiceway_server.runrecords.types import ASSIGNMENT, EXECUTOR, executor_topic
 
-__all__ = [
-    "KIND_FENCED",
-    "drain_of",
-    "has_live_assignments",
-    "phase_of",
-    "read_state",
-    "transition",
-    "use_of",
-    "with_state",
-]
-
 KIND_FENCED = "executor_fenced"
 """A notice to an executor's topic: its session is fenced; the body is the session's id."""
 

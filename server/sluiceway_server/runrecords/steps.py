@@ -16,8 +16,6 @@ from sluiceway.api.run.v1 import run_pb2 as api
 from sluiceway_common.runmodel.steps import Steps, StepView
 from sluiceway_server.runrecords.types import SETUP_STEP
 
-__all__ = ["STEP_PHASES", "EncodedSteps", "encoded", "put_steps"]
-
 STEP_PHASES = frozenset(api.StepPhase.values()) - {api.STEP_PHASE_UNSPECIFIED}
 
 _OPEN = frozenset({api.STEP_PHASE_NOT_STARTED, api.STEP_PHASE_RUNNING})

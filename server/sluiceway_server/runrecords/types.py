@@ -23,37 +23,6 @@ from sluiceway.records.run.v1 import records_pb2 as pb
 from sluiceway_server.datamanager.model import Bodies, Column, Fields, RecordType, Value, Where
 from sluiceway_server.runrecords.enums import BAD_PHASES, FINAL_PHASES
 
-__all__ = [
-    "ASSIGNMENT",
-    "EXECUTOR",
-    "LOCK",
-    "PLACER",
-    "PLACER_ID",
-    "QUEUE",
-    "RECORD_TYPES",
-    "REQUEST",
-    "RETENTION",
-    "RETENTION_ID",
-    "RUN",
-    "RUN_CONFIG",
-    "RUN_NUMBER",
-    "SETUP_STEP",
-    "TASK",
-    "TERMINAL_PHASES",
-    "TOPIC_PLACEMENT",
-    "TOPIC_RUNS",
-    "active_in",
-    "executor_topic",
-    "group_topic",
-    "lock_id",
-    "outcomes",
-    "run_group",
-    "run_of_row",
-    "run_topic",
-    "summary_of",
-    "task_id",
-]
-
 TERMINAL_PHASES = frozenset({api.RUN_PHASE_SETUP_ERROR, api.RUN_PHASE_CANCELLED, api.RUN_PHASE_FINISHED})
 
 OPEN_STATUSES = frozenset({api.TASK_STATUS_UNSPECIFIED, api.TASK_STATUS_NOT_STARTED, api.TASK_STATUS_RUNNING})

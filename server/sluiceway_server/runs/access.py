@@ -25,8 +25,6 @@ from sluiceway_server.projects.tree import NodeType, find
 from sluiceway_server.runrecords.types import RUN
 from sluiceway_server.runs.engine import no_run
 
-__all__ = ["PROJECT_SCOPE", "RUN_RESOURCE", "USER_SCOPE", "ScopeRights", "VisibleScopes", "no_scope", "right_on_scope"]
-
 ScopeRights: TypeAlias = Callable[[View, Caller, str], Right | None]
 """Returns the greatest right of a caller on the runs of a scope; None: the caller may not see them. A pure read."""
 

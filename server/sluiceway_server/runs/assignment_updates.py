@@ -10,8 +10,6 @@ from sluiceway_server.runrecords.executor_messages import update_fault
 from sluiceway_server.runs.ports import UpdateOutcome
 from sluiceway_server.runs.transaction import RunTransaction
 
-__all__ = ["take_update"]
-
 
 def take_update(
     transaction: RunTransaction, executor_id: str, session_id: str, update: executor_api.AssignmentUpdate

@@ -14,8 +14,6 @@ from sluiceway_server.datamanager.model import Query, View
 from sluiceway_server.runrecords import codec, enums
 from sluiceway_server.runrecords.types import ASSIGNMENT
 
-__all__ = ["with_attempts"]
-
 _STATUS_OF_END = {
     AssignmentPhase.FAILED: TaskStatus.FAILED,
     AssignmentPhase.STOPPED: TaskStatus.STOPPED,

@@ -13,8 +13,6 @@ from collections import OrderedDict
 from sluiceway_common.runmodel.state import RunState
 from sluiceway_server.datamanager.model import Position
 
-__all__ = ["KEPT_BYTES", "RunCache", "weight_of_state"]
-
 KEPT_BYTES = 24 * 1024 * 1024
 
 _RUN = 2000

@@ -23,8 +23,6 @@ from sluiceway_server.objectstorage.layout import Folder
 from sluiceway_server.objectstorage.port import ObjectInfo
 from sluiceway_server.runrecords.types import RUN_CONFIG
 
-__all__ = ["ConfigObjects", "config_folder"]
-
 log = structlog.get_logger(__name__)
 
 _AT_ONCE = 500

@@ -19,8 +19,6 @@ from sluiceway_server.runrecords.types import RUN_CONFIG
 from sluiceway_server.runs.config_objects import config_folder
 from sluiceway_server.runs.ports import ObjectBodies
 
-__all__ = ["RunConfigs"]
-
 _YOUNG = timedelta(hours=12)
 """Half of what a configuration is kept for when no run has it."""
 

@@ -21,8 +21,6 @@ from sluiceway_server.runs.environment_values import context_of, variables_of
 from sluiceway_server.runs.ports import RunValues
 from sluiceway_server.runs.transaction import RunTransaction
 
-__all__ = ["CreationChecks", "store_run"]
-
 # Checking a request of this size takes at most 30 ms, whatever its parts are; most take 1 ms.
 _CHECKED_AT_ONCE_BYTES = 8 * 1024
 _CHECKS_WAITING = 8

@@ -21,8 +21,6 @@ from sluiceway_server.runrecords.types import ASSIGNMENT, EXECUTOR
 from sluiceway_server.runs.timers import Subject, TimerKey
 from sluiceway_server.runs.transaction import RunTransaction
 
-__all__ = ["Deadlines", "Looked", "Transact"]
-
 T = TypeVar("T")
 
 LOST_AT_ONCE = 100

@@ -35,8 +35,6 @@ from sluiceway_common.runconfig.problems import format_path
 from sluiceway_common.runconfig.shells import split_shell
 from sluiceway_server.runrecords import enums
 
-__all__ = ["ARCHS", "MAX_STEPS", "duration_faults", "environment_faults", "source_faults", "task_faults", "text_faults"]
-
 ARCHS = frozenset({"", "amd64", "arm64", "arm", "386"})
 MAX_STEPS = 1_000
 MAX_CONTAINERS = 100

@@ -26,8 +26,6 @@ from sluiceway_server.runrecords.types import PLACER, PLACER_ID
 from sluiceway_server.runs import recovery_hold as holding
 from sluiceway_server.runs.ports import EngineSettings, ServerPresence
 
-__all__ = ["Election", "Listener"]
-
 _log = structlog.get_logger(__name__)
 
 RESIGN_TIMEOUT = timedelta(seconds=2)

@@ -61,8 +61,6 @@ from sluiceway_server.runs.sweep import Sweep
 from sluiceway_server.runs.timers import Timers
 from sluiceway_server.runs.transaction import RunTransaction
 
-__all__ = ["AssignmentFinal", "Engine", "no_run"]
-
 T = TypeVar("T")
 
 _log = structlog.get_logger(__name__)

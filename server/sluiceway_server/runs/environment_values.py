@@ -14,17 +14,6 @@ from sluiceway_common.runconfig.problems import quoted
 from sluiceway_common.runconfig.when import Context
 from sluiceway_server.projects.variables import SecretValue, Unset
 
-__all__ = [
-    "SecretTexts",
-    "bind_variables",
-    "clear_environment",
-    "clear_task",
-    "context_of",
-    "references_of",
-    "values_of_task",
-    "variables_of",
-]
-
 Environment = Mapping[str, api.EnvironmentValue]
 SecretTexts = Mapping[SecretValue, str]
 """The clear values that secrets have, for one task."""

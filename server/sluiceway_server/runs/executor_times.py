@@ -12,8 +12,6 @@ from datetime import timedelta
 from sluiceway_common.foundation.errors import InvalidInput, Violation
 from sluiceway_common.runmodel.wording import duration
 
-__all__ = ["MISSED_HEARTBEATS", "ExecutorTimes"]
-
 MISSED_HEARTBEATS = 3
 _LEAST_HEARTBEAT = timedelta(milliseconds=100)
 _LEAST_LEASE = timedelta(seconds=1)

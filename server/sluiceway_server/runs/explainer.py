@@ -31,8 +31,6 @@ from sluiceway_server.runs.ports import ExecutorDirectory, ScopeSettings
 from sluiceway_server.runs.transaction import load_run
 from sluiceway_server.runs.waits import put_waits
 
-__all__ = ["Explainer"]
-
 QUEUE_WINDOW = 1000
 MOST_SETUP_ERRORS = 10
 

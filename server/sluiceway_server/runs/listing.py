@@ -23,8 +23,6 @@ from sluiceway_server.datamanager.queries import Place, place_of, plan_list, tok
 from sluiceway_server.runrecords.types import RUN, outcomes, run_of_row
 from sluiceway_server.runs.waits import put_waits
 
-__all__ = ["RunList", "check_list", "group_filter", "page_faults"]
-
 DEFAULT_PAGE = 100
 MAX_PAGE = 1_000
 MAX_SCANNED = 5_000

@@ -16,8 +16,6 @@ from sluiceway_server.runrecords import codec
 from sluiceway_server.runrecords.types import ASSIGNMENT, OPEN_STATUSES, TASK, run_group, task_id
 from sluiceway_server.runs.transaction import walk
 
-__all__ = ["LogDeletion"]
-
 
 class LogDeletion:
     """Deletes the logs of a task on request."""

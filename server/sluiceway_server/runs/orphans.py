@@ -26,8 +26,6 @@ from sluiceway_server.projects.records import ORGANIZATION, PROJECT, PROJECT_GRO
 from sluiceway_server.runrecords.types import RUN, outcomes, run_of_row
 from sluiceway_server.runs.access import PROJECT_SCOPE, USER_SCOPE
 
-__all__ = ["OrphanedRuns"]
-
 log = structlog.get_logger(__name__)
 
 _TYPES = frozenset({USER.name, ORGANIZATION.name, PROJECT_GROUP.name, PROJECT.name})

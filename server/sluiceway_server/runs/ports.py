@@ -23,20 +23,6 @@ from sluiceway_server.datamanager.model import Action, View
 from sluiceway_server.objectstorage.port import ObjectInfo
 from sluiceway_server.projects.variables import SecretValue, Unset
 
-__all__ = [
-    "AssignmentNotice",
-    "EngineSettings",
-    "ExecutorDirectory",
-    "ObjectBodies",
-    "RunValues",
-    "ScopeSettings",
-    "ServerPresence",
-    "Specified",
-    "UpdateOutcome",
-    "WithNewRun",
-    "nothing_more",
-]
-
 Specified = tuple[records.RunRecord, records.TaskRecord, records.RunConfigRecord | None]
 """What a specification is built of."""
 

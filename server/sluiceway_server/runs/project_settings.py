@@ -8,8 +8,6 @@ from sluiceway_server.datamanager.model import View
 from sluiceway_server.projects.records import PROJECT
 from sluiceway_server.runs.access import PROJECT_SCOPE
 
-__all__ = ["ProjectSettings"]
-
 
 class ProjectSettings:
     """`ScopeSettings` of the projects in the database. Other scopes have no limits."""

@@ -23,8 +23,6 @@ from sluiceway_server.runrecords import codec
 from sluiceway_server.runrecords.executor_record import read_state
 from sluiceway_server.runrecords.types import EXECUTOR, PLACER, PLACER_ID
 
-__all__ = ["advance", "may_assign", "unsettled", "why_held"]
-
 _MOST_NAMED = 5
 _WORTH_TELLING = timedelta(seconds=5)
 

@@ -17,8 +17,6 @@ from sluiceway_server.datamanager.model import Fields, Query, View
 from sluiceway_server.datamanager.queries import Place, plan_list
 from sluiceway_server.runrecords.types import RUN, RUN_NUMBER, run_of_row
 
-__all__ = ["LAST", "RunReferenceAmbiguous", "resolve"]
-
 LAST = "@last"
 SHORTEST_PREFIX = 4
 MOST_NAMED = 5

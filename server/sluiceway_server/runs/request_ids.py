@@ -14,8 +14,6 @@ from sluiceway_server.datamanager.model import Put, View
 from sluiceway_server.runrecords import codec
 from sluiceway_server.runrecords.types import REQUEST
 
-__all__ = ["earlier_run", "known_request", "remembered", "request_key"]
-
 
 def request_key(created_by: str, request_id: str) -> str:
     """Return the key of a caller's request. Each caller has its own: equal request ids of two users do not collide."""

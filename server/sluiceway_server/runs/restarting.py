@@ -15,8 +15,6 @@ from sluiceway_server.runrecords import codec
 from sluiceway_server.runrecords.types import RUN, RUN_CONFIG, RUN_NUMBER, TASK, task_id
 from sluiceway_server.runs.transaction import NewRecords, RunTransaction
 
-__all__ = ["create_restart"]
-
 
 def create_restart(
     transaction: RunTransaction,

@@ -44,8 +44,6 @@ from sluiceway_server.runrecords.types import (
 from sluiceway_server.runs.config_objects import ConfigObjects
 from sluiceway_server.runs.retention_rules import RetentionSettings, created_by_id, is_due, next_time
 
-__all__ = ["Retention"]
-
 log = structlog.get_logger(__name__)
 
 _PAUSE = timedelta(seconds=1)

@@ -15,8 +15,6 @@ from sluiceway.api.run.v1 import run_pb2 as api
 from sluiceway_server.runrecords import codec
 from sluiceway_server.runrecords.types import TERMINAL_PHASES
 
-__all__ = ["RetentionSettings", "created_by_id", "ended", "is_due", "next_time", "settings_for"]
-
 _CATCH_UP = 6
 _UUID_VERSION = 7
 _SHORTEST_INTERVAL = timedelta(seconds=1)

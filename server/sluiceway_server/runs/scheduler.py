@@ -39,8 +39,6 @@ from sluiceway_server.runs.ports import EngineSettings, ExecutorDirectory, Scope
 from sluiceway_server.runs.timers import Subject, Timers
 from sluiceway_server.runs.transaction import KIND_PLACEMENT, RunTransaction, walk
 
-__all__ = ["Scheduler"]
-
 _log = structlog.get_logger(__name__)
 
 WINDOW = 16

@@ -49,8 +49,6 @@ from sluiceway_server.runs.references import resolve
 from sluiceway_server.runs.transaction import KIND_EVENT, tasks_of
 from sluiceway_server.runs.waits import put_waits
 
-__all__ = ["Logs", "RunServicer"]
-
 T = TypeVar("T")
 
 MAX_TASKS_PAGE = 2_000

@@ -16,8 +16,6 @@ from sluiceway_common.runmodel.limits import DEFAULT_TASK_TIMEOUT
 from sluiceway_server.runs.environment_values import SecretTexts, clear_environment, clear_task, context_of
 from sluiceway_server.runs.ports import EngineSettings
 
-__all__ = ["DEFAULT_SHELL", "DEFAULT_WORKING_DIR", "definition_of", "specify"]
-
 DEFAULT_WORKING_DIR = "~/project"
 DEFAULT_SHELL = "/bin/sh -e"
 

@@ -32,8 +32,6 @@ from sluiceway_server.runs.scheduler import Scheduler
 from sluiceway_server.runs.timers import Subject, Timers
 from sluiceway_server.runs.transaction import RunTransaction, load_run
 
-__all__ = ["MOVED_BY_SWEEP", "Sweep"]
-
 _log = structlog.get_logger(__name__)
 
 MOVED_BY_SWEEP = Counter(

@@ -20,8 +20,6 @@ from sluiceway_common.foundation.clock import Clock
 from sluiceway_common.foundation.errors import SluicewayError
 from sluiceway_common.foundation.time_limit import time_limit
 
-__all__ = ["Subject", "TimerKey", "Timers"]
-
 _log = structlog.get_logger(__name__)
 
 AT_ONCE = 32

@@ -59,8 +59,6 @@ from sluiceway_server.runrecords.types import (
 from sluiceway_server.runs.cache import RunCache
 from sluiceway_server.runs.ports import AssignmentNotice
 
-__all__ = ["KIND_CHANGED", "KIND_EVENT", "KIND_PLACEMENT", "NewRecords", "RunTransaction", "load_run", "walk"]
-
 T = TypeVar("T")
 M = TypeVar("M", bound=Message)
 

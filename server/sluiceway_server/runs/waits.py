@@ -16,8 +16,6 @@ from sluiceway_server.runrecords import codec
 from sluiceway_server.runrecords.types import ASSIGNMENT, TASK, task_id
 from sluiceway_server.runs import recovery_hold as holding
 
-__all__ = ["put_waits"]
-
 _PAGE = 100
 _SENTENCES = {
     ReasonCode.WAITS_FOR_EXECUTOR: "none of its tasks runs: no executor can take one now",

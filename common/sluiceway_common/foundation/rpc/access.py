@@ -18,8 +18,6 @@ from sluiceway.api.options.v1 import options_pb2
 from sluiceway_common.foundation.errors import PermissionDenied, SluicewayError, Unauthenticated
 from sluiceway_common.foundation.rpc.caller import Caller, CallerKind
 
-__all__ = ["Access", "ResourceGuard", "Right", "access_of_services", "check_access", "resource_of"]
-
 # The generated stub calls it a plain FieldDescriptor.
 _ACCESS: Any = options_pb2.access
 

@@ -15,8 +15,6 @@ import grpc
 
 from sluiceway_common.foundation.errors import InvalidInput, Violation
 
-__all__ = ["Address", "parse_address", "secure_target"]
-
 _HTTPS_PORT = 443
 _MAX_PORT = 65_535
 # https://github.com/grpc/grpc/blob/master/doc/naming.md

@@ -13,8 +13,6 @@ from sluiceway_common.foundation.errors import Unauthenticated, Unimplemented
 from sluiceway_common.foundation.rpc.access import Access, check_access
 from sluiceway_common.foundation.rpc.caller import PUBLIC, Authenticator, Caller, CallerKind
 
-__all__ = ["AUTHORIZATION_KEY", "METHOD_NOT_OFFERED", "AccessServicer", "admit", "authorization_of", "not_offered"]
-
 AUTHORIZATION_KEY = "authorization"
 METHOD_NOT_OFFERED = "METHOD_NOT_OFFERED"
 

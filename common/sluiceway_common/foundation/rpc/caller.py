@@ -13,25 +13,6 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol, TypeAlias
 
-__all__ = [
-    "ALL_SCOPES",
-    "FORWARDED_KEY",
-    "POSITION_KEY",
-    "PUBLIC",
-    "STREAM_KEY",
-    "STREAM_OPEN",
-    "Authenticator",
-    "Caller",
-    "CallerKind",
-    "Origin",
-    "announce_stream",
-    "answer_position",
-    "as_caller",
-    "current_caller",
-    "current_origin",
-    "requested_position",
-]
-
 ALL_SCOPES = "*"
 POSITION_KEY = "sluice-position"
 # The address of the client for which the gateway calls.

@@ -25,15 +25,6 @@ from google.protobuf.message import Message
 from sluiceway_common.foundation.clock import IdSource, UuidSource
 from sluiceway_common.foundation.rpc.limits import CHANNEL_OPTIONS
 
-__all__ = [
-    "API_SERVICES",
-    "DEFAULT_DEADLINE",
-    "is_repeatable",
-    "open_channel",
-    "service_config",
-    "with_request_id",
-]
-
 M = TypeVar("M", bound=Message)
 
 API_SERVICES = (

@@ -52,8 +52,6 @@ from sluiceway_common.foundation.rpc.offer import Handler, Handlers, InFlight, S
 from sluiceway_common.foundation.rpc.requests import RequestReader
 from sluiceway_common.foundation.rpc.status import DETAILS_KEY, status_of
 
-__all__ = ["REQUEST_ID_KEY", "Edge", "ServerState"]
-
 log = structlog.get_logger(__name__)
 
 REQUEST_ID_KEY = "x-request-id"

@@ -19,8 +19,6 @@ from google.protobuf.message import Message
 from sluiceway.api.options.v1 import options_pb2
 from sluiceway_common.foundation.errors import Violation
 
-__all__ = ["behaviors_of", "checks_fields", "checks_fields_itself", "clear_output_only", "field_faults", "limits_of"]
-
 F = TypeVar("F", bound=Callable[..., Any])
 
 # The generated stubs call these plain FieldDescriptors.

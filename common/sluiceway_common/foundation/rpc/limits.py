@@ -7,15 +7,6 @@ these does is tested, in `tests/service/rpc/test_rpc_options.py`.
 
 from __future__ import annotations
 
-__all__ = [
-    "CHANNEL_OPTIONS",
-    "MAX_DETAILS_BYTES",
-    "MAX_MESSAGE_BYTES",
-    "MAX_TEXT_BYTES",
-    "REUSE_PORT",
-    "SERVER_OPTIONS",
-]
-
 # The largest response is a page of 2,000 tasks; the largest request is a run of as many.
 MAX_MESSAGE_BYTES = 16 * 1024 * 1024
 

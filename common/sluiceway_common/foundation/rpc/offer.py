@@ -20,8 +20,6 @@ from sluiceway_common.foundation.rpc.admission import AccessServicer
 from sluiceway_common.foundation.rpc.caller import Authenticator
 from sluiceway_common.foundation.time_limit import time_limit
 
-__all__ = ["Handler", "Handlers", "InFlight", "Registry", "ServiceSet"]
-
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"  # generic for the type checker only
 Handlers: TypeAlias = dict[str, dict[str, Handler]]
 """By service, by method."""

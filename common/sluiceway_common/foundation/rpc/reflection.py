@@ -18,8 +18,6 @@ from grpc_reflection.v1alpha import reflection, reflection_pb2, reflection_pb2_g
 
 from sluiceway_common.foundation.rpc.offer import Handlers, Registry
 
-__all__ = ["REFLECTION_V1", "add_reflection"]
-
 REFLECTION_V1 = "grpc.reflection.v1.ServerReflection"
 _V1_FILE = "grpc/reflection/v1/reflection.proto"
 

@@ -20,8 +20,6 @@ from google.protobuf.message import DecodeError, Message
 from sluiceway_common.foundation.errors import Exhausted, InvalidInput
 from sluiceway_common.foundation.places import Places
 
-__all__ = ["MAX_PARTS", "MAX_REQUEST_BYTES", "REQUEST_BYTES", "RequestReader", "count_parts"]
-
 MAX_REQUEST_BYTES = 256 * 1024
 """Of one message of a request, where `REQUEST_BYTES` does not say otherwise."""
 

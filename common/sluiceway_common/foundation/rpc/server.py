@@ -30,8 +30,6 @@ from sluiceway_common.foundation.rpc.offer import Handler, Handlers, InFlight, R
 from sluiceway_common.foundation.rpc.reflection import add_reflection
 from sluiceway_common.foundation.rpc.requests import RequestReader
 
-__all__ = ["RpcServer"]
-
 log = structlog.get_logger(__name__)
 
 # The time that cancelled handlers get for their `finally` blocks.

@@ -42,8 +42,6 @@ from sluiceway_common.foundation.errors import (
 )
 from sluiceway_common.foundation.rpc.limits import MAX_DETAILS_BYTES, MAX_TEXT_BYTES
 
-__all__ = ["DETAILS_KEY", "DOMAIN", "error_of", "error_of_status", "errors_of_call", "status_of"]
-
 DOMAIN = "sluiceway"
 DETAILS_KEY = "grpc-status-details-bin"
 

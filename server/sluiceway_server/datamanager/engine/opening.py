@@ -56,8 +56,6 @@ from sluiceway_server.datamanager.tables.stores import Stores
 from sluiceway_server.kv.port import KeyValueStore
 from sluiceway_server.objectstorage.port import ObjectStorage
 
-__all__ = ["Engine", "Place", "RecoverAlways", "RecoverIfRolledBack", "RecoverManually", "RecoverPolicy", "open_engine"]
-
 log = structlog.get_logger(__name__)
 
 _OF_OWN_ETCD = frozenset({Kind.ETCD_EMPTY, Kind.ETCD_BEHIND, Kind.ETCD_TORN, Kind.OTHER_CLUSTER})
