@@ -49,6 +49,7 @@ class FakeForge:
         files: of each commit, by path.
         messages: of commits, where they matter.
         refs_: the commit of each branch and tag.
+        pull_requests: by number, with at least the head `commit`.
         changed: the answer of `changed_paths`.
         fault: raised by each call.
         webhooks: by id: URL and secret.
@@ -73,6 +74,7 @@ class FakeForge:
     files: dict[str, dict[str, bytes]] = field(default_factory=dict)
     messages: dict[str, str] = field(default_factory=dict)
     refs_: dict[str, str] = field(default_factory=dict)
+    pull_requests: dict[str, dict[str, Any]] = field(default_factory=dict)
     changed: tuple[str, ...] | None = None
     fault: Exception | None = None
     webhooks: dict[str, tuple[str, str]] = field(default_factory=dict)
@@ -158,6 +160,12 @@ class FakeForge:
         self._call("refs", token)
         return dict(self.refs_)
 
+    async def pull_request(self, token: str, repository: Repository, number: str) -> PullRequest:
+        self._call("pull_request", token)
+        if number not in self.pull_requests:
+            raise NotAtForge(f"there is no pull request {number}")
+        return self._pull_request({"number": int(number), "action": "opened", **self.pull_requests[number]}, repository)
+
     async def commit_message(self, token: str, repository: Repository, commit: str) -> str:
         self._call("commit_message", token)
         self._commit(commit)
@@ -191,19 +199,23 @@ class FakeForge:
             fields.setdefault("commit", fields["after"])
             return Push(delivery_id=id_, repository=repository, **fields)
         if kind == "pull_request":
-            fields = {
-                "sender_id": "3",
-                "author_id": "3",
-                "head_branch": "change",
-                "base_branch": "main",
-                "base_commit": None,
-                "head_repository_id": repository.id,
-                "is_draft": False,
-                "title": "a change",
-                "url": f"{repository.web_url}/pulls/{said['number']}",
-                "ref": f"refs/pull/{said['number']}/head",
-                **said,
-            }
-            fields["action"] = PullRequestAction(fields["action"])
-            return PullRequest(delivery_id=id_, repository=repository, **fields)
+            return self._pull_request(said, repository, id_)
         return Ping(delivery_id=id_) if kind == "ping" else Ignored(delivery_id=id_, reason=f"{kind} starts no run")
+
+    @staticmethod
+    def _pull_request(said: Mapping[str, Any], repository: Repository, delivery_id: str = "") -> PullRequest:
+        fields = {
+            "sender_id": "3",
+            "author_id": "3",
+            "head_branch": "change",
+            "base_branch": "main",
+            "base_commit": None,
+            "head_repository_id": repository.id,
+            "is_draft": False,
+            "title": "a change",
+            "url": f"{repository.web_url}/pulls/{said['number']}",
+            "ref": f"refs/pull/{said['number']}/head",
+            **said,
+        }
+        fields["action"] = PullRequestAction(fields["action"])
+        return PullRequest(delivery_id=delivery_id, repository=repository, **fields)

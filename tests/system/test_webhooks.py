@@ -267,6 +267,38 @@ def test_branch_and_tag_are_run_by_hand(linked: Linked) -> None:
     assert "has no refs/heads/no-such" in refused.stderr
 
 
+def test_pull_request_is_run_by_hand_with_variables(linked: Linked, tmp_path: Path) -> None:
+    checkout = linked.forge.checkout(linked.repo, tmp_path / "clone")
+    task = {
+        "name": "pack",
+        "runtime": {"containers": [{"image": "host"}]},
+        "steps": [{"run": "echo to $TARGET as $SLUICE_PULL_REQUEST_ID"}],
+    }
+    config = {"runs": [{"name": "deploy", "tasks": [task]}]}
+    files = {".sluice/config.json": json.dumps(config).encode()}
+    commit = checkout.push(files, "Deploy", ref="HEAD:refs/heads/deploy")
+    fake, user = linked.forge.fake, linked.forge.user
+
+    async def open_it() -> int:
+        return (await fake.open_pull_request(linked.repo, user, head_branch="deploy")).number
+
+    number = linked.forge.do(open_it)
+    linked.delivery_of(commit)
+    options = ("--pull-request", str(number), "--var", "TARGET=the moon", "--watch")
+    done = linked.here.sluice("project", "run", linked.project_id, *options)
+    assert "variables: TARGET=the moon" in done.stdout
+    with linked.here.http() as client:
+        group = f"/project/{linked.project_id}/pull_request/{number}"
+        found = client.get("/api/v1/runs", params={"group": group}).json()["runs"]
+    run = next(each for each in found if each["variables"])
+    assert (run["variables"], run["source"]["commitSha"]) == ({"TARGET": "the moon"}, commit)
+    assert linked.here.log(run["id"], "pack", 0) == f"to the moon as {number}\n".encode()
+    assert "variables: TARGET=the moon" in " ".join(linked.here.sluice("run", "get", run["id"]).stdout.split())
+    again = linked.here.sluice("run", "restart", run["id"], "-o", "name").stdout.strip()
+    linked.here.wait_for(again)
+    assert linked.here.log(again, "pack", 0) == f"to the moon as {number}\n".encode()
+
+
 def test_schedule_is_created_paused_and_deleted(linked: Linked) -> None:
     project = linked.project_id
     made = linked.here.sluice("schedule", "create", project, "30 2 * * mon-fri", "--time-zone", "Europe/Berlin")

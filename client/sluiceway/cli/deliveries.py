@@ -25,7 +25,15 @@ _FORMATS = tuple(each for each in ALL_FORMATS if each is not Format.WIDE)
 @click.argument("project", metavar="PROJECT")
 @option("--ref", default="", metavar="REF", help="A branch, or a full ref of a tag. Default: the default branch.")
 @option("--commit", default="", metavar="SHA", help="A commit by all its digits. Default: the newest of the ref.")
+@option("--pull-request", type=click.IntRange(min=1), metavar="NUMBER", help="The head of a pull or merge request.")
 @option("--name", default="", metavar="RUN", help="Create only this run, whether its `when` matches or not.")
+@option(
+    "--var",
+    "variables",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="An environment variable of all tasks, which everybody who sees the run sees. May be repeated.",
+)
 @option("--request-id", default="", metavar="ID", help="A repeated call with the same id creates no second run.")
 @option("--watch", is_flag=True, help="Follow the runs until they are over. The exit code says how they ended.")
 @output_option(*_FORMATS)
@@ -34,20 +42,35 @@ def run(
     project: str,
     ref: str,
     commit: str,
+    pull_request: int | None,
     name: str,
+    variables: tuple[str, ...],
     request_id: str,
     watch: bool,
     output: Format,
     server: str | None,
     token: str | None,
 ) -> int:
-    """Create the runs of a branch or tag by hand, and print which were made and why others were not."""
+    """Create the runs of a branch, a tag or a pull request by hand, and print which, and why not others."""
     from sluiceway.cli.showing import plain, show
+    from sluiceway.cli.values import parse_assignments
+
+    chosen = parse_assignments("--var", variables)
+    if pull_request is not None and (ref or commit):
+        raise click.UsageError("--pull-request excludes --ref and --commit")
 
     async def conversation(client: Client) -> int:
         from sluiceway.cli.run_create import follow
 
-        made = await client.deliveries.run(project, ref=ref, commit_sha=commit, run_name=name, request_id=request_id)
+        made = await client.deliveries.run(
+            project,
+            ref=ref,
+            commit_sha=commit,
+            pull_request=pull_request,
+            run_name=name,
+            variables=chosen,
+            request_id=request_id,
+        )
         found = await _worked(client, project, made)
         if output.is_for_people:
             _print_decisions(found)
@@ -153,6 +176,7 @@ async def _worked(client: Client, project: str, delivery: pb.Delivery) -> pb.Del
 
 def _print_decisions(delivery: pb.Delivery) -> None:
     from sluiceway.cli.showing import Column, Row, details, table
+    from sluiceway.cli.values import assignments
 
     details(
         f"{delivery.event} of {delivery.ref} at {delivery.commit_sha[:12] or 'its newest commit'}",
@@ -161,6 +185,7 @@ def _print_decisions(delivery: pb.Delivery) -> None:
             "received": _moment(delivery),
             "state": _phase(delivery),
             "decision": delivery.sentence,
+            "variables": assignments(delivery.variables),
         },
     )
     if delivery.decisions:

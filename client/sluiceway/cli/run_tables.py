@@ -13,6 +13,7 @@ from sluiceway.cli.references import short_ids
 from sluiceway.cli.showing import NO_LIMIT, Column, Row, Table, details, plain, show, table
 from sluiceway.cli.terminal import clean_lines
 from sluiceway.cli.units import age, duration, moment
+from sluiceway.cli.values import assignments
 from sluiceway.cli.words import STEPS_THAT_ENDED, edge, run_status, run_took, task_status
 from sluiceway.client.words import RunPhase, RunResult
 
@@ -80,6 +81,7 @@ def show_run(run: run_pb2.Run, tasks: Sequence[run_pb2.Task], *, wide: bool = Fa
             "commit": f"{source.commit_sha if wide else source.commit_sha[:12]} {_first_line(source.message)}".strip(),
             "created": " by ".join(part for part in (created, run.created_by) if part),
             "took": run_took(run),
+            "variables": assignments(run.variables),
         },
     )
     for kind, texts in (("error", run.setup_errors), ("warning", run.warnings)):

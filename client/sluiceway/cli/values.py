@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
 
 from sluiceway_common.foundation.errors import InvalidInput
@@ -38,3 +39,25 @@ def parse_size(option: str, text: str) -> int:
         return parse_bytes(text)
     except ValueError as error:
         raise InvalidInput(f'{option}: "{text}" {error}') from error
+
+
+def parse_assignments(option: str, texts: Iterable[str]) -> dict[str, str]:
+    """Return the values of an option `NAME=VALUE` that may be repeated; values may have further `=`.
+
+    Raises:
+        InvalidInput: a text has no `=`, or a name is given twice; the message names the option.
+    """
+    found: dict[str, str] = {}
+    for text in texts:
+        name, separator, value = text.partition("=")
+        if not separator or not name:
+            raise InvalidInput(f'{option}: "{text}" is not NAME=VALUE')
+        if name in found:
+            raise InvalidInput(f'{option}: "{name}" is given twice')
+        found[name] = value
+    return found
+
+
+def assignments(values: Mapping[str, str]) -> str:
+    """Return values as `NAME=VALUE`, by name, for people."""
+    return ", ".join(f"{name}={values[name]}" for name in sorted(values))

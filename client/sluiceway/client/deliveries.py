@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from sluiceway.api.project.v1 import delivery_service_pb2 as pb
 from sluiceway.api.project.v1 import delivery_service_pb2_grpc as pb_grpc
@@ -43,15 +43,25 @@ class Deliveries:
         return (await self._connection.call(self._stub.GetDelivery, request)).delivery
 
     async def run(
-        self, project: str, *, ref: str = "", commit_sha: str = "", run_name: str = "", request_id: str = ""
+        self,
+        project: str,
+        *,
+        ref: str = "",
+        commit_sha: str = "",
+        pull_request: int | None = None,
+        run_name: str = "",
+        variables: Mapping[str, str] | None = None,
+        request_id: str = "",
     ) -> pb.Delivery:
-        """Create the runs of a branch or tag by hand.
+        """Create the runs of a branch, a tag or a pull request by hand.
 
         Args:
             project: its id or path.
             ref: a branch, or the full name of a branch or tag; empty: the default branch.
             commit_sha: a commit other than the newest one of the ref.
+            pull_request: the number of a pull or merge request, in place of `ref` and `commit_sha`.
             run_name: only this run, whether its `when` matches or not.
+            variables: environment variables of all tasks. Whoever can see the runs can see them.
             request_id: a repeated call with the same id has no further effect.
         """
         request = self._connection.request(
@@ -59,7 +69,9 @@ class Deliveries:
             project_id=project,
             ref=ref,
             commit_sha=commit_sha,
+            pull_request_id="" if pull_request is None else str(pull_request),
             run_name=run_name,
+            variables=variables or {},
             request_id=request_id,
         )
         return (await self._connection.call(self._stub.RunProject, request)).delivery

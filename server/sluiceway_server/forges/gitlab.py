@@ -31,6 +31,7 @@ from sluiceway_server.forges.port import (
     FolderEntry,
     ForgeUser,
     Ignored,
+    PullRequest,
     Repository,
     RepositoryPage,
 )
@@ -190,6 +191,13 @@ class GitLabForge:
                 if ref.commit is not None and ref_fault(prefix + ref.name) is None:
                     found[prefix + ref.name] = ref.commit.id
         return found
+
+    async def pull_request(self, token: str, repository: Repository, number: str) -> PullRequest:
+        path = f"{_root(repository)}/merge_requests/{check_id('pull_request_id', number)}"
+        found = await self._api.read(token, path, shapes.MERGE_REQUEST)
+        if str(found.iid) != number or str(found.target_project_id) != repository.id:
+            raise BadForgeResponse(f"the provider returned another merge request instead of {number}")
+        return found.pull_request(repository)
 
     async def commit_message(self, token: str, repository: Repository, commit: str) -> str:
         path = f"{_root(repository)}/repository/commits/{check_commit(commit)}"

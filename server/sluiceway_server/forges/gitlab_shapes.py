@@ -6,8 +6,10 @@ from typing import Final
 
 from pydantic import TypeAdapter
 
+from sluiceway_server.forges.events import PullRequest, PullRequestAction
 from sluiceway_server.forges.repository import Repository
 from sluiceway_server.forges.shapes import (
+    Branch,
     BranchOrEmpty,
     CloneUrl,
     CommitId,
@@ -17,6 +19,7 @@ from sluiceway_server.forges.shapes import (
     RepositoryPath,
     Shape,
     Title,
+    UserId,
 )
 
 __all__ = [
@@ -26,6 +29,7 @@ __all__ = [
     "FILE",
     "HOOKS",
     "KEYS",
+    "MERGE_REQUEST",
     "PROJECT",
     "PROJECTS",
     "REFS",
@@ -141,6 +145,50 @@ class _Comparison(Shape):
     compare_timeout: bool = False
 
 
+class _Author(Shape):
+    id: UserId
+
+
+class _DiffRefs(Shape):
+    base_sha: CommitId | None = None
+
+
+class _MergeRequest(Shape):
+    """A merge request. `sha` is the head commit."""
+
+    iid: Id
+    source_branch: Branch
+    target_branch: Branch
+    source_project_id: Id | None = None
+    target_project_id: Id
+    sha: CommitId
+    author: _Author
+    title: Title
+    web_url: Link = ""
+    draft: bool = False
+    diff_refs: _DiffRefs | None = None
+
+    def pull_request(self, repository: Repository) -> PullRequest:
+        """Return it in our words, as an event that opens it."""
+        return PullRequest(
+            delivery_id="",
+            repository=repository,
+            sender_id=str(self.author.id),
+            author_id=str(self.author.id),
+            action=PullRequestAction.OPENED,
+            number=self.iid,
+            ref=f"refs/merge-requests/{self.iid}/head",
+            commit=self.sha,
+            head_branch=self.source_branch,
+            base_branch=self.target_branch,
+            base_commit=None if self.diff_refs is None else self.diff_refs.base_sha,
+            head_repository_id=None if self.source_project_id is None else str(self.source_project_id),
+            is_draft=self.draft,
+            title=self.title,
+            url=self.web_url,
+        )
+
+
 USER = TypeAdapter(_User)
 PROJECT = TypeAdapter(ProjectShape)
 PROJECTS = TypeAdapter(list[ProjectShape])
@@ -152,3 +200,4 @@ TREE = TypeAdapter(list[TreeShape])
 REFS = TypeAdapter(list[_Ref])
 COMMIT = TypeAdapter(_Commit)
 COMPARISON = TypeAdapter(_Comparison)
+MERGE_REQUEST = TypeAdapter(_MergeRequest)

@@ -15,6 +15,7 @@ from sluiceway_common.foundation.texts import shown
 from sluiceway_server.forges import hub_shapes as shapes
 from sluiceway_server.forges.api import Api, check_commit, check_file_path, check_id, escaped_path, on_repository
 from sluiceway_server.forges.errors import BadForgeResponse, ForgeResponseTooLarge, NotAtForge
+from sluiceway_server.forges.hub_shapes import pull_request_event
 from sluiceway_server.forges.port import (
     MAX_FILE_BYTES,
     CommitState,
@@ -23,6 +24,8 @@ from sluiceway_server.forges.port import (
     Event,
     FolderEntry,
     ForgeUser,
+    PullRequest,
+    PullRequestAction,
     Repository,
     RepositoryPage,
 )
@@ -153,6 +156,13 @@ class HubForge(ABC):
                 if ref_fault(prefix + ref.name) is None:
                     found[prefix + ref.name] = ref.commit.id
         return found
+
+    async def pull_request(self, token: str, repository: Repository, number: str) -> PullRequest:
+        path = f"{_root(repository)}/pulls/{check_id('pull_request_id', number)}"
+        found = await self._api.read(token, path, shapes.PULL_REQUEST)
+        if str(found.number) != number or found.base.repo is None or str(found.base.repo.id) != repository.id:
+            raise BadForgeResponse(f"the provider returned another pull request instead of {number}")
+        return pull_request_event(found, repository, number=found.number, action=PullRequestAction.OPENED)
 
     async def commit_message(self, token: str, repository: Repository, commit: str) -> str:
         path = f"{_root(repository)}/{self.commit_path}/{check_commit(commit)}"

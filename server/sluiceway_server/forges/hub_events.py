@@ -11,10 +11,9 @@ from collections.abc import Mapping
 from pydantic import TypeAdapter
 
 from sluiceway_server.forges.deliveries import ignored_ref, parse
-from sluiceway_server.forges.events import Event, Ignored, PullRequest, PullRequestAction, Push
-from sluiceway_server.forges.hub_shapes import RepositoryShape
+from sluiceway_server.forges.events import Event, Ignored, PullRequestAction, Push
+from sluiceway_server.forges.hub_shapes import PullRequestShape, RepositoryShape, pull_request_event
 from sluiceway_server.forges.shapes import (
-    Branch,
     CommitId,
     CommitIdOrZero,
     Id,
@@ -22,7 +21,6 @@ from sluiceway_server.forges.shapes import (
     Message,
     RefName,
     Shape,
-    Title,
     UserId,
 )
 
@@ -49,33 +47,13 @@ class _Push(Shape):
     sender: _User
 
 
-class _RepositoryId(Shape):
-    id: Id
-
-
-class _Side(Shape):
-    ref: Branch
-    sha: CommitId
-    repo: _RepositoryId | None = None
-
-
-class _PullRequest(Shape):
-    state: str
-    draft: bool = False
-    title: Title
-    html_url: Link = ""
-    user: _User
-    head: _Side
-    base: _Side
-
-
 class _Action(Shape):
     action: str
 
 
 class _PullRequestEvent(Shape):
     number: Id
-    pull_request: _PullRequest
+    pull_request: PullRequestShape
     repository: RepositoryShape
     sender: _User
 
@@ -125,20 +103,11 @@ def read_pull_request(delivery_id: str, body: bytes, actions: Mapping[str, PullR
     request = event.pull_request
     if request.state != "open":
         return Ignored(delivery_id=delivery_id, reason="the pull request is not open")
-    return PullRequest(
-        delivery_id=delivery_id,
-        repository=event.repository.repository(),
-        sender_id=str(event.sender.id),
-        author_id=str(request.user.id),
-        action=action,
+    return pull_request_event(
+        request,
+        event.repository.repository(),
         number=event.number,
-        ref=f"refs/pull/{event.number}/head",
-        commit=request.head.sha,
-        head_branch=request.head.ref,
-        base_branch=request.base.ref,
-        base_commit=request.base.sha,
-        head_repository_id=str(request.head.repo.id) if request.head.repo else None,
-        is_draft=request.draft,
-        title=request.title,
-        url=request.html_url,
+        action=action,
+        delivery_id=delivery_id,
+        sender_id=str(event.sender.id),
     )

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pydantic import AliasChoices, Field, TypeAdapter
 
+from sluiceway_server.forges.events import PullRequest, PullRequestAction
 from sluiceway_server.forges.repository import Repository
 from sluiceway_server.forges.shapes import (
+    Branch,
     BranchOrEmpty,
     CloneUrl,
     CommitId,
@@ -16,6 +18,7 @@ from sluiceway_server.forges.shapes import (
     RepositoryPath,
     Shape,
     Title,
+    UserId,
 )
 
 __all__ = [
@@ -25,12 +28,15 @@ __all__ = [
     "CREATED",
     "HOOKS",
     "KEYS",
+    "PULL_REQUEST",
     "REFS",
     "REPOSITORIES",
     "REPOSITORY",
     "USER",
     "ContentShape",
+    "PullRequestShape",
     "RepositoryShape",
+    "pull_request_event",
 ]
 
 
@@ -134,6 +140,66 @@ class _Comparison(Shape):
     commits: list[_ComparedCommit] | None = None
 
 
+class _Author(Shape):
+    id: UserId
+
+
+class _RepositoryId(Shape):
+    id: Id
+
+
+class _Side(Shape):
+    ref: Branch
+    sha: CommitId
+    repo: _RepositoryId | None = None
+
+
+class PullRequestShape(Shape):
+    """A pull request, in responses and in events."""
+
+    state: str
+    draft: bool = False
+    title: Title
+    html_url: Link = ""
+    user: _Author
+    head: _Side
+    base: _Side
+
+
+class _NumberedPullRequest(PullRequestShape):
+    number: Id
+
+
+def pull_request_event(
+    request: PullRequestShape,
+    repository: Repository,
+    *,
+    number: int,
+    action: PullRequestAction,
+    delivery_id: str = "",
+    sender_id: str = "",
+) -> PullRequest:
+    """Return a pull request of a repository in our words. Empty `sender_id`: its author."""
+    author_id = str(request.user.id)
+    return PullRequest(
+        delivery_id=delivery_id,
+        repository=repository,
+        sender_id=sender_id or author_id,
+        author_id=author_id,
+        action=action,
+        number=number,
+        ref=f"refs/pull/{number}/head",
+        commit=request.head.sha,
+        head_branch=request.head.ref,
+        base_branch=request.base.ref,
+        base_commit=request.base.sha,
+        head_repository_id=str(request.head.repo.id) if request.head.repo else None,
+        is_draft=request.draft,
+        title=request.title,
+        url=request.html_url,
+    )
+
+
 USER = TypeAdapter(_User)
 REPOSITORY = TypeAdapter(RepositoryShape)
 REPOSITORIES = TypeAdapter(list[RepositoryShape])
@@ -144,3 +210,4 @@ CONTENTS: TypeAdapter[ContentShape | list[ContentShape]] = TypeAdapter(ContentSh
 REFS = TypeAdapter(list[_Ref])
 COMMIT = TypeAdapter(_Commit)
 COMPARISON = TypeAdapter(_Comparison)
+PULL_REQUEST = TypeAdapter(_NumberedPullRequest)

@@ -188,6 +188,18 @@ class Forge(Protocol):
         """
         ...
 
+    async def pull_request(self, token: str, repository: Repository, number: str) -> PullRequest:
+        """Return a pull request (GitLab: merge request) as it is now, open or not. May be repeated.
+
+        As an event that opens it, without the id of a delivery; the sender is the author.
+
+        Args:
+            token: of a user who may see it.
+            repository: the base repository.
+            number: decimal digits, as people name it.
+        """
+        ...
+
     async def commit_message(self, token: str, repository: Repository, commit: str) -> str:
         """Return the message of a commit. May be repeated."""
         ...

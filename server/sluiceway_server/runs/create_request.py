@@ -41,9 +41,11 @@ from sluiceway_server.runs.definition_checks import (
 from sluiceway_server.runs.environment_values import bind_variables
 from sluiceway_server.runs.transaction import NewRecords
 
-__all__ = ["ARCHS", "MAX_STEPS", "RunTooLarge", "ValidatedCreate", "check", "check_counts"]
+__all__ = ["ARCHS", "MAX_ENVIRONMENT_BYTES", "MAX_STEPS", "RunTooLarge", "ValidatedCreate", "check", "check_counts"]
 
 MAX_ANNOTATION_BYTES = 16 * 1024
+MAX_ENVIRONMENT_BYTES = 16 * 1024
+"""Of the run, not of its tasks: it is shown with the run."""
 MAX_OWN_WARNINGS = 100
 MAX_CHANGE_GROUPS = 100
 MAX_CHANGE_GROUP = 200
@@ -155,7 +157,7 @@ def check(
     warnings = (*request.warnings, *unset[:MAX_OWN_WARNINGS], *islice(_unsaid_warnings(request), MAX_OWN_WARNINGS))
     return ValidatedCreate(
         created=created,
-        records=_records(created, warnings),
+        records=_records(created, warnings, _plain(request.environment)),
         config=encoded,
         preconditions=preconditions,
         request_id=request.request_id,
@@ -231,6 +233,9 @@ def _request_faults(request: service_api.CreateRunRequest) -> Iterator[Violation
             where = f'run.annotations["{shown(key, most=100)}"]'
             yield from text_faults(where, key, name_fault)
             yield from text_faults(where, annotations[key], lines_fault)
+    size = sum(len(name.encode()) + len(value.value.encode()) for name, value in request.environment.items())
+    if size > MAX_ENVIRONMENT_BYTES:
+        yield Violation("environment", f"it has {size} bytes; at most {MAX_ENVIRONMENT_BYTES} are allowed")
     for index, error in enumerate(request.setup_errors):
         if not error:
             yield Violation(f"setup_errors[{index}]", "it is empty")
@@ -304,7 +309,11 @@ def _is_unreadable(request: service_api.CreateRunRequest) -> bool:
     )
 
 
-def _records(created: creation.Created, warnings: tuple[str, ...]) -> NewRecords:
+def _plain(environment: Mapping[str, definition_api.EnvironmentValue]) -> dict[str, str]:
+    return {name: value.value for name, value in environment.items() if not value.HasField("secret")}
+
+
+def _records(created: creation.Created, warnings: tuple[str, ...], variables: Mapping[str, str]) -> NewRecords:
     run = created.run
     names = {task.id: task.name for task in created.tasks}
     tasks = {
@@ -319,5 +328,6 @@ def _records(created: creation.Created, warnings: tuple[str, ...]) -> NewRecords
             f"the run is too large: its {len(names)} tasks take {size} bytes in one transaction, at most "
             f"{MAX_CHANGE_BYTES} are possible; give it fewer tasks, fewer edges or shorter names"
         )
-    record = pb.RunRecord(run=api.Run(setup_errors=created.setup_errors), created_warnings=warnings)
+    shown_run = api.Run(setup_errors=created.setup_errors, variables=variables)
+    record = pb.RunRecord(run=shown_run, created_warnings=warnings)
     return NewRecords(record, tasks)

@@ -76,5 +76,8 @@ def _records(view: View, state: RunState, created: Created) -> NewRecords:
         kept.CopyFrom(stored)
         kept.kept_from = task.kept_from
     before = view.get(RUN, state.run.id)
-    warnings = () if before is None else before.created_warnings
-    return NewRecords(pb.RunRecord(run=api.Run(), created_warnings=warnings), tasks)
+    record = pb.RunRecord(run=api.Run())
+    if before is not None:
+        record.run.variables.update(before.run.variables)
+        record.created_warnings.extend(before.created_warnings)
+    return NewRecords(record, tasks)

@@ -68,6 +68,7 @@ def new_delivery(
         from_fork=event.from_fork,
         message=shown(event.message, most=MAX_STORED_MESSAGE),
         phase=api.DELIVERY_PHASE_PENDING,
+        variables=event.variables,
     )
     delivery.receive_time.FromDatetime(now)
     if verdict is not None:

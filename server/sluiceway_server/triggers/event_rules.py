@@ -143,10 +143,8 @@ def _link(url: str) -> str:
     return url if url and link_fault(url) is None else ""
 
 
-def manual_event(
-    repository: Repository, ref: str, commit: str, *, run_name: str, requested_by: str, request: str
-) -> pb.EventRecord:
-    """Return the event of somebody who asks for the runs of a branch or tag (`ref`: its full name)."""
+def manual_event(repository: Repository, ref: str, commit: str) -> pb.EventRecord:
+    """Return the event of a branch or tag (`ref`: its full name) whose runs are asked for by hand."""
     return pb.EventRecord(
         kind=TAG if ref.startswith(_TAGS) else PUSH,
         ref=ref,
@@ -154,9 +152,6 @@ def manual_event(
         commit=commit,
         repository_id=repository.id,
         clone_url=repository.git_url,
-        requested_by=requested_by,
-        run_name=run_name,
-        request=request,
     )
 
 

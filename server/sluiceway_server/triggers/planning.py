@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from sluiceway.api.project.v1 import delivery_service_pb2 as api
-from sluiceway.api.run.v1 import run_service_pb2
+from sluiceway.api.run.v1 import definition_pb2, run_service_pb2
 from sluiceway.records.trigger.v1 import records_pb2 as pb
 from sluiceway_common.foundation.texts import as_name
 from sluiceway_common.runconfig.compile import LoadResult
@@ -15,6 +15,7 @@ from sluiceway_common.runconfig.run_requests import RunOrigin, run_request
 from sluiceway_common.runconfig.runs import applies
 from sluiceway_common.runconfig.tasks import project_variables, tasks_of_run
 from sluiceway_common.runconfig.when import Context
+from sluiceway_server.runs.environment_values import values_of_task
 from sluiceway_server.triggers.event_rules import context_of, group_of, request_id_of
 
 __all__ = ["Plan", "PlannedRun", "needs_paths", "plan_runs", "setup_error_run"]
@@ -88,6 +89,13 @@ def plan_runs(
             loaded.config, run.name, context, changed_paths, variables=variables, from_fork=event.from_fork
         )
         request = run_request(origin, loaded, run.name, request_id=request_id_of(event, run.name), tasks=tasks)
+        taken = _of_secrets(request.tasks) & set(event.variables)
+        if taken:
+            sentence = f"its tasks take {', '.join(sorted(taken)[:_NAMED])} from secrets, which no variable may replace"
+            planned.append(PlannedRun(run.name, None, api.DECISION_REASON_VARIABLE_REFUSED, sentence))
+            continue
+        for name, value in event.variables.items():
+            request.environment[name].value = value
         asked = PlannedRun(run.name, request, api.DECISION_REASON_ASKED_FOR, "it was asked for by its name")
         matching = PlannedRun(run.name, request, api.DECISION_REASON_RUN_CREATED, "its `when` matches")
         planned.append(asked if event.run_name else matching)
@@ -128,6 +136,11 @@ def _why_not(run: Run, context: Context, changed_paths: Collection[str] | None) 
         sentence = f"its `paths` match none of the {count} changed files" if count else "no file has changed"
         return PlannedRun(run.name, None, api.DECISION_REASON_PATHS, sentence)
     return None
+
+
+def _of_secrets(tasks: Iterable[definition_pb2.TaskDefinition]) -> set[str]:
+    """Return the names of environment values that tasks take from variables of the project, which are secrets."""
+    return {name for task in tasks for name, value in values_of_task(task) if value.HasField("variable")}
 
 
 def _origin(event: pb.EventRecord, project_id: str) -> RunOrigin:

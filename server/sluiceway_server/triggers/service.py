@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from sluiceway.api.project.v1 import delivery_service_pb2 as api
@@ -12,7 +11,7 @@ from sluiceway.api.project.v1 import delivery_service_pb2_grpc as api_grpc
 from sluiceway.records.trigger.v1 import records_pb2 as pb
 from sluiceway_common.foundation.clock import Clock, IdSource
 from sluiceway_common.foundation.crashpoints import crash_point, declare_crash_points
-from sluiceway_common.foundation.errors import FailedPrecondition, InvalidInput, NotFound, Violation
+from sluiceway_common.foundation.errors import FailedPrecondition, InvalidInput, NotFound
 from sluiceway_common.foundation.places import Places
 from sluiceway_common.foundation.rpc.caller import answer_position, current_caller, requested_position
 from sluiceway_server.datamanager.model import Position, Query, View
@@ -23,11 +22,11 @@ from sluiceway_server.projects.envelope import Envelope
 from sluiceway_server.projects.records import PROJECT
 from sluiceway_server.projects.tree import NodeType, require
 from sluiceway_server.triggers import deliveries
-from sluiceway_server.triggers.event_rules import event_record, judge, manual_event
+from sluiceway_server.triggers.event_rules import event_record, judge
 from sluiceway_server.triggers.links import sealed_secret_name
+from sluiceway_server.triggers.manual_runs import event_by_hand, run_faults
 from sluiceway_server.triggers.providers import Providers
 from sluiceway_server.triggers.records import DELIVERY, LINK, REMOTE_SOURCE, delivery_key, provider_key
-from sluiceway_server.triggers.schedule_rules import full_name, ref_violation
 
 __all__ = ["DeliveryServicer"]
 
@@ -37,7 +36,6 @@ _DEFAULT_PAGE = 100
 _READ_AT_A_TIME = 4
 _WAITING = 60
 _PROJECTS = frozenset({NodeType.PROJECT})
-_COMMIT = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
 
 
 class DeliveryServicer(api_grpc.DeliveryServiceServicer):
@@ -101,7 +99,7 @@ class DeliveryServicer(api_grpc.DeliveryServiceServicer):
         return api.ListDeliveriesResponse(deliveries=found, next_page_token=page.next_token)
 
     async def RunProject(self, request: api.RunProjectRequest, context: Any) -> api.RunProjectResponse:
-        found = list(_run_faults(request))
+        found = list(run_faults(request))
         if found:
             raise InvalidInput(found)
         project_id = await self._project(request.project_id)
@@ -116,17 +114,7 @@ class DeliveryServicer(api_grpc.DeliveryServiceServicer):
                 f"project {project_id} has no repository, so there is nothing to run", reason="PROJECT_NOT_LINKED"
             )
         linked = await self._providers.repository(link)
-        ref = full_name(request.ref or linked.repository.default_branch)
-        commit = request.commit_sha
-        if not commit:
-            commit = (await linked.account.forge.refs(linked.account.token, linked.repository)).get(ref, "")
-        if not commit:
-            raise NotFound(
-                f"{linked.repository.path} has no {ref}", reason="NO_SUCH_REF", resource_type="ref", resource_name=ref
-            )
-        event = manual_event(
-            linked.repository, ref, commit, run_name=request.run_name, requested_by=user, request=key or new_id
-        )
+        event = await event_by_hand(request, linked, user=user, key=key or new_id)
         record = deliveries.new_delivery(
             project_id, new_id, provider_id="", provider_key=key, event=event, verdict=None, now=self._clock.now()
         )
@@ -176,10 +164,3 @@ class DeliveryServicer(api_grpc.DeliveryServiceServicer):
         after = requested_position()
         position = Position.parse(after) if after else await self._database.linearize()
         return (await self._database.read(lambda view: require(view, reference, _PROJECTS), after=position)).id
-
-
-def _run_faults(request: api.RunProjectRequest) -> Iterator[Violation]:
-    if request.ref and (fault := ref_violation(request.ref)) is not None:
-        yield Violation("ref", fault)
-    if request.commit_sha and not _COMMIT.fullmatch(request.commit_sha):
-        yield Violation("commit_sha", "it is not the id of a commit: 40 or 64 digits from 0 to 9 and a to f")

@@ -334,3 +334,33 @@ async def test_api_and_clone_have_the_same_commit(provider: Provider) -> None:
     refs = await git.refs(provider.stored.folder)
     found = await provider.repository()
     assert (await provider.client.refs(provider.token, found))["refs/heads/main"] == refs["refs/heads/main"]
+
+
+@pytest.mark.parametrize("from_fork", [False, True], ids=["own", "fork"])
+async def test_pull_request_is_as_it_is_now(provider: Provider, from_fork: bool) -> None:
+    eve = provider.fake.add_user("eve")
+    provider.stored.readers.add(eve.id)
+    source = provider.stored
+    if from_fork:
+        source = await provider.fake.add_repository(eve, "eve/app", content=provider.stored.folder)
+    author = eve if from_fork else provider.ann
+    await provider.fake.update_refs(source, author, {"refs/heads/topic": provider.commit})
+    head = await provider.fake.commit(source, author, {"a": b"1"}, branch="topic")
+    opened = await provider.fake.open_pull_request(
+        provider.stored, eve, head_branch="topic", fork=source if from_fork else None
+    )
+    opened.is_open = False
+    found = await provider.client.pull_request(provider.token, await provider.repository(), str(opened.number))
+    assert (found.number, found.commit, found.is_from_fork) == (opened.number, head, from_fork)
+    assert (found.head_branch, found.base_branch, found.base_commit) == ("topic", "main", provider.commit)
+    assert (found.author_id, found.title, found.repository.path) == (str(eve.id), "A change", "acme/app")
+    kind = "merge-requests" if provider.fake.kind is Kind.GITLAB else "pull"
+    assert found.ref == f"refs/{kind}/{opened.number}/head"
+
+
+async def test_pull_request_that_is_not_there_is_not_found(provider: Provider) -> None:
+    found = await provider.repository()
+    with pytest.raises(errors.NotAtForge):
+        await provider.client.pull_request(provider.token, found, "12")
+    with pytest.raises(InvalidInput):
+        await provider.client.pull_request(provider.token, found, "../1")

@@ -53,6 +53,7 @@ class GitLabApi:
             ("GET", "/repository/branches", self.branches, False),
             ("GET", "/repository/tags", self.tags, False),
             ("GET", "/repository/compare", self.compare, False),
+            ("GET", "/merge_requests/{number}", self.merge_request, False),
             ("POST", "/statuses/{sha}", self.create_status, True),
         ]
         for method, path, handler, needs_admin in of_project:
@@ -230,6 +231,35 @@ class GitLabApi:
             for number, (_, old, new) in enumerate(changed)
         ]
         return web.json_response({"diffs": diffs[:MAX_DIFF_FILES], "compare_timeout": False})
+
+    async def merge_request(self, request: web.Request, repo: Repo, _: User) -> web.Response:
+        number = request.match_info["number"]
+        found = next((one for one in repo.pull_requests if str(one.number) == number), None)
+        if found is None:
+            raise self.error(404, "404 Not found")
+        base = await self._commit(repo, found.base_branch)
+        return web.json_response(
+            {
+                "id": found.id,
+                "iid": found.number,
+                "project_id": repo.id,
+                "state": "opened" if found.is_open else "closed",
+                "source_branch": found.head_branch,
+                "target_branch": found.base_branch,
+                "source_project_id": found.head_repository.id if found.head_repository else None,
+                "target_project_id": repo.id,
+                "sha": found.head,
+                "author": {"id": found.author.id, "username": found.author.name},
+                "title": found.title,
+                "web_url": f"{self.forge.url}/{repo.path}/-/merge_requests/{found.number}",
+                "draft": False,
+                "diff_refs": {
+                    "base_sha": await git.merge_base(repo.folder, base, found.head),
+                    "head_sha": found.head,
+                    "start_sha": base,
+                },
+            }
+        )
 
     async def create_status(self, request: web.Request, repo: Repo, _: User) -> web.Response:
         commit = await self._commit(repo, request.match_info["sha"])

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
-from tests.fakes.forge import git
+from tests.fakes.forge import git, payloads
 from tests.fakes.forge.model import Hook, Key, Kind, Repo, Status, User
 
 if TYPE_CHECKING:
@@ -58,6 +58,7 @@ class HubApi:
             ("GET", "/branches", self.branches, False),
             ("GET", "/tags", self.tags, False),
             ("GET", "/compare/{base}...{head}", self.compare, False),
+            ("GET", "/pulls/{number}", self.pull_request, False),
             ("POST", "/statuses/{sha}", self.create_status, True),
         ]
         for method, path, handler, needs_admin in of_repository:
@@ -288,6 +289,14 @@ class HubApi:
                 "files": files[:MAX_FILES_GITHUB],
             }
         )
+
+    async def pull_request(self, request: web.Request, repo: Repo, _: User) -> web.Response:
+        number = request.match_info["number"]
+        found = next((one for one in repo.pull_requests if str(one.number) == number), None)
+        if found is None:
+            raise self.error(404, "Not Found")
+        base = await self._commit(repo, found.base_branch)
+        return web.json_response(payloads.hub_pull_request(self.forge, repo, found, base))
 
     async def create_status(self, request: web.Request, repo: Repo, _: User) -> web.Response:
         commit = await self._commit(repo, request.match_info["sha"])

@@ -126,6 +126,26 @@ ACTIONS = {
 }
 
 
+def hub_pull_request(forge: FakeForge, repo: Repo, request: PullRequest, base: str) -> dict[str, Any]:
+    """Return a pull request of GitHub or Gitea. `base`: the commit of the base branch."""
+    head_repo = request.head_repository
+    return {
+        "id": request.id,
+        "number": request.number,
+        "state": "open" if request.is_open else "closed",
+        "draft": False,
+        "title": request.title,
+        "html_url": f"{forge.url}/{repo.path}/pulls/{request.number}",
+        "user": forge.hub.user_json(request.author),
+        "head": {
+            "ref": request.head_branch,
+            "sha": request.head,
+            "repo": forge.hub.repository_json(head_repo, None) if head_repo else None,
+        },
+        "base": {"ref": request.base_branch, "sha": base, "repo": forge.hub.repository_json(repo, None)},
+    }
+
+
 def pull_request(
     forge: FakeForge, repo: Repo, request: PullRequest, user: User, action: str, *, old_head: str, base: str
 ) -> Event:
@@ -175,21 +195,7 @@ def pull_request(
     body = {
         "action": github if forge.kind is Kind.GITHUB else gitea,
         "number": request.number,
-        "pull_request": {
-            "id": request.id,
-            "number": request.number,
-            "state": "open" if request.is_open else "closed",
-            "draft": False,
-            "title": request.title,
-            "html_url": page,
-            "user": forge.hub.user_json(request.author),
-            "head": {
-                "ref": request.head_branch,
-                "sha": request.head,
-                "repo": forge.hub.repository_json(head_repo, None) if head_repo else None,
-            },
-            "base": {"ref": request.base_branch, "sha": base, "repo": forge.hub.repository_json(repo, None)},
-        },
+        "pull_request": hub_pull_request(forge, repo, request, base),
         "repository": forge.hub.repository_json(repo, None),
         "sender": forge.hub.user_json(user),
     }

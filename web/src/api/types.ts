@@ -208,6 +208,8 @@ export interface Run {
   waiting?: Reason;
   /** When the logs of the run were deleted because they were older than the installation keeps logs. Not set: they were not. */
   logsDeleteTime?: string;
+  /** The plain values of the run's environment, such as the variables of a run by hand. A restart keeps them. In a request, use `CreateRunRequest.environment`. */
+  variables: Record<string, string>;
 }
 
 /** A change of one field of a run or a task. Events are in the order in which they were committed. */

@@ -58,6 +58,8 @@ class DecisionReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     """The run was asked for by its name."""
     DECISION_REASON_RUN_UNKNOWN: _ClassVar[DecisionReason]
     """A run was asked for by a name that the configuration does not have."""
+    DECISION_REASON_VARIABLE_REFUSED: _ClassVar[DecisionReason]
+    """A variable of a run by hand has the name of an environment variable that a task gets from a secret."""
 DELIVERY_PHASE_UNSPECIFIED: DeliveryPhase
 DELIVERY_PHASE_PENDING: DeliveryPhase
 DELIVERY_PHASE_DONE: DeliveryPhase
@@ -77,6 +79,7 @@ DECISION_REASON_CONFIGURATION_READ: DecisionReason
 DECISION_REASON_FAILED: DecisionReason
 DECISION_REASON_ASKED_FOR: DecisionReason
 DECISION_REASON_RUN_UNKNOWN: DecisionReason
+DECISION_REASON_VARIABLE_REFUSED: DecisionReason
 
 class RunDecision(_message.Message):
     """The decision on one run of the configuration."""
@@ -97,7 +100,14 @@ class RunDecision(_message.Message):
 
 class Delivery(_message.Message):
     """A delivery of a webhook."""
-    __slots__ = ("id", "project_id", "provider_id", "receive_time", "event", "ref", "commit_sha", "pull_request_id", "from_fork", "message", "phase", "reason", "sentence", "decisions", "done_time", "redeliveries")
+    __slots__ = ("id", "project_id", "provider_id", "receive_time", "event", "ref", "commit_sha", "pull_request_id", "from_fork", "message", "phase", "reason", "sentence", "decisions", "done_time", "redeliveries", "variables")
+    class VariablesEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
     ID_FIELD_NUMBER: _ClassVar[int]
     PROJECT_ID_FIELD_NUMBER: _ClassVar[int]
     PROVIDER_ID_FIELD_NUMBER: _ClassVar[int]
@@ -114,6 +124,7 @@ class Delivery(_message.Message):
     DECISIONS_FIELD_NUMBER: _ClassVar[int]
     DONE_TIME_FIELD_NUMBER: _ClassVar[int]
     REDELIVERIES_FIELD_NUMBER: _ClassVar[int]
+    VARIABLES_FIELD_NUMBER: _ClassVar[int]
     id: str
     """The delivery's id, a UUIDv7."""
     project_id: str
@@ -148,7 +159,9 @@ class Delivery(_message.Message):
     """When work on it ended."""
     redeliveries: int
     """How often it was delivered again through this API."""
-    def __init__(self, id: _Optional[str] = ..., project_id: _Optional[str] = ..., provider_id: _Optional[str] = ..., receive_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., event: _Optional[str] = ..., ref: _Optional[str] = ..., commit_sha: _Optional[str] = ..., pull_request_id: _Optional[str] = ..., from_fork: _Optional[bool] = ..., message: _Optional[str] = ..., phase: _Optional[_Union[DeliveryPhase, str]] = ..., reason: _Optional[_Union[DecisionReason, str]] = ..., sentence: _Optional[str] = ..., decisions: _Optional[_Iterable[_Union[RunDecision, _Mapping]]] = ..., done_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., redeliveries: _Optional[int] = ...) -> None: ...
+    variables: _containers.ScalarMap[str, str]
+    """Of runs by hand: the variables that were chosen for them."""
+    def __init__(self, id: _Optional[str] = ..., project_id: _Optional[str] = ..., provider_id: _Optional[str] = ..., receive_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., event: _Optional[str] = ..., ref: _Optional[str] = ..., commit_sha: _Optional[str] = ..., pull_request_id: _Optional[str] = ..., from_fork: _Optional[bool] = ..., message: _Optional[str] = ..., phase: _Optional[_Union[DeliveryPhase, str]] = ..., reason: _Optional[_Union[DecisionReason, str]] = ..., sentence: _Optional[str] = ..., decisions: _Optional[_Iterable[_Union[RunDecision, _Mapping]]] = ..., done_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., redeliveries: _Optional[int] = ..., variables: _Optional[_Mapping[str, str]] = ...) -> None: ...
 
 class ReceiveDeliveryRequest(_message.Message):
     """The request of `ReceiveDelivery`."""
@@ -231,12 +244,21 @@ class ListDeliveriesResponse(_message.Message):
 
 class RunProjectRequest(_message.Message):
     """The request of `RunProject`."""
-    __slots__ = ("project_id", "ref", "commit_sha", "run_name", "request_id")
+    __slots__ = ("project_id", "ref", "commit_sha", "run_name", "request_id", "pull_request_id", "variables")
+    class VariablesEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
     PROJECT_ID_FIELD_NUMBER: _ClassVar[int]
     REF_FIELD_NUMBER: _ClassVar[int]
     COMMIT_SHA_FIELD_NUMBER: _ClassVar[int]
     RUN_NAME_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    PULL_REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    VARIABLES_FIELD_NUMBER: _ClassVar[int]
     project_id: str
     """The project's id or path."""
     ref: str
@@ -247,7 +269,16 @@ class RunProjectRequest(_message.Message):
     """Create only this run of the configuration, whether its `when` matches or not. Empty: all that apply to the ref."""
     request_id: str
     """An id that the client chooses to make the call safe to repeat."""
-    def __init__(self, project_id: _Optional[str] = ..., ref: _Optional[str] = ..., commit_sha: _Optional[str] = ..., run_name: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
+    pull_request_id: str
+    """The number of a pull request (GitLab: merge request), whose head is run. Not together with `ref` and `commit_sha`. If
+    it comes from a fork, the runs have the limits of those of a fork. Empty: none.
+    """
+    variables: _containers.ScalarMap[str, str]
+    """Environment variables for all tasks of the runs: they replace those of the configuration, but not those that it takes
+    from secrets, nor those of the system. They are stored with the runs, and everybody who can see a run can see them.
+    At most 16 KiB of names and values together.
+    """
+    def __init__(self, project_id: _Optional[str] = ..., ref: _Optional[str] = ..., commit_sha: _Optional[str] = ..., run_name: _Optional[str] = ..., request_id: _Optional[str] = ..., pull_request_id: _Optional[str] = ..., variables: _Optional[_Mapping[str, str]] = ...) -> None: ...
 
 class RunProjectResponse(_message.Message):
     """The response of `RunProject`."""

@@ -111,11 +111,13 @@ class DeliveryServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def RunProject(self, request, context):
-        """Creates the runs of a branch or tag by hand, as an event of the provider would. Runs that exist do not matter.
+        """Creates the runs of a branch, a tag or a pull request by hand, as an event of the provider would. Runs that exist do
+        not matter. A call with the `request_id` of an earlier one returns the delivery of that.
 
         Errors:
-        - INVALID_ARGUMENT: The ref or the commit is none.
-        - NOT_FOUND: There is no such project or the caller may not see it, or its repository has no such ref.
+        - INVALID_ARGUMENT: The ref, the commit, the pull request or a variable is none, or a pull request is named together
+        with a ref or a commit.
+        - NOT_FOUND: There is no such project or the caller may not see it, or its repository has no such ref or pull request.
         - FAILED_PRECONDITION: The project has no repository, or whoever linked it has removed the account.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

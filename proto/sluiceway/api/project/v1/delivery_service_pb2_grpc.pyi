@@ -63,11 +63,13 @@ class DeliveryServiceStub:
     - NOT_FOUND: There is no such project, or the caller may not see it.
     """
     RunProject: _grpc.UnaryUnaryMultiCallable[_delivery_service_pb2.RunProjectRequest, _delivery_service_pb2.RunProjectResponse]
-    """Creates the runs of a branch or tag by hand, as an event of the provider would. Runs that exist do not matter.
+    """Creates the runs of a branch, a tag or a pull request by hand, as an event of the provider would. Runs that exist do
+    not matter. A call with the `request_id` of an earlier one returns the delivery of that.
 
     Errors:
-    - INVALID_ARGUMENT: The ref or the commit is none.
-    - NOT_FOUND: There is no such project or the caller may not see it, or its repository has no such ref.
+    - INVALID_ARGUMENT: The ref, the commit, the pull request or a variable is none, or a pull request is named together
+      with a ref or a commit.
+    - NOT_FOUND: There is no such project or the caller may not see it, or its repository has no such ref or pull request.
     - FAILED_PRECONDITION: The project has no repository, or whoever linked it has removed the account.
     """
     RedeliverDelivery: _grpc.UnaryUnaryMultiCallable[_delivery_service_pb2.RedeliverDeliveryRequest, _delivery_service_pb2.RedeliverDeliveryResponse]
@@ -114,11 +116,13 @@ class DeliveryServiceAsyncStub(DeliveryServiceStub):
     - NOT_FOUND: There is no such project, or the caller may not see it.
     """
     RunProject: _aio.UnaryUnaryMultiCallable[_delivery_service_pb2.RunProjectRequest, _delivery_service_pb2.RunProjectResponse]  # type: ignore[assignment]
-    """Creates the runs of a branch or tag by hand, as an event of the provider would. Runs that exist do not matter.
+    """Creates the runs of a branch, a tag or a pull request by hand, as an event of the provider would. Runs that exist do
+    not matter. A call with the `request_id` of an earlier one returns the delivery of that.
 
     Errors:
-    - INVALID_ARGUMENT: The ref or the commit is none.
-    - NOT_FOUND: There is no such project or the caller may not see it, or its repository has no such ref.
+    - INVALID_ARGUMENT: The ref, the commit, the pull request or a variable is none, or a pull request is named together
+      with a ref or a commit.
+    - NOT_FOUND: There is no such project or the caller may not see it, or its repository has no such ref or pull request.
     - FAILED_PRECONDITION: The project has no repository, or whoever linked it has removed the account.
     """
     RedeliverDelivery: _aio.UnaryUnaryMultiCallable[_delivery_service_pb2.RedeliverDeliveryRequest, _delivery_service_pb2.RedeliverDeliveryResponse]  # type: ignore[assignment]
@@ -186,11 +190,13 @@ class DeliveryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _delivery_service_pb2.RunProjectRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_delivery_service_pb2.RunProjectResponse, _abc.Awaitable[_delivery_service_pb2.RunProjectResponse]]:
-        """Creates the runs of a branch or tag by hand, as an event of the provider would. Runs that exist do not matter.
+        """Creates the runs of a branch, a tag or a pull request by hand, as an event of the provider would. Runs that exist do
+        not matter. A call with the `request_id` of an earlier one returns the delivery of that.
 
         Errors:
-        - INVALID_ARGUMENT: The ref or the commit is none.
-        - NOT_FOUND: There is no such project or the caller may not see it, or its repository has no such ref.
+        - INVALID_ARGUMENT: The ref, the commit, the pull request or a variable is none, or a pull request is named together
+          with a ref or a commit.
+        - NOT_FOUND: There is no such project or the caller may not see it, or its repository has no such ref or pull request.
         - FAILED_PRECONDITION: The project has no repository, or whoever linked it has removed the account.
         """
 

@@ -57,7 +57,9 @@ class CreateRunRequest(_message.Message):
     static_environment: _containers.MessageMap[str, _definition_pb2.EnvironmentValue]
     """The part of the environment that is the same in the run and in its restarts, such as the data of git."""
     environment: _containers.MessageMap[str, _definition_pb2.EnvironmentValue]
-    """The part of the environment that may change when the run is restarted, such as variables."""
+    """Variables of the run, which replace those of its tasks. Plain values are shown with the run (`Run.variables`). At
+    most 16 KiB of names and plain values together.
+    """
     source: _definition_pb2.Source
     """Where the run comes from."""
     cache_group: str
