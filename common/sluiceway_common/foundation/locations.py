@@ -15,6 +15,9 @@ MAX_LINK = 2_048
 _URL = re.compile(r"(https?|ssh)://[^\s-][^\s]*")
 _SCP = re.compile(r"[A-Za-z0-9_.][A-Za-z0-9_.-]*@[A-Za-z0-9][A-Za-z0-9.-]*:[^\s:-][^\s]*")
 _USER_IN_URL = re.compile(r"https?://[^/?#]*@|ssh://[^/?#@]*:[^/?#]*@")
+_HOST = re.compile(
+    r"(?:https?|ssh)://(?:[^/?#@]*@)?(?P<host>\[[0-9A-Fa-f:.]+\]|[^/?#:@\s]+)(?::(?P<port>[0-9]+))?(?:[/?#]|\Z)"
+)
 _COMMIT = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
 # git-check-ref-format(1).
 _NOT_IN_REFS = re.compile(r"[\x00-\x20\x7f:?*\[\\^~]|\.\.|@\{")
@@ -28,6 +31,14 @@ def is_remote(repository: str) -> bool:
 def holds_password(repository: str) -> bool:
     """Return whether a URL holds a password, or a user, which may be a token. The user of an ssh URL is allowed."""
     return bool(_USER_IN_URL.match(repository))
+
+
+def host_and_port(repository: str) -> tuple[str, str]:
+    """Return the host of a repository's URL and the port that it names; empty where there is none."""
+    if _SCP.fullmatch(repository):
+        return repository.partition("@")[2].partition(":")[0], ""
+    found = _HOST.match(repository)
+    return (found["host"].strip("[]"), found["port"] or "") if found else ("", "")
 
 
 def repository_fault(text: str) -> str | None:

@@ -16,6 +16,7 @@ from __future__ import annotations
 import unicodedata
 
 MAX_NAME = 100
+MAX_VARIABLE_NAME = 255
 MAX_TEXT = 4_096
 """Characters of a path, an image, a shell: as long as a path may be on Linux."""
 
@@ -89,6 +90,13 @@ def lines_fault(text: str) -> str | None:
 def nul_fault(text: str) -> str | None:
     """Return why a text cannot be an argument or a variable of a process."""
     return _NUL if "\0" in text else None
+
+
+def variable_name_fault(text: str) -> str | None:
+    """Return why a text cannot be the name of a variable of a process."""
+    if not text or "=" in text:
+        return "is not the name of an environment variable"
+    return foreign_fault(text, most=MAX_VARIABLE_NAME)
 
 
 def shown(text: str, *, most: int) -> str:

@@ -122,10 +122,18 @@ class _Loading:
         except EvaluationError as error:
             problem = Problem("", error.line, error.column, error.message)
             return LoadResult(None, None, (problem,), source_path=source.path)
+        if is_agola(source.path):
+            from sluiceway_common.runconfig.agola.adapting import adapted  # noqa: PLC0415 - few repositories need it
+
+            document = adapted(document)
         return check_document(document, source.path, drivers=self._drivers)
 
     def _parse(self, source: Source) -> Document:
         # Imported on use: the command line reads one file, in one syntax.
+        if is_agola(source.path) and source.syntax is not Syntax.JSONNET:
+            from sluiceway_common.runconfig.agola.reading import read_json, read_yaml  # noqa: PLC0415 - see above
+
+            return (read_yaml if source.syntax is Syntax.YAML else read_json)(source.content)
         if source.syntax is Syntax.YAML:
             from sluiceway_common.runconfig.yaml_documents import parse_yaml  # noqa: PLC0415 - see above
 
@@ -146,7 +154,7 @@ def check_document(
     problems = _Problems(document, warnings=list(document.warnings))
     config: Config | None = None
     try:
-        config = Config.model_validate(document.value)
+        config = Config.model_validate(document.value, context={"any_variable_name": is_agola(source_path)})
     except ValidationError as error:
         for detail in error.errors(include_url=False)[: MAX_PROBLEMS + 1]:
             problems.error(*describe_fault(detail, document))
@@ -194,4 +202,5 @@ class _Problems:
     def _problem(self, path: DocumentPath, message: str) -> Problem:
         line, column = self.document.position(path) or (None, None)
         elsewhere = self.document.elsewhere(path)
-        return Problem(format_path(path), line, column, f"{message} (at {elsewhere})" if elsewhere else message)
+        shown = format_path(self.document.written_path(path))
+        return Problem(shown, line, column, f"{message} (at {elsewhere})" if elsewhere else message)

@@ -71,6 +71,10 @@ class Document:
             mark = child
         return mark.line, mark.column
 
+    def written_path(self, path: DocumentPath) -> DocumentPath:
+        """Return the path of the node at `path` as the file has it: a changed document has other keys and indexes."""
+        return path
+
     def elsewhere(self, path: DocumentPath) -> str:
         """Return the place of the node at `path` in another file, as `FILE:LINE:COLUMN`; empty for one in this file."""
         del path

@@ -1,8 +1,8 @@
 """The variables that the system sets for a task (run-config.md, "What a task's environment holds"). Pure.
 
 `static_environment` describes the origin of a run, and is the same for its restarts. `run_environment` describes the
-run itself. A repository read from `.agola/` has each name with the prefix `AGOLA_` as well; that it
-was is seen in the static environment, which is stored with the run.
+run itself. A repository read from `.agola/` has each name with the prefix `AGOLA_` as well, and those of Agola's own
+names that differ; that it was is seen in the static environment, which is stored with the run.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
+from sluiceway_common.foundation.locations import host_and_port
 from sluiceway_common.runconfig.when import Context
 
 POD_VARIABLE: Final = "SLUICE_POD"
@@ -32,7 +33,11 @@ def static_environment(context: Context, *, repository_url: str, agola: bool = F
         "GIT_COMMIT_SHA": context.commit_sha,
         "PULL_REQUEST_ID": context.pull_request_id,
     }
-    return {"CI": "true", **_prefixed(named, agola=agola)}
+    own = {}
+    if agola:
+        host, port = host_and_port(repository_url)
+        own = {"AGOLA_GIT_COMMITSHA": context.commit_sha, "AGOLA_GIT_HOST": host, "AGOLA_GIT_PORT": port}
+    return {"CI": "true", **_prefixed(named, agola=agola), **own}
 
 
 def has_agola_names(static: Mapping[str, object]) -> bool:
@@ -45,7 +50,7 @@ def run_environment(*, run_id: str, run_number: int, task_name: str, api_url: st
     named = {"RUN_ID": run_id, "RUN_NUMBER": str(run_number), "TASK_NAME": task_name}
     if api_url:
         named["API_URL"] = api_url
-    return _prefixed(named, agola=agola)
+    return _prefixed(named, agola=agola) | ({"AGOLA_RUN_COUNTER": str(run_number)} if agola else {})
 
 
 def system_variables(*, agola: bool = False) -> frozenset[str]:

@@ -87,6 +87,11 @@ _MEANT = re.compile(
     r"(?P<stem>.*?)\.(?P<suffix>jsonnet|libsonnet|json5?|ya?ml)(?:\.(?:txt|bak|orig))?\Z", re.IGNORECASE
 )
 _MAX_NEAR_MISSES: Final = 5
+_STARLARK_NAME: Final = "config.star"
+_STARLARK: Final = (
+    f"{AGOLA_FOLDER}/{_STARLARK_NAME} is not read, though Agola reads it first: starlark is not supported; write the"
+    " configuration in jsonnet"
+)
 
 
 def find_near_misses(files: RepositoryFiles) -> tuple[str, ...]:
@@ -103,6 +108,8 @@ def find_near_misses(files: RepositoryFiles) -> tuple[str, ...]:
         if word in {"sluice", "sluiceway", "agola"}:
             folder = name if name in _FOLDERS else AGOLA_FOLDER if word == "agola" else ".sluice"
             inside = files.list(name)
+            if name == AGOLA_FOLDER and _STARLARK_NAME in inside:
+                found.append(_STARLARK)
             for each in inside:
                 meant = _meant_by(each)
                 # In the right folder, any file of such a syntax may be meant; libraries are not.
@@ -134,7 +141,8 @@ def find_unread(files: RepositoryFiles, path: str, imported: Collection[str] = (
         and _meant_by(name) is not None
         and f"{folder}/{name}" not in imported
     ]
-    return tuple(f"{folder}/{_shown(name)} is not read, since {path} is" for name in others[:_MAX_NEAR_MISSES])
+    unread = tuple(f"{folder}/{_shown(name)} is not read, since {path} is" for name in others[:_MAX_NEAR_MISSES])
+    return (_STARLARK, *unread) if folder == AGOLA_FOLDER and _STARLARK_NAME in files.list(folder) else unread
 
 
 def find_reason_unread(files: RepositoryFiles, path: str) -> tuple[str, ...]:

@@ -11,11 +11,28 @@ from enum import StrEnum
 from functools import partial
 from typing import Annotated, Any, Final, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    WithJsonSchema,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
 from sluiceway_common.foundation.locations import absolute_path_fault, inner_path_fault
-from sluiceway_common.foundation.texts import MAX_NAME, command_fault, foreign_fault, lines_fault, name_fault, nul_fault
+from sluiceway_common.foundation.texts import (
+    MAX_NAME,
+    command_fault,
+    foreign_fault,
+    lines_fault,
+    name_fault,
+    nul_fault,
+    variable_name_fault,
+)
 from sluiceway_common.runconfig import durations, quantities, shells
 from sluiceway_common.runconfig.problems import DocumentPath, describe_type, did_you_mean, quoted
 
@@ -251,9 +268,13 @@ AnyValue = Annotated[Value, BeforeValidator(_value), WithJsonSchema(_VALUE_SCHEM
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*\Z")
 
 
-def _variable_name(value: str) -> str:
-    if not _VARIABLE.match(value) or len(value) > 255:
-        raise fault(f"{quoted(value)} is not the name of an environment variable")
+def _variable_name(value: str, info: ValidationInfo) -> str:
+    """Check the name of a variable; with `any_variable_name` in the context, it may be any that a process can have."""
+    found = variable_name_fault(value)
+    if found is None and not (info.context or {}).get("any_variable_name") and not _VARIABLE.match(value):
+        found = "is not the name of an environment variable"
+    if found is not None:
+        raise fault(f"{quoted(value)} {found}")
     return value
 
 

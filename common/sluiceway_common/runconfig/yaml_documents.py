@@ -1,4 +1,4 @@
-"""Parse YAML 1.2 into a document.
+"""Parse YAML 1.2 into a document; `agola.yaml_1_1` overrides the rules that differ in YAML 1.1.
 
 PyYAML's loaders follow YAML 1.1, in which `on` is true and `010` is 8, and accept duplicate keys. So only
 the events of its C parser are used, and the nodes are composed and resolved here: the core schema of YAML 1.2, string
@@ -10,7 +10,7 @@ and characters), so that "a billion laughs" costs nothing. Aliased nodes are sha
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -31,10 +31,11 @@ from sluiceway_common.runconfig.yaml_characters import Masked, find_control, mas
 # The limit of what aliases may add: far above that of any real configuration (2,000 tasks of 20 steps).
 MAX_ALIAS_NODES: Final = 100_000
 MAX_ALIAS_CHARACTERS: Final = 4 << 20
+_TAG: Final = "tag:yaml.org,2002:"
 
 
-def parse_yaml(source: bytes) -> Document:
-    """Read one YAML 1.2 document.
+def parse_yaml(source: bytes, composer_of: Callable[[Masked], YamlComposer] | None = None) -> Document:
+    """Read one YAML document, by the rules of YAML 1.2 or those of another composer.
 
     Raises:
         DocumentError: it is not one, or exceeds a limit. All duplicate keys are named; any other fault ends it.
@@ -48,7 +49,7 @@ def parse_yaml(source: bytes) -> Document:
             *position_at(text, control),
         )
     masked = mask(text)
-    composer = _YamlComposer(masked)
+    composer = (composer_of or YamlComposer)(masked)
     try:
         node = composer.compose(yaml.parse(masked.text, Loader=yaml.CSafeLoader))
     except yaml.MarkedYAMLError as cause:
@@ -87,7 +88,7 @@ def _syntax_error(cause: yaml.MarkedYAMLError, text: str) -> DocumentError:
 
 
 @dataclass(slots=True)
-class _Node:
+class Node:
     """A composed node: its value, its place, and what an alias of it would expand to."""
 
     value: Any
@@ -97,22 +98,31 @@ class _Node:
     height: int = 0
 
 
-class _YamlComposer:
+class YamlComposer:
+    """Composes and resolves the nodes of a document from the events of the parser, by the rules of YAML 1.2.
+
+    Attributes:
+        problems: what is wrong with the document; the first other fault is raised.
+        warnings: about the text.
+        quoted_spans: where quoted scalars stand in the text, as indexes.
+    """
+
     def __init__(self, masked: Masked) -> None:
         self.problems: list[Problem] = []
         self.warnings: list[Problem] = []
         self.quoted_spans: list[tuple[int, int]] = []
         self._masked = masked
-        self._anchors: dict[str, _Node | None] = {}
+        self._anchors: dict[str, Node | None] = {}
         self._alias_nodes = 0
         self._alias_characters = 0
 
-    def compose(self, events: Iterator[Any]) -> _Node:
-        root: _Node | None = None
+    def compose(self, events: Iterator[Any]) -> Node:
+        root: Node | None = None
         for event in events:
             if isinstance(event, yaml.DocumentStartEvent):
                 if root is not None:
-                    fail("the file has more than one YAML document", *_place(event))
+                    self.second_document(*_place(event))
+                    break
                 if event.version == (1, 1):
                     message = "this is read by the rules of YAML 1.2: `yes` and `on` are strings, `0644` is decimal"
                     self.warnings.append(Problem("", *_place(event), message))
@@ -122,7 +132,7 @@ class _YamlComposer:
             fail("the file is empty")
         return root
 
-    def _node(self, event: Any, events: Iterator[Any], path: DocumentPath) -> _Node:
+    def _node(self, event: Any, events: Iterator[Any], path: DocumentPath) -> Node:
         line, column = _place(event)
         if isinstance(event, yaml.AliasEvent):
             return self._alias(event, path, line, column)
@@ -135,18 +145,18 @@ class _YamlComposer:
         if isinstance(event, yaml.ScalarEvent):
             value = self._scalar(event, path)
             written = None if isinstance(value, str) else event.value
-            node = _Node(value, Mark(line, column, written=written), characters=len(event.value))
+            node = Node(value, Mark(line, column, written=written), characters=len(event.value))
         elif isinstance(event, yaml.SequenceStartEvent):
-            _check_tag(event.tag, "seq", line, column)
+            self.check_tag(event.tag, "seq", line, column)
             node = self._sequence(events, path, Mark(line, column))
         else:
-            _check_tag(event.tag, "map", line, column)
+            self.check_tag(event.tag, "map", line, column)
             node = self._mapping(events, path, Mark(line, column))
         if anchor is not None:
             self._anchors[anchor] = node
         return node
 
-    def _alias(self, event: Any, path: DocumentPath, line: int, column: int) -> _Node:
+    def _alias(self, event: Any, path: DocumentPath, line: int, column: int) -> Node:
         name: str = event.anchor
         if name not in self._anchors:
             fail(f"the alias *{name} has no anchor &{name} before it", line, column, path)
@@ -165,10 +175,10 @@ class _YamlComposer:
             fail(f"nested deeper than {MAX_DEPTH} levels", line, column)
         return node
 
-    def _sequence(self, events: Iterator[Any], path: DocumentPath, mark: Mark) -> _Node:
+    def _sequence(self, events: Iterator[Any], path: DocumentPath, mark: Mark) -> Node:
         values: list[Any] = []
         marks: list[Mark] = []
-        node = _Node(values, mark, height=1)
+        node = Node(values, mark, height=1)
         for event in events:
             if isinstance(event, yaml.SequenceEndEvent):
                 break
@@ -179,21 +189,24 @@ class _YamlComposer:
         mark.children = marks
         return node
 
-    def _mapping(self, events: Iterator[Any], path: DocumentPath, mark: Mark) -> _Node:
+    def _mapping(self, events: Iterator[Any], path: DocumentPath, mark: Mark) -> Node:
         values: dict[str, Any] = {}
         marks: dict[str, Mark] = {}
-        node = _Node(values, mark, height=1)
+        node = Node(values, mark, height=1)
         for event in events:
             if isinstance(event, yaml.MappingEndEvent):
                 break
             line, column = _place(event)
+            if _is_merge_key(event):
+                self.merge_key(line, column, path)
+                child = self._node(next(events), events, path)
+                self.merge(node, marks, child, path)
+                _grow(node, child)
+                continue
             key = self._key(event, path, line, column)
             value_event = next(events)
             child = self._node(value_event, events, (*path, key))
-            if key in values:
-                first = marks[key].line
-                message = f"duplicate key {quoted(key)}, given on line {first} already"
-                self.problems.append(Problem(format_path((*path, key)), line, column, message))
+            if key in values and not self.replaces(key, marks[key], path, line, column):
                 continue
             values[key] = child.value
             marks[key] = child.mark.at(line, column)
@@ -207,17 +220,12 @@ class _YamlComposer:
             node = self._alias(event, path, line, column)
             key, written = node.value, node.mark.written
         elif isinstance(event, yaml.ScalarEvent):
-            if event.value == "<<" and event.implicit[0]:
-                fail("merge keys (`<<`) are not YAML 1.2; use jsonnet to share parts", line, column, path)
             key, written = self._scalar(event, path), event.value
             if event.anchor is not None:
-                self._anchors[event.anchor] = _Node(key, Mark(line, column), characters=len(event.value))
+                self._anchors[event.anchor] = Node(key, Mark(line, column), characters=len(event.value))
         else:
             fail("a key must be a string, not a list or a map", line, column, path)
-        if not isinstance(key, str):
-            hint = f"; quote it: {quoted(written)}" if written is not None else f", not {describe_type(key)}"
-            fail(f"a key must be a string{hint}", line, column, path)
-        return key
+        return key if isinstance(key, str) else self.key_text(key, written, path, line, column)
 
     def _scalar(self, event: Any, path: DocumentPath) -> Any:
         line, column = _place(event)
@@ -227,12 +235,13 @@ class _YamlComposer:
         tag: str | None = event.tag
         if tag is None or tag == "!":
             # Plain scalars are resolved; quoted, block and `!` ones are strings.
-            return _resolve_plain(text, line, column, path) if tag is None and event.implicit[0] else text
-        kind = tag.removeprefix("tag:yaml.org,2002:")
+            return self.resolve(text, line, column, path) if tag is None and event.implicit[0] else text
+        if not self.check_scalar_tag(tag, line, column):
+            return text
+        kind = tag.removeprefix(_TAG)
         if kind == "str":
             return text
-        _check_tag(tag, kind if kind in {"null", "bool", "int", "float"} else "", line, column)
-        value = _resolve_plain(text, line, column, path)
+        value = self.resolve(text, line, column, path)
         if kind == "float" and type(value) is int:
             value = float(value)
         wanted: dict[str, type] = {"null": type(None), "bool": bool, "int": int, "float": float}
@@ -240,20 +249,59 @@ class _YamlComposer:
             fail(f"{quoted(text)} is not what its tag !!{kind} says", line, column, path)
         return value
 
+    # The rules that another version of YAML may override.
+
+    def second_document(self, line: int, column: int) -> None:
+        """Handle the start of a second document; if this returns, the rest of the file is not read."""
+        fail("the file has more than one YAML document", line, column)
+
+    def replaces(self, key: str, first: Mark, path: DocumentPath, line: int, column: int) -> bool:
+        """Handle a key that a map has already at `first`: return whether the later value replaces that one."""
+        message = f"duplicate key {quoted(key)}, given on line {first.line} already"
+        self.problems.append(Problem(format_path((*path, key)), line, column, message))
+        return False
+
+    def merge_key(self, line: int, column: int, path: DocumentPath) -> None:
+        """Handle a merge key (`<<`); if this returns, `merge` gets its value."""
+        fail("merge keys (`<<`) are not YAML 1.2; use jsonnet to share parts", line, column, path)
+
+    def merge(self, node: Node, marks: dict[str, Mark], source: Node, path: DocumentPath) -> None:
+        """Merge the value of a merge key into a map."""
+        raise NotImplementedError
+
+    def key_text(self, key: Any, written: str | None, path: DocumentPath, line: int, column: int) -> str:
+        """Return the text of a key that is not a string."""
+        hint = f"; quote it: {quoted(written)}" if written is not None else f", not {describe_type(key)}"
+        fail(f"a key must be a string{hint}", line, column, path)
+
+    def check_tag(self, tag: str | None, kind: str, line: int, column: int) -> None:
+        """Check the tag of a list or a map; `kind` is the one that it may have."""
+        if tag not in {None, "!"} and tag != f"{_TAG}{kind}":
+            fail(f"the tag {quoted(str(tag))} is not allowed here", line, column)
+
+    def check_scalar_tag(self, tag: str, line: int, column: int) -> bool:
+        """Check the tag of a scalar; return whether it is resolved by it, or else is a string."""
+        if tag.removeprefix(_TAG) not in {"str", "null", "bool", "int", "float"} or not tag.startswith(_TAG):
+            fail(f"the tag {quoted(tag)} is not allowed here", line, column)
+        return True
+
+    def resolve(self, text: str, line: int, column: int, path: DocumentPath) -> Any:
+        """Return the value of a plain scalar."""
+        return resolve_plain(text, line, column, path)
+
 
 def _place(event: Any) -> tuple[int, int]:
     return event.start_mark.line + 1, event.start_mark.column + 1
 
 
-def _grow(node: _Node, child: _Node) -> None:
+def _grow(node: Node, child: Node) -> None:
     node.nodes += child.nodes
     node.characters += child.characters
     node.height = max(node.height, child.height + 1)
 
 
-def _check_tag(tag: str | None, kind: str, line: int, column: int) -> None:
-    if tag not in {None, "!"} and (not kind or tag != f"tag:yaml.org,2002:{kind}"):
-        fail(f"the tag {quoted(str(tag))} is not allowed here", line, column)
+def _is_merge_key(event: Any) -> bool:
+    return isinstance(event, yaml.ScalarEvent) and event.value == "<<" and bool(event.implicit[0])
 
 
 _NULLS: Final = frozenset({"", "~", "null", "Null", "NULL"})
@@ -264,7 +312,7 @@ _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?\
 _NOT_FINITE = re.compile(r"(?:[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))\Z")
 
 
-def _resolve_plain(text: str, line: int, column: int, path: DocumentPath) -> Any:
+def resolve_plain(text: str, line: int, column: int, path: DocumentPath) -> Any:
     """Resolve a plain scalar by the core schema of YAML 1.2.2, section 10.3.2."""
     if text in _NULLS:
         return None

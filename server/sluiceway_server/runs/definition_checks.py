@@ -6,7 +6,6 @@ what `sluice config check` refuses, the server refuses too.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from google.protobuf.duration_pb2 import Duration
@@ -29,6 +28,7 @@ from sluiceway_common.foundation.texts import (
     name_fault,
     nul_fault,
     shown,
+    variable_name_fault,
 )
 from sluiceway_common.runconfig.capabilities import unsupported_parts
 from sluiceway_common.runconfig.problems import format_path
@@ -46,7 +46,6 @@ _MAX_PORT = 65_535
 # A step without a kind has a fault of its own.
 _ANY_STEP = "run"
 _NO_SECRETS = "only variables refer to secrets; give the name of a variable"
-_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,254}")
 _REF_TYPES = frozenset({"", "branch", "tag", "pull_request"})
 _CONDITIONS = frozenset(enums.CONDITIONS.values())
 _CAUSES = frozenset(enums.RETRY_CAUSES.values())
@@ -105,8 +104,9 @@ def environment_faults(path: str, environment: Mapping[str, definition_api.Envir
     """List what is wrong with an environment."""
     for name in sorted(environment):
         where = f'{path}["{shown(name, most=100)}"]'
-        if not _VARIABLE.fullmatch(name):
-            yield Violation(where, "is not the name of an environment variable")
+        fault = variable_name_fault(name)
+        if fault is not None:
+            yield Violation(where, fault)
         value = environment[name]
         yield from _value_faults(where, value)
 

@@ -157,7 +157,8 @@ def test_variable_that_the_executor_sets_is_told_of_steps_too(task: dict[str, An
 
 def test_names_of_agola_are_told_for_its_folder_only() -> None:
     document = {
-        "runs": [{"name": "r", "tasks": [{"name": "a", "runtime": RUNTIME, "environment": {"AGOLA_GIT_TAG": "x"}}]}]
+        "task_timeout_interval": "1h",
+        "runs": [{"name": "r", "tasks": [{"name": "a", "runtime": RUNTIME, "environment": {"AGOLA_GIT_TAG": "x"}}]}],
     }
     agola = load(MappingFiles({".agola/config.json": json.dumps(document)}), Context())
     assert [w.message for w in agola.warnings] == [overwritten("AGOLA_GIT_TAG")]
