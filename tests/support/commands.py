@@ -135,6 +135,7 @@ async def serving(home: Path) -> AsyncIterator[ServedEngine]:
             logs=log,
             deletion=world.deletion,
             right_on_scope=everything_is_allowed,
+            ids=UuidSource(),
         ),
     )
     address = f"127.0.0.1:{await server.start('127.0.0.1:0')}"

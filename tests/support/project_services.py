@@ -11,6 +11,7 @@ from typing import Any
 from argon2 import PasswordHasher
 
 from sluiceway.api.project.v1 import (
+    audit_service_pb2_grpc,
     organization_service_pb2,
     organization_service_pb2_grpc,
     project_service_pb2_grpc,
@@ -28,6 +29,7 @@ from sluiceway_common.foundation.rpc.offer import ServiceSet
 from sluiceway_common.foundation.rpc.server import RpcServer
 from sluiceway_server.app.record_types import RECORD_TYPES
 from sluiceway_server.datamanager.model import Action, Put
+from sluiceway_server.projects.audit_service import AuditServicer
 from sluiceway_server.projects.envelope import KEY_BYTES, Envelope, MasterKeys
 from sluiceway_server.projects.guard import TREE_RESOURCES, Guard
 from sluiceway_server.projects.organization_service import OrganizationServicer
@@ -166,6 +168,7 @@ async def served_projects(
         project_service_pb2_grpc.add_ProjectServiceServicer_to_server,
         ProjectServicer(database, clock=clock, ids=ids),
     )
+    offer.add(audit_service_pb2_grpc.add_AuditServiceServicer_to_server, AuditServicer(database))
     offer.add(
         secret_service_pb2_grpc.add_SecretServiceServicer_to_server,
         SecretServicer(database, envelope or Envelope(MasterKeys([bytes(KEY_BYTES)])), clock=clock, ids=ids),

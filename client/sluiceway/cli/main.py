@@ -114,6 +114,12 @@ schedule = LazyGroup(
     },
 )
 
+audit = LazyGroup(
+    name="audit",
+    help="List who changed what.",
+    places={"list": ("sluiceway.cli.audit:list_", "List changes, the newest first.")},
+)
+
 group = LazyGroup(
     name="group",
     help="Create, list and change project groups.",
@@ -219,6 +225,7 @@ app = LazyGroup(
         "group": ("sluiceway.cli.main:group", "Create, list and change project groups."),
         "org": ("sluiceway.cli.main:org", "Create, list and change organizations and their members."),
         "user": ("sluiceway.cli.main:user", "Create, list and change users, their passwords and tokens."),
+        "audit": ("sluiceway.cli.main:audit", "List who changed what."),
         "remote-source": ("sluiceway.cli.main:remote_source", "Create, list and change git providers."),
         "linked-account": ("sluiceway.cli.main:linked_account", "Link accounts at git providers."),
         "secret": ("sluiceway.cli.main:secret", "Set, list and delete secrets of projects."),

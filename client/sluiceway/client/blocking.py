@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 from sluiceway.client import (
+    audit,
     configs,
     database,
     deliveries,
@@ -39,6 +40,7 @@ from sluiceway.client.connection import DEFAULT_PATIENCE, DEFAULT_TIMEOUT, Conne
 from sluiceway_common.foundation.errors import FailedPrecondition
 
 __all__ = [
+    "Audit",
     "Client",
     "Configs",
     "Database",
@@ -252,6 +254,13 @@ class Tokens:
         self.revoke = loop.call(tokens.revoke)
 
 
+class Audit:
+    """`sluiceway.client.audit.Audit`, blocking."""
+
+    def __init__(self, audit: audit.Audit, loop: _Loop) -> None:
+        self.list = loop.call(audit.list)
+
+
 class Schedules:
     """`sluiceway.client.schedules.Schedules`, blocking."""
 
@@ -334,6 +343,7 @@ class Client:
         self.remote_sources = RemoteSources(client.remote_sources, loop)
         self.linked_accounts = LinkedAccounts(client.linked_accounts, loop)
         self.deliveries = Deliveries(client.deliveries, loop)
+        self.audit = Audit(client.audit, loop)
         self.secrets = Secrets(client.secrets, loop)
         self.variables = Variables(client.variables, loop)
         self.version = loop.call(client.version)

@@ -17,6 +17,7 @@ from sluiceway_common.foundation.rpc.address import secure_target
 from sluiceway_common.foundation.rpc.channel import open_channel
 
 if TYPE_CHECKING:
+    from sluiceway.client.audit import Audit
     from sluiceway.client.configs import Configs
     from sluiceway.client.database import Database
     from sluiceway.client.deliveries import Deliveries
@@ -50,6 +51,7 @@ class Client:
         linked_accounts: accounts of users at git providers.
         deliveries: deliveries of webhooks, and what became of them.
         schedules: the runs of projects at times of a calendar.
+        audit: who changed what, and when.
         secrets: the secrets of projects and what is above them, without their values.
         variables: the variables of projects and what is above them.
         connection: the connection that all of them use.
@@ -132,6 +134,12 @@ class Client:
         from sluiceway.client.schedules import Schedules
 
         return Schedules(self.connection)
+
+    @cached_property
+    def audit(self) -> Audit:
+        from sluiceway.client.audit import Audit
+
+        return Audit(self.connection)
 
     @cached_property
     def secrets(self) -> Secrets:

@@ -16,6 +16,7 @@ from sluiceway.api.config.v1 import config_service_pb2_grpc, version_service_pb2
 from sluiceway.api.database.v1 import database_service_pb2_grpc
 from sluiceway.api.executor.v1 import executor_admin_service_pb2_grpc, executor_service_pb2_grpc
 from sluiceway.api.project.v1 import (
+    audit_service_pb2_grpc,
     delivery_service_pb2_grpc,
     linked_account_service_pb2_grpc,
     organization_service_pb2_grpc,
@@ -52,6 +53,8 @@ from sluiceway_server.logs.receiver import LogReceiver
 from sluiceway_server.logs.states import StoredLogStates
 from sluiceway_server.logs.store import LogStore
 from sluiceway_server.objectstorage.port import ObjectStorage
+from sluiceway_server.projects.audit_service import AuditServicer
+from sluiceway_server.projects.auditing import AuditedDatabase
 from sluiceway_server.projects.envelope import Envelope
 from sluiceway_server.projects.expiry import Expiry
 from sluiceway_server.projects.guard import TREE_RESOURCES, Guard
@@ -77,6 +80,7 @@ from sluiceway_server.runs.project_settings import ProjectSettings
 from sluiceway_server.runs.retention import Retention
 from sluiceway_server.runs.retention_rules import RetentionSettings
 from sluiceway_server.runs.service import RunServicer
+from sluiceway_server.triggers.audit_subjects import AUDIT_SUBJECTS
 from sluiceway_server.triggers.linked_accounts import LinkedAccountServicer
 from sluiceway_server.triggers.links import LinkCleaner, RepositoryLinks
 from sluiceway_server.triggers.providers import Providers
@@ -219,6 +223,7 @@ async def services(ground: ServerDependencies, database: DataManager) -> AsyncIt
             schedules.run(),
         ):
             await directory.ready()
+            audited = AuditedDatabase(database, clock, ids=ids, subjects=AUDIT_SUBJECTS)
             offer = ServiceSet(authenticator, Guard(database, {**TREE_RESOURCES, "run": RUN_RESOURCE}))
             reader = LogReader(store, live, StoredLogStates(database))
             offer.add(
@@ -228,8 +233,9 @@ async def services(ground: ServerDependencies, database: DataManager) -> AsyncIt
                     engine,
                     explainer=Explainer(directory, clock, times=times, scopes=ProjectSettings()),
                     logs=reader,
-                    deletion=LogDeletion(database, store, clock),
+                    deletion=LogDeletion(audited, store, clock),
                     right_on_scope=right_on_scope,
+                    ids=ids,
                 ),
             )
             offer.add(
@@ -238,7 +244,7 @@ async def services(ground: ServerDependencies, database: DataManager) -> AsyncIt
             )
             offer.add(
                 executor_admin_service_pb2_grpc.add_ExecutorAdminServiceServicer_to_server,
-                ExecutorAdminServicer(database, directory, detector=detector, clock=clock),
+                ExecutorAdminServicer(audited, directory, detector=detector, clock=clock),
             )
             offer.add(config_service_pb2_grpc.add_ConfigServiceServicer_to_server, ConfigServicer())
             offer.add(version_service_pb2_grpc.add_VersionServiceServicer_to_server, VersionServicer())
@@ -261,20 +267,21 @@ async def services(ground: ServerDependencies, database: DataManager) -> AsyncIt
             )
             offer.add(
                 remote_source_service_pb2_grpc.add_RemoteSourceServiceServicer_to_server,
-                RemoteSourceServicer(database, ground.envelope, clock, ids=ids),
+                RemoteSourceServicer(audited, ground.envelope, clock, ids=ids),
             )
             offer.add(
                 linked_account_service_pb2_grpc.add_LinkedAccountServiceServicer_to_server,
-                LinkedAccountServicer(database, providers, ground.envelope, clock, ids=ids),
+                LinkedAccountServicer(audited, providers, ground.envelope, clock, ids=ids),
             )
             offer.add(
                 delivery_service_pb2_grpc.add_DeliveryServiceServicer_to_server,
-                DeliveryServicer(database, providers, ground.envelope, clock, ids=ids),
+                DeliveryServicer(audited, providers, ground.envelope, clock, ids=ids),
             )
             offer.add(
                 schedule_service_pb2_grpc.add_ScheduleServiceServicer_to_server,
-                ScheduleServicer(database, providers, clock, ids=ids),
+                ScheduleServicer(audited, providers, clock, ids=ids),
             )
+            offer.add(audit_service_pb2_grpc.add_AuditServiceServicer_to_server, AuditServicer(database))
             offer.add(
                 secret_service_pb2_grpc.add_SecretServiceServicer_to_server,
                 SecretServicer(database, ground.envelope, clock=clock, ids=ids),

@@ -23,6 +23,7 @@ from sluiceway.api.database.v1 import database_service_pb2
 from sluiceway.api.executor.v1 import executor_admin_service_pb2
 from sluiceway.api.options.v1 import options_pb2
 from sluiceway.api.project.v1 import (
+    audit_service_pb2,
     delivery_service_pb2,
     linked_account_service_pb2,
     organization_service_pb2,
@@ -41,6 +42,7 @@ __all__ = ["HTTP_SERVICES", "Rule", "field_of", "rules_of"]
 
 # Imported for their descriptors: what is in the pool can be routed to.
 _FILES = (
+    audit_service_pb2,
     config_service_pb2,
     version_service_pb2,
     database_service_pb2,

@@ -17,33 +17,15 @@ from google.protobuf.message import Message
 from sluiceway.records.project.v1 import records_pb2 as pb
 from sluiceway_common.foundation.clock import Clock, IdSource
 from sluiceway_common.foundation.errors import Conflict, InvalidInput, Violation
-from sluiceway_common.foundation.rpc.caller import Caller, Origin, answer_position, current_caller, current_origin
+from sluiceway_common.foundation.rpc.caller import answer_position, current_caller
 from sluiceway_server.datamanager.model import Action, Decision, Put, RecordType, View
 from sluiceway_server.datamanager.port import Committed, Database
-from sluiceway_server.projects.records import AUDIT_RECORD, CREATION_REQUEST
+from sluiceway_server.projects.auditing import Auditor, Subject
+from sluiceway_server.projects.records import CREATION_REQUEST
 
-__all__ = ["Change", "Changes", "Subject", "check_etag", "etag_of"]
+__all__ = ["Change", "Changes", "check_etag", "etag_of"]
 
 T = TypeVar("T")
-
-_MAX_FORWARDED = 200
-
-
-@dataclass(frozen=True, slots=True)
-class Subject:
-    """What a change is about, for its audit record.
-
-    Attributes:
-        type: such as `project`.
-        id: of the record.
-        path: its path or name before the change, or after it if it was created.
-        details: what was changed, such as `visibility: public`. Never a secret.
-    """
-
-    type: str
-    id: str
-    path: str
-    details: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,15 +59,14 @@ class Changes:
             Unavailable: nothing was written.
             Conflict: `OUTCOME_UNKNOWN`: it may have been applied.
         """
-        caller, origin, audit_id = current_caller(), current_origin(), self._ids.new_id()
+        auditor = Auditor.of_call(self._ids.new_id(), method)
 
         def transaction(view: View) -> Decision[T]:
             now = self._clock.now()
             change = decide(view, now)
             actions = list(change.actions)
             if change.subject is not None:
-                record = _audit(method, caller, origin, change.subject, now)
-                actions.append(Put(AUDIT_RECORD, audit_id, record))
+                actions.append(auditor.record(view, change.subject, now))
             return Decision(change.value, actions)
 
         committed = await self._database.transact(transaction)
@@ -168,19 +149,3 @@ def check_etag(view: View, type_: RecordType[Any], id_: str, etag: str) -> None:
             "somebody changed it since you read it; read it again, and repeat your change",
             reason="ETAG_MISMATCH",
         )
-
-
-def _audit(method: str, caller: Caller, origin: Origin, subject: Subject, now: datetime) -> pb.AuditRecord:
-    record = pb.AuditRecord(
-        caller_kind=caller.kind.value,
-        caller_id=caller.id,
-        peer=origin.peer,
-        forwarded_for=origin.forwarded_for[:_MAX_FORWARDED],
-        method=method,
-        resource_type=subject.type,
-        resource_id=subject.id,
-        resource_path=subject.path,
-        details=subject.details,
-    )
-    record.time.FromDatetime(now)
-    return record

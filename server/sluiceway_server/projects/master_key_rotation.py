@@ -20,9 +20,9 @@ from sluiceway_server.datamanager.model import Action, Decision, Put, RecordType
 from sluiceway_server.datamanager.port import Database
 from sluiceway_server.projects.envelope import Envelope, MasterKeyUnknown
 
-__all__ = ["Rotation", "rotate_master_key", "sealed_fields"]
+__all__ = ["Rotation", "encrypted_fields", "rotate_master_key"]
 
-_PREFIXES = ("sealed_", "encrypted_")
+_PREFIX = "encrypted_"
 _AT_ONCE = 100
 _MAX_FAILURES = 100
 
@@ -51,12 +51,12 @@ class Rotation:
         self.failures = [*self.failures, *other.failures][:_MAX_FAILURES]
 
 
-def sealed_fields(type_: RecordType[Any]) -> tuple[str, ...]:
+def encrypted_fields(type_: RecordType[Any]) -> tuple[str, ...]:
     """Return the fields of a type whose values are encrypted (`SealedValue`)."""
     return tuple(
         each.name
         for each in type_.message.DESCRIPTOR.fields
-        if each.name.startswith(_PREFIXES) and each.type == FieldDescriptor.TYPE_BYTES and not each.is_repeated
+        if each.name.startswith(_PREFIX) and each.type == FieldDescriptor.TYPE_BYTES and not each.is_repeated
     )
 
 
@@ -69,7 +69,7 @@ async def rotate_master_key(database: Database, envelope: Envelope, types: Itera
     """
     total = Rotation()
     for type_ in types:
-        if not sealed_fields(type_):
+        if not encrypted_fields(type_):
             continue
         after = ""
         while ids := await database.read(partial(_next_ids, type_=type_, after=after)):
@@ -93,7 +93,7 @@ def _rewrap(view: View, *, envelope: Envelope, type_: RecordType[Any], ids: Iter
         changed = type_.message()
         changed.CopyFrom(stored)
         before = done.rewrapped
-        for name in sealed_fields(type_):
+        for name in encrypted_fields(type_):
             sealed: bytes = getattr(stored, name)
             if not sealed:
                 continue

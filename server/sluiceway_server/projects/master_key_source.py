@@ -31,6 +31,8 @@ MASTER_KEY_FILE = "master.key"
 _MAX_BYTES = 64 * 1024
 _COMMAND_WITHIN = timedelta(seconds=30)
 _FOLLOW_SECONDS = 5.0
+# A command may ask a service that counts its calls.
+_RUN_AGAIN_SECONDS = 300.0
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
@@ -57,30 +59,31 @@ class MasterKeySource:
         if self.command:
             _split(self.command)
 
-    async def follow(self, envelope: Envelope, *, seconds: float = _FOLLOW_SECONDS) -> None:
-        """Have an envelope read the file again when it was changed, until cancelled.
-
-        A command is not run again: a change of the master key does that (`RotateMasterKey`).
+    async def follow(
+        self, envelope: Envelope, *, seconds: float = _FOLLOW_SECONDS, run_again: float = _RUN_AGAIN_SECONDS
+    ) -> None:
+        """Have an envelope read the file again when it was changed, or run the command again, until cancelled.
 
         Args:
             envelope: reads its keys from this source.
             seconds: between two looks at the file.
+            run_again: the seconds between two runs of the command.
         """
-        if self.file is None:
-            return
-        seen = await asyncio.to_thread(_stamp, self.file)
+        if self.file is not None:
+            await self._follow_file(envelope, self.file, seconds)
+        elif self.command:
+            while True:
+                await asyncio.sleep(run_again)
+                await _reload(envelope)
+
+    async def _follow_file(self, envelope: Envelope, file: Path, seconds: float) -> None:
+        seen = await asyncio.to_thread(_stamp, file)
         while True:
             await asyncio.sleep(seconds)
-            stamp = await asyncio.to_thread(_stamp, self.file)
-            if stamp == seen:
-                continue
-            seen = stamp
-            try:
-                await envelope.reload()
-            except SluicewayError as error:
-                log.warning("master_keys_not_read", error=error.message)
-            else:
-                log.info("master_keys_read", ids=envelope.master_key_ids)
+            stamp = await asyncio.to_thread(_stamp, file)
+            if stamp != seen:
+                seen = stamp
+                await _reload(envelope)
 
     async def read(self) -> MasterKeys | None:
         """Read the master keys; None if no option names any. May be repeated.
@@ -99,6 +102,18 @@ class MasterKeySource:
             name = f"--master-key-file {self.file}" if self.file is not None else "--master-key-command"
             raise InvalidInput(f"{name}: {error.message}", reason="MASTER_KEY_UNUSABLE") from None
         return None
+
+
+async def _reload(envelope: Envelope) -> None:
+    """Read the keys again. What cannot be read is logged, and the keys stay as they are."""
+    before = envelope.master_key_ids
+    try:
+        await envelope.reload()
+    except SluicewayError as error:
+        log.warning("master_keys_not_read", error=error.message)
+    else:
+        if envelope.master_key_ids != before:
+            log.info("master_keys_read", ids=envelope.master_key_ids)
 
 
 def ensure_master_key_file(path: Path) -> None:

@@ -28,7 +28,8 @@ from sluiceway_server.datamanager.model import Action, Delete, Put, Query, View
 from sluiceway_server.datamanager.port import Committed, Database
 from sluiceway_server.datamanager.queries import Place, place_of, token_of
 from sluiceway_server.datamanager.replica.deleted_subtrees import delete_subtree
-from sluiceway_server.projects.changes import Change, Changes, Subject, check_etag, etag_of
+from sluiceway_server.projects.auditing import Subject
+from sluiceway_server.projects.changes import Change, Changes, check_etag, etag_of
 from sluiceway_server.projects.fields import changed_fields, check_fields
 from sluiceway_server.projects.names import key_of
 from sluiceway_server.projects.pages import DEFAULT_PAGE, fingerprint_of, page_of_visible, requested

@@ -21,7 +21,8 @@ from sluiceway_common.foundation.rpc.caller import Caller, answer_position, curr
 from sluiceway_server.datamanager.model import Action, Put, View
 from sluiceway_server.datamanager.port import Committed, Database
 from sluiceway_server.datamanager.replica.deleted_subtrees import delete_subtree
-from sluiceway_server.projects.changes import Change, Changes, Subject, check_etag, etag_of
+from sluiceway_server.projects.auditing import Subject
+from sluiceway_server.projects.changes import Change, Changes, check_etag, etag_of
 from sluiceway_server.projects.fields import changed_fields, check_fields
 from sluiceway_server.projects.pages import page_of_visible, requested
 from sluiceway_server.projects.records import PROJECT, PROJECT_GROUP
@@ -204,7 +205,7 @@ class ProjectServicer(pb_grpc.ProjectServiceServicer):
             made.visibility = resource.visibility or _visibility_below(view, parent)
             made.create_time.FromDatetime(now)
             path = f"{path_of(view, parent)}/{resource.name}"
-            return Change(id_, Subject(type_.name, id_, path), [Put(type_, id_, made), *more])
+            return Change(id_, Subject(type_.name, id_, path, parent_id=parent.id), [Put(type_, id_, made), *more])
 
         return await self._changes.create(request, request.request_id, create, id_=id_)
 

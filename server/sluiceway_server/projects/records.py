@@ -118,8 +118,12 @@ AUDIT_RECORD: RecordType[pb.AuditRecord] = RecordType(
         Column("time", lambda record: record.time.seconds),
         Column("caller_id", lambda record: record.caller_id),
         Column("resource_id", lambda record: record.resource_id),
+        # Records of earlier versions have none.
+        Column("root_id", lambda record: record.root_id),
+        Column("resource_type", lambda record: record.resource_type),
+        Column("method", lambda record: record.method),
     ),
-    indexes=(("time",), ("caller_id", "time"), ("resource_id", "time")),
+    indexes=(("time",), ("caller_id", "time"), ("resource_id", "time"), ("root_id", "time")),
 )
 """Its id is a UUIDv7."""
 

@@ -15,7 +15,8 @@ from sluiceway_common.foundation.errors import Conflict, InvalidInput, Violation
 from sluiceway_common.foundation.rpc.caller import answer_position, current_caller
 from sluiceway_server.datamanager.model import Action, Delete, Position, Put, View
 from sluiceway_server.datamanager.port import Database
-from sluiceway_server.projects.changes import Change, Changes, Subject, check_etag, etag_of
+from sluiceway_server.projects.auditing import Subject
+from sluiceway_server.projects.changes import Change, Changes, check_etag, etag_of
 from sluiceway_server.projects.envelope import Envelope
 from sluiceway_server.projects.fields import changed_fields, check_fields
 from sluiceway_server.projects.node_resources import ResourceKind
@@ -67,7 +68,7 @@ class SecretServicer(api_grpc.SecretServiceServicer):
             secret = pb.Secret(name=wanted.name, parent_id=parent.id, keys=sorted(values), version=_FIRST_VERSION)
             secret.create_time.FromDatetime(now)
             version = seal_values(self._envelope, id_, _FIRST_VERSION, values)
-            subject = Subject("secret", id_, SECRETS.path_of(view, secret), [f"keys: {', '.join(secret.keys)}"])
+            subject = _subject(view, id_, secret, f"keys: {', '.join(secret.keys)}")
             return Change(id_, subject, [Put(SECRET, id_, secret), put_version(id_, _FIRST_VERSION, version)])
 
         created = await self._changes.create(_without_values(request), request.request_id, create)
@@ -131,7 +132,7 @@ class SecretServicer(api_grpc.SecretServiceServicer):
                 actions += replace_version(view, id_, new.before, now=now)
                 actions.append(put_version(id_, changed.version, new.record))
                 details += [f"version: {changed.version}", f"keys: {', '.join(new.keys)}"]
-            subject = Subject("secret", id_, SECRETS.path_of(view, stored), details)
+            subject = _subject(view, id_, stored, *details)
             return Change(None, subject, [*actions, Put(SECRET, id_, changed)])
 
         changed = await self._changes.commit("UpdateSecret", update)
@@ -144,7 +145,7 @@ class SecretServicer(api_grpc.SecretServiceServicer):
             id_, stored = SECRETS.find(view, caller, request.secret_id)
             check_etag(view, SECRET, id_, request.etag)
             versions = [Delete(SECRET_VERSION, version) for version, _ in versions_of(view, id_)]
-            subject = Subject("secret", id_, SECRETS.path_of(view, stored))
+            subject = _subject(view, id_, stored)
             return Change(None, subject, [Delete(SECRET, id_), *versions])
 
         await self._changes.commit("DeleteSecret", delete)
@@ -218,6 +219,10 @@ def _checked_fields(request: api.UpdateSecretRequest) -> frozenset[str]:
             faults.append(Violation("set_values", "exclude `secret.values`, which are all values of the secret"))
     check_fields("secret", of_value=True, name=wanted.name if "name" in fields else None, others=faults)
     return fields
+
+
+def _subject(view: View, id_: str, secret: pb.Secret, *details: str) -> Subject:
+    return Subject("secret", id_, SECRETS.path_of(view, secret), details, parent_id=secret.parent_id)
 
 
 def _shown(view: View, id_: str, secret: pb.Secret) -> api.Secret:

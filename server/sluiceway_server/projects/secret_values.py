@@ -98,7 +98,7 @@ def seal_values(envelope: Envelope, secret_id: str, version: int, values: Mappin
     """
     plain = pb.SecretValues(values=values).SerializeToString(deterministic=True)
     sealed = envelope.seal(sealed_name(version_id(secret_id, version)), plain)
-    return pb.SecretVersion(secret_id=secret_id, sealed_values=sealed)
+    return pb.SecretVersion(secret_id=secret_id, encrypted_values=sealed)
 
 
 async def open_values(envelope: Envelope, secret_id: str, version: int, record: pb.SecretVersion) -> dict[str, bytes]:
@@ -108,7 +108,7 @@ async def open_values(envelope: Envelope, secret_id: str, version: int, record: 
         FailedPrecondition: `MASTER_KEY_MISSING` or `MASTER_KEY_UNKNOWN`.
         DataLoss: `SEALED_VALUE_DAMAGED`.
     """
-    plain = await envelope.opened(sealed_name(version_id(secret_id, version)), record.sealed_values)
+    plain = await envelope.opened(sealed_name(version_id(secret_id, version)), record.encrypted_values)
     return dict(pb.SecretValues.FromString(plain).values)
 
 

@@ -23,7 +23,8 @@ from sluiceway_common.foundation.rpc.caller import (
 )
 from sluiceway_server.datamanager.model import Position, Put, Query, View
 from sluiceway_server.datamanager.port import Database
-from sluiceway_server.projects.changes import Change, Changes, Subject
+from sluiceway_server.projects.auditing import Subject
+from sluiceway_server.projects.changes import Change, Changes
 from sluiceway_server.projects.names import is_uuid
 from sluiceway_server.projects.records import TOKEN
 from sluiceway_server.projects.tokens import TokenSpec, creation, find_token, kind_name, new_text, revoked, token_id
@@ -74,7 +75,8 @@ class TokenServicer(pb_grpc.TokenServiceServicer):
         def create(view: View, now: datetime) -> Change[None]:
             user = resolve(view, spec.user_id, {NodeType.USER})
             wanted = spec if user is None else replace(spec, user_id=user.id)
-            subject = Subject("token", id_[:ID_LENGTH], spec.name, [f"kind: {spec.kind}", *sorted(spec.scopes)])
+            details = [f"kind: {spec.kind}", *sorted(spec.scopes)]
+            subject = Subject("token", id_[:ID_LENGTH], spec.name, details, parent_id=wanted.user_id)
             return Change(None, subject, [creation(view, wanted, text, now)])
 
         committed = await self._changes.commit("CreateToken", create)
@@ -108,7 +110,11 @@ class TokenServicer(pb_grpc.TokenServiceServicer):
             if stored is not None and stored.HasField("revoke_time"):
                 return Change(None)
             changed = revoked(view, id_, now, keep_an_operator=True)
-            return Change(None, Subject("token", id_[:ID_LENGTH], changed.name), [Put(TOKEN, id_, changed)])
+            return Change(
+                None,
+                Subject("token", id_[:ID_LENGTH], changed.name, parent_id=changed.user_id),
+                [Put(TOKEN, id_, changed)],
+            )
 
         await self._changes.commit("RevokeToken", revoke)
         return pb.RevokeTokenResponse()

@@ -37,7 +37,8 @@ from sluiceway_common.foundation.rpc.caller import (
 from sluiceway_server.datamanager.model import Put, Query, View
 from sluiceway_server.datamanager.port import Committed, Database
 from sluiceway_server.datamanager.replica.deleted_subtrees import delete_subtree
-from sluiceway_server.projects.changes import Change, Changes, Subject, check_etag, etag_of
+from sluiceway_server.projects.auditing import Subject
+from sluiceway_server.projects.changes import Change, Changes, check_etag, etag_of
 from sluiceway_server.projects.fields import changed_fields, check_fields
 from sluiceway_server.projects.pages import page_of_visible, requested
 from sluiceway_server.projects.passwords import Passwords
@@ -225,7 +226,9 @@ class UserServicer(pb_grpc.UserServiceServicer):
                     resource_name=request.token_name,
                 )
             actions = [Put(TOKEN, id_, revoked(view, id_, now, keep_an_operator=True)) for id_ in ids]
-            return Change(None, Subject("token", ids[0][:16], f"{node.name}: {request.token_name}"), actions)
+            return Change(
+                None, Subject("token", ids[0][:16], f"{node.name}: {request.token_name}", parent_id=node.id), actions
+            )
 
         await self._changes.commit("RevokeUserToken", revoke)
         return pb.RevokeUserTokenResponse()
@@ -305,7 +308,7 @@ class UserServicer(pb_grpc.UserServiceServicer):
                 organization=caller.organization,
                 expire=expire,
             )
-            subject = Subject("token", token_id(text)[:16], f"{node.name}: {name}", sorted(scopes))
+            subject = Subject("token", token_id(text)[:16], f"{node.name}: {name}", sorted(scopes), parent_id=node.id)
             return Change(None, subject, [Put(TOKEN, token_id(text), record_of(spec, now))])
 
         await self._changes.commit(method, make)

@@ -16,7 +16,8 @@ from sluiceway_common.foundation.texts import foreign_fault
 from sluiceway_common.runconfig.when import check_expression
 from sluiceway_server.datamanager.model import Delete, Position, Put, View
 from sluiceway_server.datamanager.port import Database
-from sluiceway_server.projects.changes import Change, Changes, Subject, check_etag, etag_of
+from sluiceway_server.projects.auditing import Subject
+from sluiceway_server.projects.changes import Change, Changes, check_etag, etag_of
 from sluiceway_server.projects.fields import changed_fields, check_fields
 from sluiceway_server.projects.names import name_fault
 from sluiceway_server.projects.node_resources import ResourceKind
@@ -49,7 +50,7 @@ class VariableServicer(api_grpc.VariableServiceServicer):
             VARIABLES.check_name_is_free(view, parent.id, wanted.name)
             variable = pb.Variable(name=wanted.name, parent_id=parent.id, values=wanted.values)
             variable.create_time.FromDatetime(now)
-            subject = Subject("variable", id_, VARIABLES.path_of(view, variable), _details(variable))
+            subject = _subject(view, id_, variable, _details(variable))
             return Change(id_, subject, [Put(VARIABLE, id_, variable)])
 
         created = await self._changes.create(request, request.request_id, create)
@@ -106,7 +107,7 @@ class VariableServicer(api_grpc.VariableServiceServicer):
                 del changed.values[:]
                 changed.values.extend(wanted.values)
                 details += _details(changed)
-            subject = Subject("variable", id_, VARIABLES.path_of(view, stored), details)
+            subject = _subject(view, id_, stored, details)
             return Change(id_, subject, [Put(VARIABLE, id_, changed)])
 
         changed = await self._changes.commit("UpdateVariable", update)
@@ -118,7 +119,7 @@ class VariableServicer(api_grpc.VariableServiceServicer):
         def delete(view: View, now: datetime) -> Change[None]:
             id_, stored = VARIABLES.find(view, caller, request.variable_id)
             check_etag(view, VARIABLE, id_, request.etag)
-            subject = Subject("variable", id_, VARIABLES.path_of(view, stored))
+            subject = _subject(view, id_, stored)
             return Change(None, subject, [Delete(VARIABLE, id_)])
 
         await self._changes.commit("DeleteVariable", delete)
@@ -131,6 +132,10 @@ class VariableServicer(api_grpc.VariableServiceServicer):
         )
         answer_position(str(self._database.position))
         return found
+
+
+def _subject(view: View, id_: str, variable: pb.Variable, details: Sequence[str] = ()) -> Subject:
+    return Subject("variable", id_, VARIABLES.path_of(view, variable), details, parent_id=variable.parent_id)
 
 
 def _details(variable: pb.Variable) -> list[str]:

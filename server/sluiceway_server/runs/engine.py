@@ -27,6 +27,7 @@ from sluiceway_common.runmodel.state import Change, RunState
 from sluiceway_server.datamanager.checks import check_preconditions
 from sluiceway_server.datamanager.model import Decision, Position, Query, View
 from sluiceway_server.datamanager.port import Committed, Database
+from sluiceway_server.projects.auditing import Auditor
 from sluiceway_server.runrecords import definitions, enums
 from sluiceway_server.runrecords.types import (
     ASSIGNMENT,
@@ -36,6 +37,7 @@ from sluiceway_server.runrecords.types import (
     task_id,
 )
 from sluiceway_server.runs.assignment_updates import take_update
+from sluiceway_server.runs.audit_subject import audit_subject
 from sluiceway_server.runs.cache import RunCache
 from sluiceway_server.runs.configs import RunConfigs
 from sluiceway_server.runs.creating import CreationChecks, store_run
@@ -200,7 +202,9 @@ class Engine:
 
         return await self._db.read(read)
 
-    async def stop_run(self, run_id: str, *, by: str, force: bool = False, request_id: str = "") -> Position:
+    async def stop_run(
+        self, run_id: str, *, by: str, force: bool = False, request_id: str = "", audit: Auditor | None = None
+    ) -> Position:
         """Ask for the end of a running run (R7, R17). The same `request_id` again has no further effect, as below.
 
         Raises:
@@ -211,9 +215,9 @@ class Engine:
         def change(state: RunState, transaction: RunTransaction) -> Change:
             return requests.request_stop(state, by=by, now=transaction.now, forced=force)
 
-        return await self._change(run_id, change, by=by, request_id=request_id, what=f"stop {force}")
+        return await self._change(run_id, change, by=by, request_id=request_id, what=f"stop {force}", audit=audit)
 
-    async def cancel_run(self, run_id: str, *, by: str, request_id: str = "") -> Position:
+    async def cancel_run(self, run_id: str, *, by: str, request_id: str = "", audit: Auditor | None = None) -> Position:
         """Cancel a queued run (R17).
 
         Raises:
@@ -225,7 +229,7 @@ class Engine:
             transaction.freed_groups.add(state.run.group)
             return requests.cancel(state, by=by, now=transaction.now)
 
-        return await self._change(run_id, change, by=by, request_id=request_id, what="cancel")
+        return await self._change(run_id, change, by=by, request_id=request_id, what="cancel", audit=audit)
 
     async def approve_task(
         self,
@@ -236,6 +240,7 @@ class Engine:
         commit_sha: str = "",
         config_digest: str = "",
         request_id: str = "",
+        audit: Auditor | None = None,
     ) -> Position:
         """Approve a task that waits (R18).
 
@@ -249,7 +254,7 @@ class Engine:
             return requests.approve(state, task, given)
 
         what = f"approve {task} {commit_sha} {config_digest}"
-        return await self._change(run_id, change, by=by, request_id=request_id, what=what)
+        return await self._change(run_id, change, by=by, request_id=request_id, what=what, audit=audit)
 
     async def restart_run(
         self,
@@ -259,6 +264,7 @@ class Engine:
         by: str,
         chosen: Sequence[str] = (),
         request_id: str = "",
+        audit: Auditor | None = None,
     ) -> Committed[pb.RunRecord]:
         """Create a run that runs all or some tasks of another one again, and keeps its other tasks.
 
@@ -302,6 +308,9 @@ class Engine:
                 config=config,
             )
             transaction.put(*self._with_new_run(transaction.view, created))
+            if audit is not None:
+                subject = audit_subject(state.run, f"restarted as {new_run_id}", *chosen)
+                transaction.put(audit.record(transaction.view, subject, transaction.now))
             return new_run_id
 
         committed, transaction = await self._run_transaction(decide)
@@ -312,7 +321,14 @@ class Engine:
         return Committed(record, committed.position)
 
     async def _change(
-        self, run_id: str, change: Callable[[RunState, RunTransaction], Change], *, by: str, request_id: str, what: str
+        self,
+        run_id: str,
+        change: Callable[[RunState, RunTransaction], Change],
+        *,
+        by: str,
+        request_id: str,
+        what: str,
+        audit: Auditor | None,
     ) -> Position:
         key = request_key(by, request_id) if request_id else ""
         digest = hashlib.sha256(f"{what} {run_id}".encode()).hexdigest()
@@ -324,6 +340,8 @@ class Engine:
             if key and self._known(transaction, key, digest) is not None:
                 return
             transaction.apply(change(state, transaction))
+            if audit is not None:
+                transaction.put(audit.record(transaction.view, audit_subject(state.run, what), transaction.now))
             if key:
                 transaction.put(remembered(key, digest, run_id, transaction.now))
 

@@ -10,6 +10,7 @@ from sluiceway.api.run.v1 import run_pb2 as api
 from sluiceway.api.run.v1 import run_service_pb2 as pb
 from sluiceway.api.run.v1 import run_service_pb2_grpc as pb_grpc
 from sluiceway.records.run.v1.records_pb2 import RunRecord
+from sluiceway_common.foundation.clock import IdSource
 from sluiceway_common.foundation.errors import InvalidInput, NotFound, Violation
 from sluiceway_common.foundation.rpc.access import Right
 from sluiceway_common.foundation.rpc.caller import (
@@ -27,6 +28,7 @@ from sluiceway_server.datamanager.model import Applied, Emit, Position, Put, Vie
 from sluiceway_server.datamanager.port import Database
 from sluiceway_server.datamanager.queries import Place, place_of, token_of
 from sluiceway_server.logs.reader import LogChunk, LogDescription
+from sluiceway_server.projects.auditing import Auditor
 from sluiceway_server.projects.rights import role_missing
 from sluiceway_server.runrecords import codec
 from sluiceway_server.runrecords.types import (
@@ -80,6 +82,7 @@ class RunServicer(pb_grpc.RunServiceServicer):
         logs: Logs,
         deletion: LogDeletion,
         right_on_scope: ScopeRights,
+        ids: IdSource,
     ) -> None:
         """Offer runs.
 
@@ -91,8 +94,10 @@ class RunServicer(pb_grpc.RunServiceServicer):
             deletion: deletes logs.
             right_on_scope: what callers may do with the runs of a scope. Methods that name a run rely on the check of
                 the interceptor.
+            ids: for audit records.
         """
         self._db = db
+        self._ids = ids
         self._right_on_scope = right_on_scope
         self._engine = engine
         self._explainer = explainer
@@ -252,19 +257,24 @@ class RunServicer(pb_grpc.RunServiceServicer):
 
         return await self._db.read(read)
 
+    def _auditor(self) -> Auditor:
+        return Auditor.of_call(self._ids.new_id())
+
     # --- and moved ------------------------------------------------------------------------------------------------
 
     async def StopRun(self, request: pb.StopRunRequest, context: object) -> pb.StopRunResponse:
         by = current_caller().id
         position = await self._engine.stop_run(
-            request.run_id, by=by, force=request.force, request_id=request.request_id
+            request.run_id, by=by, force=request.force, request_id=request.request_id, audit=self._auditor()
         )
         answer_position(str(position))
         return pb.StopRunResponse()
 
     async def CancelRun(self, request: pb.CancelRunRequest, context: object) -> pb.CancelRunResponse:
         by = current_caller().id
-        position = await self._engine.cancel_run(request.run_id, by=by, request_id=request.request_id)
+        position = await self._engine.cancel_run(
+            request.run_id, by=by, request_id=request.request_id, audit=self._auditor()
+        )
         answer_position(str(position))
         return pb.CancelRunResponse()
 
@@ -275,6 +285,7 @@ class RunServicer(pb_grpc.RunServiceServicer):
             by=current_caller().id,
             chosen=request.task_ids,
             request_id=request.request_id,
+            audit=self._auditor(),
         )
         answer_position(str(committed.position))
         return pb.RestartRunResponse(run=committed.value.run)
@@ -287,6 +298,7 @@ class RunServicer(pb_grpc.RunServiceServicer):
             commit_sha=request.commit_sha,
             config_digest=request.config_digest,
             request_id=request.request_id,
+            audit=self._auditor(),
         )
         answer_position(str(position))
         return pb.ApproveTaskResponse()

@@ -134,6 +134,7 @@ async def real() -> AsyncIterator[tuple[World, Client]]:
         logs=NoLogs(),
         deletion=world.deletion,
         right_on_scope=everything_is_allowed,
+        ids=UuidSource(),
     )
     async with serving(servicer) as address, connect(address, token="good") as client:
         yield world, client

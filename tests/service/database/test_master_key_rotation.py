@@ -28,7 +28,7 @@ from sluiceway_server.app.database_service import DatabaseServicer
 from sluiceway_server.app.record_types import RECORD_TYPES
 from sluiceway_server.datamanager.model import Put
 from sluiceway_server.projects.envelope import Envelope, MasterKeys
-from sluiceway_server.projects.master_key_rotation import sealed_fields
+from sluiceway_server.projects.master_key_rotation import encrypted_fields
 from sluiceway_server.projects.master_key_source import MasterKeySource
 from sluiceway_server.projects.secret_records import SECRET_VERSION, version_id
 from sluiceway_server.projects.secret_values import open_values, put_version, seal_values
@@ -143,9 +143,9 @@ async def test_value_that_cannot_be_opened_is_reported_and_kept(served: Served) 
     await served.put("good", b"value")
     lost = seal_values(Envelope(MasterKeys([b"x" * 32])), "lost", 1, {"key": b"value"})
     damaged = seal_values(served.envelope, "damaged", 1, {"key": b"value"})
-    message = sealed_pb2.SealedValue.FromString(damaged.sealed_values)
+    message = sealed_pb2.SealedValue.FromString(damaged.encrypted_values)
     message.data_key = bytes(len(message.data_key))
-    damaged.sealed_values = message.SerializeToString()
+    damaged.encrypted_values = message.SerializeToString()
     await served.database.commit([put_version("lost", 1, lost), put_version("damaged", 1, damaged)])
     served.write_keys(NEW, OLD)
     ended = await served.sluice("-o", "json")
@@ -184,12 +184,12 @@ async def test_server_without_a_master_key_cannot_rotate(tmp_path: Path) -> None
     assert raised.value.reason == "MASTER_KEY_MISSING"
 
 
-def test_every_sealed_field_of_a_record_is_known() -> None:
-    found = {f"{type_.name}.{name}" for type_ in RECORD_TYPES for name in sealed_fields(type_)}
+def test_every_encrypted_field_of_a_record_is_known() -> None:
+    found = {f"{type_.name}.{name}" for type_ in RECORD_TYPES for name in encrypted_fields(type_)}
     assert found >= {
         "link.encrypted_deploy_key",
         "link.encrypted_webhook_secret",
         "linked_account.encrypted_access_token",
         "remote_source.encrypted_oauth2_client_secret",
-        "secret_version.sealed_values",
+        "secret_version.encrypted_values",
     }

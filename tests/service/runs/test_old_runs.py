@@ -16,13 +16,14 @@ from sluiceway.api.run.v1 import run_service_pb2 as pb
 from sluiceway.records.run.v1 import records_pb2
 from sluiceway_common.foundation.clock import SystemClock
 from sluiceway_common.foundation.errors import Code
+from sluiceway_server.app.record_types import RECORD_TYPES
 from sluiceway_server.datamanager.database import DataManager
 from sluiceway_server.datamanager.model import Query
 from sluiceway_server.kv.etcd import EtcdStore
 from sluiceway_server.logs.states import StoredLogStates
 from sluiceway_server.objectstorage.posix import PosixStorage
 from sluiceway_server.runrecords import types
-from sluiceway_server.runrecords.types import ASSIGNMENT, RECORD_TYPES, RUN, RUN_CONFIG, TASK, outcomes
+from sluiceway_server.runrecords.types import ASSIGNMENT, RUN, RUN_CONFIG, TASK, outcomes
 from sluiceway_server.runs.configs import RunConfigs
 from tests.fakes.executor_directory import FakeExecutorDirectory
 from tests.service.runs.test_run_service import Served, refusal, serving

@@ -22,7 +22,7 @@ from sluiceway_common.foundation.rpc.status import error_of
 from sluiceway_server.app.record_types import RECORD_TYPES
 from sluiceway_server.datamanager.replica.deleted_subtrees import delete_subtree
 from sluiceway_server.projects.guard import TREE_RESOURCES, Guard
-from sluiceway_server.projects.records import ORGANIZATION
+from sluiceway_server.projects.records import AUDIT_RECORD, ORGANIZATION
 from sluiceway_server.runs.access import RUN_RESOURCE, right_on_scope
 from sluiceway_server.runs.executor_times import ExecutorTimes
 from sluiceway_server.runs.explainer import Explainer
@@ -112,6 +112,7 @@ async def serving() -> AsyncIterator[Served]:
             logs=TwoChunks(),
             deletion=world.deletion,
             right_on_scope=right_on_scope,
+            ids=world.ids,
         ),
     )
     server = RpcServer(ids=world.ids)
@@ -237,3 +238,20 @@ async def test_runs_of_a_deleted_project_are_seen_by_operators_only() -> None:
         assert (await at.code("owner", "GetRun", get))[0] == "NOT_FOUND"
         assert (await at.code("operator", "GetRun", get))[0] == "OK"
         assert (await at.code("owner", "CreateRun", request(group=GROUPS["public"])))[0] == "NOT_FOUND"
+
+
+async def test_what_people_do_with_runs_is_recorded() -> None:
+    async with serving() as served:
+        stub = served.stubs["member"]
+        run_id = served.runs["public"]
+        await stub.StopRun(pb.StopRunRequest(run_id=run_id, request_id="once"))
+        await stub.StopRun(pb.StopRunRequest(run_id=run_id, request_id="once"))
+        assert (await served.code("reader", "StopRun", pb.StopRunRequest(run_id=run_id)))[0] != "OK"
+        restarted = (await stub.RestartRun(pb.RestartRunRequest(run_id=run_id, from_start=True))).run
+        found = await served.world.db.read(lambda view: [record for _, record in view.scan(AUDIT_RECORD)])
+        assert [(each.caller_id, each.method, each.resource_type, each.resource_id) for each in found] == [
+            (CALLERS["member"].id, "StopRun", "run", run_id),
+            (CALLERS["member"].id, "RestartRun", "run", run_id),
+        ]
+        assert {each.root_id for each in found} == {IDS["acme"]}
+        assert list(found[1].details) == [f"restarted as {restarted.id}"]

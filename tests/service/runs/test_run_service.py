@@ -72,6 +72,7 @@ async def serving(world: World | None = None, *, slots: int = 4) -> AsyncIterato
             logs=TwoChunks(),
             deletion=world.deletion,
             right_on_scope=everything_is_allowed,
+            ids=UuidSource(),
         ),
     )
     port = await server.start("127.0.0.1:0")

@@ -18,10 +18,12 @@ from sluiceway.records.trigger.v1 import records_pb2 as records
 from sluiceway_common.foundation.rpc.caller import Caller, CallerKind, as_caller
 from sluiceway_server.app.record_types import RECORD_TYPES
 from sluiceway_server.datamanager.model import Put
+from sluiceway_server.projects.auditing import AuditedDatabase
 from sluiceway_server.projects.envelope import Envelope
 from sluiceway_server.projects.records import PROJECT, USER
 from sluiceway_server.runrecords.types import RUN
 from sluiceway_server.runs.engine import Engine
+from sluiceway_server.triggers.audit_subjects import AUDIT_SUBJECTS
 from sluiceway_server.triggers.linked_accounts import LinkedAccountServicer
 from sluiceway_server.triggers.links import LinkCleaner, RepositoryLinks, sealed_secret_name
 from sluiceway_server.triggers.providers import Providers
@@ -130,6 +132,8 @@ async def triggers() -> Triggers:
     engine = await world.placing_engine()
     settings = TriggerSettings(public_url="https://ci.example.org")
 
+    audited = AuditedDatabase(database, clock, ids=world.ids, subjects=AUDIT_SUBJECTS)
+
     def is_elected() -> bool:
         return True
 
@@ -141,16 +145,16 @@ async def triggers() -> Triggers:
         forge,
         engine,
         settings,
-        sources=RemoteSourceServicer(database, envelope, clock, ids=world.ids),
-        accounts=LinkedAccountServicer(database, providers, envelope, clock, ids=world.ids),
+        sources=RemoteSourceServicer(audited, envelope, clock, ids=world.ids),
+        accounts=LinkedAccountServicer(audited, providers, envelope, clock, ids=world.ids),
         links=RepositoryLinks(database, providers, envelope, clock, settings=settings),
         cleaner=LinkCleaner(database, providers, envelope, clock, settings=settings, is_elected=is_elected),
-        receiver=DeliveryServicer(database, providers, envelope, clock, ids=world.ids),
+        receiver=DeliveryServicer(audited, providers, envelope, clock, ids=world.ids),
         worker=DeliveryWorker(database, engine, providers, clock, settings=settings, is_elected=is_elected),
         statuses=StatusWorker(
             database, providers, clock, durable=AlreadyDurable(), settings=settings, is_elected=is_elected
         ),
-        schedules=ScheduleServicer(database, providers, clock, ids=world.ids),
+        schedules=ScheduleServicer(audited, providers, clock, ids=world.ids),
         scheduler=ScheduleWorker(database, clock, ids=world.ids, settings=settings, is_elected=is_elected),
     )
     await made.link_project()

@@ -142,3 +142,23 @@ async def test_changed_file_is_read_again(path: Path) -> None:
     finally:
         following.cancel()
         await asyncio.wait({following})
+
+
+async def test_command_is_run_again(path: Path) -> None:
+    write(path)
+    source = MasterKeySource(command=f"cat {path}")
+    envelope = Envelope(await source.read(), read=source.read)
+    before = envelope.master_key_id
+    following = asyncio.create_task(source.follow(envelope, run_again=0.01))
+    try:
+        write(path, "not a key")  # is ignored while it is so
+        write(path, f"{new_master_key()}\n{KEY}")
+
+        async def is_read() -> bool:
+            return envelope.master_key_id != before
+
+        await eventually(is_read)
+        assert before in envelope.master_key_ids
+    finally:
+        following.cancel()
+        await asyncio.wait({following})

@@ -60,15 +60,17 @@ PUBLIC = Caller(CallerKind.PUBLIC)
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where a call comes from, for audit records.
+    """Where a call comes from and what it calls, for audit records.
 
     Attributes:
         peer: the network address of the other end of the connection, as gRPC writes it.
         forwarded_for: the address for which it says it calls. Any client can say so.
+        method: the name of the method, such as `DeleteProject`.
     """
 
     peer: str = ""
     forwarded_for: str = ""
+    method: str = ""
 
 
 class Authenticator(Protocol):

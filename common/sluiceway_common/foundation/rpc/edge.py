@@ -193,7 +193,8 @@ class Edge(grpc.aio.ServerInterceptor):
                         self._check_current(state)
                     caller = await self._admit(state, method, context) if checked else PUBLIC
                     position_seen, announce = _text(metadata.get(POSITION_KEY)), partial(_announce, context)
-                    origin = Origin(context.peer(), _text(metadata.get(FORWARDED_KEY)) or "")
+                    forwarded = _text(metadata.get(FORWARDED_KEY)) or ""
+                    origin = Origin(context.peer(), forwarded, method.rpartition("/")[2])
                     announces = announce if stream else None
                     with as_caller(caller, position=position_seen, announce=announces, origin=origin) as positions:
                         try:

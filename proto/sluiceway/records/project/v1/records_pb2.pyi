@@ -189,7 +189,7 @@ class AuditRecord(_message.Message):
     """A change that somebody made to a user, an organization or the tree of projects. It is written in the transaction of
     the change.
     """
-    __slots__ = ("time", "caller_kind", "caller_id", "peer", "forwarded_for", "method", "resource_type", "resource_id", "resource_path", "details")
+    __slots__ = ("time", "caller_kind", "caller_id", "peer", "forwarded_for", "method", "resource_type", "resource_id", "resource_path", "details", "root_id")
     TIME_FIELD_NUMBER: _ClassVar[int]
     CALLER_KIND_FIELD_NUMBER: _ClassVar[int]
     CALLER_ID_FIELD_NUMBER: _ClassVar[int]
@@ -200,6 +200,7 @@ class AuditRecord(_message.Message):
     RESOURCE_ID_FIELD_NUMBER: _ClassVar[int]
     RESOURCE_PATH_FIELD_NUMBER: _ClassVar[int]
     DETAILS_FIELD_NUMBER: _ClassVar[int]
+    ROOT_ID_FIELD_NUMBER: _ClassVar[int]
     time: _timestamp_pb2.Timestamp
     """When."""
     caller_kind: str
@@ -220,4 +221,6 @@ class AuditRecord(_message.Message):
     """Its path or name before the change, or after it if it was created."""
     details: _containers.RepeatedScalarFieldContainer[str]
     """What was changed of it, such as `visibility: public`. Never a secret."""
-    def __init__(self, time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., caller_kind: _Optional[str] = ..., caller_id: _Optional[str] = ..., peer: _Optional[str] = ..., forwarded_for: _Optional[str] = ..., method: _Optional[str] = ..., resource_type: _Optional[str] = ..., resource_id: _Optional[str] = ..., resource_path: _Optional[str] = ..., details: _Optional[_Iterable[str]] = ...) -> None: ...
+    root_id: str
+    """The id of the user or the organization to whose tree it belongs. Empty: to none."""
+    def __init__(self, time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., caller_kind: _Optional[str] = ..., caller_id: _Optional[str] = ..., peer: _Optional[str] = ..., forwarded_for: _Optional[str] = ..., method: _Optional[str] = ..., resource_type: _Optional[str] = ..., resource_id: _Optional[str] = ..., resource_path: _Optional[str] = ..., details: _Optional[_Iterable[str]] = ..., root_id: _Optional[str] = ...) -> None: ...

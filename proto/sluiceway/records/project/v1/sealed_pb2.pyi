@@ -7,7 +7,7 @@ DESCRIPTOR: _descriptor.FileDescriptor
 class SealedValue(_message.Message):
     """A value that is encrypted with AES-256-GCM under a data key of its own, which is encrypted with AES-256-GCM under a
     master key. The id of the record that it belongs to is associated data of both. In records it is a field of bytes whose
-    name begins with `sealed_` or `encrypted_`: a change of the master key finds it by that.
+    name begins with `encrypted_`: a change of the master key finds it by that.
     """
     __slots__ = ("master_key_id", "data_key_nonce", "data_key", "nonce", "content", "record_id")
     MASTER_KEY_ID_FIELD_NUMBER: _ClassVar[int]

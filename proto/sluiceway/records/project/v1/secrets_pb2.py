@@ -26,7 +26,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from sluiceway.api.project.v1 import variable_service_pb2 as sluiceway_dot_api_dot_project_dot_v1_dot_variable__service__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*sluiceway/records/project/v1/secrets.proto\x12\x1csluiceway.records.project.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a/sluiceway/api/project/v1/variable_service.proto\"y\n\x06Secret\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x11\n\tparent_id\x18\x02 \x01(\t\x12\x0c\n\x04keys\x18\x03 \x03(\t\x12\x0f\n\x07version\x18\x04 \x01(\x03\x12/\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"k\n\rSecretVersion\x12\x11\n\tsecret_id\x18\x01 \x01(\t\x12\x15\n\rsealed_values\x18\x02 \x01(\x0c\x12\x30\n\x0creplace_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x85\x01\n\x0cSecretValues\x12\x46\n\x06values\x18\x01 \x03(\x0b\x32\x36.sluiceway.records.project.v1.SecretValues.ValuesEntry\x1a-\n\x0bValuesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x0c:\x02\x38\x01\"\x95\x01\n\x08Variable\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x11\n\tparent_id\x18\x02 \x01(\t\x12\x37\n\x06values\x18\x03 \x03(\x0b\x32\'.sluiceway.api.project.v1.VariableValue\x12/\n\x0b\x63reate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestampb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*sluiceway/records/project/v1/secrets.proto\x12\x1csluiceway.records.project.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a/sluiceway/api/project/v1/variable_service.proto\"y\n\x06Secret\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x11\n\tparent_id\x18\x02 \x01(\t\x12\x0c\n\x04keys\x18\x03 \x03(\t\x12\x0f\n\x07version\x18\x04 \x01(\x03\x12/\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"n\n\rSecretVersion\x12\x11\n\tsecret_id\x18\x01 \x01(\t\x12\x18\n\x10\x65ncrypted_values\x18\x02 \x01(\x0c\x12\x30\n\x0creplace_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x85\x01\n\x0cSecretValues\x12\x46\n\x06values\x18\x01 \x03(\x0b\x32\x36.sluiceway.records.project.v1.SecretValues.ValuesEntry\x1a-\n\x0bValuesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x0c:\x02\x38\x01\"\x95\x01\n\x08Variable\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x11\n\tparent_id\x18\x02 \x01(\t\x12\x37\n\x06values\x18\x03 \x03(\x0b\x32\'.sluiceway.api.project.v1.VariableValue\x12/\n\x0b\x63reate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestampb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,11 +38,11 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SECRET']._serialized_start=158
   _globals['_SECRET']._serialized_end=279
   _globals['_SECRETVERSION']._serialized_start=281
-  _globals['_SECRETVERSION']._serialized_end=388
-  _globals['_SECRETVALUES']._serialized_start=391
-  _globals['_SECRETVALUES']._serialized_end=524
-  _globals['_SECRETVALUES_VALUESENTRY']._serialized_start=479
-  _globals['_SECRETVALUES_VALUESENTRY']._serialized_end=524
-  _globals['_VARIABLE']._serialized_start=527
-  _globals['_VARIABLE']._serialized_end=676
+  _globals['_SECRETVERSION']._serialized_end=391
+  _globals['_SECRETVALUES']._serialized_start=394
+  _globals['_SECRETVALUES']._serialized_end=527
+  _globals['_SECRETVALUES_VALUESENTRY']._serialized_start=482
+  _globals['_SECRETVALUES_VALUESENTRY']._serialized_end=527
+  _globals['_VARIABLE']._serialized_start=530
+  _globals['_VARIABLE']._serialized_end=679
 # @@protoc_insertion_point(module_scope)

@@ -32,17 +32,17 @@ class Secret(_message.Message):
 
 class SecretVersion(_message.Message):
     """The values of one version of a secret. Its id is `<secret id>/<version>`."""
-    __slots__ = ("secret_id", "sealed_values", "replace_time")
+    __slots__ = ("secret_id", "encrypted_values", "replace_time")
     SECRET_ID_FIELD_NUMBER: _ClassVar[int]
-    SEALED_VALUES_FIELD_NUMBER: _ClassVar[int]
+    ENCRYPTED_VALUES_FIELD_NUMBER: _ClassVar[int]
     REPLACE_TIME_FIELD_NUMBER: _ClassVar[int]
     secret_id: str
     """The id of the secret."""
-    sealed_values: bytes
+    encrypted_values: bytes
     """A `SecretValues`, encrypted (`SealedValue`)."""
     replace_time: _timestamp_pb2.Timestamp
     """When a newer version replaced it. Not set: it is the present one."""
-    def __init__(self, secret_id: _Optional[str] = ..., sealed_values: _Optional[bytes] = ..., replace_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    def __init__(self, secret_id: _Optional[str] = ..., encrypted_values: _Optional[bytes] = ..., replace_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class SecretValues(_message.Message):
     """The values of a version of a secret. It is stored encrypted only."""
