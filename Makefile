@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup web browser run serve demo-forge test lint format generate chaos-db bench bench-full clean
+.PHONY: help setup web browser run serve demo-forge test lint format generate chaos-db chaos-webhooks bench bench-full clean
 
 BIN := .venv/bin
 PYTHON := $(BIN)/python
@@ -72,6 +72,11 @@ COUNT ?= 10000
 START ?= 1
 chaos-db: $(STAMP) ## Random histories of the database, checked: COUNT of them from seed START; see tests/properties/README.md.
 	@$(PYTHON) -m tests.properties.run --count $(COUNT) --start $(START)
+
+WEBHOOKS ?= 10000
+AWAY ?= 60
+chaos-webhooks: $(STAMP) ## WEBHOOKS pushes at once, with the object storage away for AWAY seconds and a server killed: each makes its run.
+	@$(PYTHON) -m tests.support.webhook_burst --count $(WEBHOOKS) --away $(AWAY)
 
 bench: $(STAMP) ## All figures, small.
 	$(PYTHON) -m bench

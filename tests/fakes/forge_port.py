@@ -6,6 +6,7 @@ tests of theirs. A test sets `fault` to have all calls fail.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import hmac
 import json
@@ -52,6 +53,7 @@ class FakeForge:
         pull_requests: by number, with at least the head `commit`.
         changed: the answer of `changed_paths`.
         fault: raised by each call.
+        held: the folders of a commit are not listed before its event is set.
         webhooks: by id: URL and secret.
         keys: by id: the public key.
         statuses: as they were set, with their commit.
@@ -77,6 +79,7 @@ class FakeForge:
     pull_requests: dict[str, dict[str, Any]] = field(default_factory=dict)
     changed: tuple[str, ...] | None = None
     fault: Exception | None = None
+    held: dict[str, asyncio.Event] = field(default_factory=dict)
     webhooks: dict[str, tuple[str, str]] = field(default_factory=dict)
     keys: dict[str, str] = field(default_factory=dict)
     statuses: list[tuple[str, CommitStatus]] = field(default_factory=list)
@@ -144,6 +147,8 @@ class FakeForge:
         self, token: str, repository: Repository, path: str, commit: str
     ) -> tuple[FolderEntry, ...] | None:
         self._call("folder", token)
+        if commit in self.held:
+            await self.held[commit].wait()
         prefix = f"{path}/" if path else ""
         names: dict[str, EntryKind] = {}
         for each in self._commit(commit):

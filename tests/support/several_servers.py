@@ -10,7 +10,7 @@ import os
 import shutil
 import signal
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -239,8 +239,9 @@ def several_servers(
     executors: bool = True,
     ids: tuple[str, ...] = ("one", "two", "three"),
     storage: str | None = None,
+    options: Sequence[str] = (),
 ) -> Iterator[Servers]:
-    """Run etcd, and `count` servers with a gateway and an executor each, for the block."""
+    """Run etcd, and `count` servers with these options, with a gateway and an executor each, for the block."""
     folder.mkdir(parents=True, exist_ok=True)
     ports = free_ports(2 + 2 * count)
     etcd_ports = (ports[0], ports[1])
@@ -263,7 +264,7 @@ def several_servers(
             grpc, http = (f"127.0.0.1:{port}" for port in ports[2 + 2 * number : 4 + 2 * number])
             data = folder / f"server-{number}"
             command = ["server", "--data-dir", str(data), "--etcd", here.etcd_endpoint]
-            command += ["--object-storage", here.storage, "--grpc", grpc]
+            command += ["--object-storage", here.storage, "--grpc", grpc, *options]
             here.grpc.append(grpc)
             here.http.append(http)
             here.servers.append(

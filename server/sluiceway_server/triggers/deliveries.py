@@ -6,8 +6,9 @@ replaced meanwhile, has no effect.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import datetime
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from sluiceway.api.project.v1 import delivery_service_pb2 as api
 from sluiceway.records.trigger.v1 import records_pb2 as pb
@@ -20,20 +21,41 @@ from sluiceway_server.triggers.records import DELIVERY, delivery_key
 
 __all__ = [
     "MAX_STORED_MESSAGE",
+    "Ref",
+    "RefQueue",
     "delete_old",
+    "due_time",
     "finish",
     "known_as",
     "new_delivery",
+    "pending",
     "postpone",
+    "queues_of",
     "receive",
     "redeliver",
-    "work_of",
 ]
 
 MAX_STORED_MESSAGE = 1_000
 _MAX_SENTENCE = 1_000
 _MAX_DECISIONS = 1_000
 _DELETED_AT_ONCE = 500
+_MOST_OF_A_REF = 50
+
+Ref = tuple[str, str]
+"""The id of a project, and a ref as deliveries show it: cut, if it is very long."""
+
+
+@dataclass(frozen=True, slots=True)
+class RefQueue:
+    """Pending deliveries of a ref.
+
+    Attributes:
+        keys: of the first ones, in the order of their receipt.
+        due: when the first one is to be worked on (Unix time).
+    """
+
+    keys: tuple[str, ...]
+    due: float
 
 
 def new_delivery(
@@ -115,7 +137,7 @@ async def finish(
     """Store how work on a delivery ended, unless that is stored already."""
 
     def end(view: View) -> Decision[None]:
-        changed = _pending(view, key)
+        changed = pending(view, key)
         if changed is None:
             return Decision(None)
         _settle(changed.delivery, phase, verdict, decisions, now)
@@ -130,7 +152,7 @@ async def postpone(database: Database, key: str, sentence: str, *, until: dateti
     """Store that work on a delivery failed, and is tried again later."""
 
     def wait(view: View) -> Decision[None]:
-        changed = _pending(view, key)
+        changed = pending(view, key)
         if changed is None:
             return Decision(None)
         changed.delivery.sentence = shown(sentence, most=_MAX_SENTENCE)
@@ -179,18 +201,31 @@ async def redeliver(database: Database, project_id: str, delivery_id: str) -> Co
     return await database.transact(again)
 
 
-def work_of(view: View) -> tuple[tuple[str, pb.DeliveryRecord], ...]:
-    """Return the first pending delivery of each ref of each project, in the order of their receipt, with their keys."""
-    found: dict[tuple[str, str], tuple[str, pb.DeliveryRecord]] = {}
+def queues_of(view: View, busy: Collection[Ref]) -> Mapping[Ref, RefQueue]:
+    """Return the queues of all refs that have pending deliveries, except those that are worked on already."""
+    keys: dict[Ref, list[str]] = {}
     token = ""
     while True:
-        page = view.select(DELIVERY, Query(where={"pending": 1}, order=("order",), size=1000, token=token))
-        for key, record in page.records:
-            # Not the delivery's ref, which may be cut.
-            found.setdefault((record.delivery.project_id, record.event.ref), (key, record))
+        page = view.rows(DELIVERY, Query(where={"pending": 1}, order=("order",), size=1000, token=token))
+        for key, fields in page.records:
+            ref = (str(fields["project_id"]), str(fields["ref"]))
+            found = keys.setdefault(ref, [])
+            if len(found) < _MOST_OF_A_REF and ref not in busy:
+                found.append(key)
         token = page.next_token
         if not token:
-            return tuple(found.values())
+            break
+    queues: dict[Ref, RefQueue] = {}
+    for ref, found in keys.items():
+        first = view.get(DELIVERY, found[0]) if found else None
+        if first is not None:
+            queues[ref] = RefQueue(tuple(found), due_time(first))
+    return queues
+
+
+def due_time(record: pb.DeliveryRecord) -> float:
+    """Return when a pending delivery is to be worked on (Unix time); 0: at once."""
+    return record.retry_time.ToDatetime(tzinfo=UTC).timestamp() if record.HasField("retry_time") else 0.0
 
 
 async def delete_old(database: Database, *, before: datetime) -> bool:
@@ -219,7 +254,7 @@ def no_delivery(delivery_id: str) -> NotFound:
     return NotFound(f"the project has no delivery {delivery_id!r}", resource_type="delivery", resource_name=delivery_id)
 
 
-def _pending(view: View, key: str) -> pb.DeliveryRecord | None:
+def pending(view: View, key: str) -> pb.DeliveryRecord | None:
     """Return a copy of a delivery that is pending."""
     stored = view.get(DELIVERY, key)
     if stored is None or stored.delivery.phase != api.DELIVERY_PHASE_PENDING:

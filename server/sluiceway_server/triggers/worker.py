@@ -1,8 +1,9 @@
 """The work on deliveries: from an event to runs. Runs on the elected server.
 
 The events of one project and ref are worked on one at a time, in the order of their receipt; those of others beside
-them. Everything may be done twice: a run that an event made already is found by its request id. So a server that dies
-between the response to the provider and the last decision leaves nothing but work for the next one.
+them, a few of each project, so that a slow provider delays its own projects only. Everything may be done twice: a run
+that an event made already is found by its request id. So a server that dies between the response to the provider and
+the last decision leaves nothing but work for the next one.
 
 While a provider is away, its deliveries wait, and are tried again with back-off. After `give_up_after`, and when the
 provider refuses, a run with a setup error shows it, and the delivery can be delivered again.
@@ -11,7 +12,10 @@ provider refuses, a run with a setup error shows it, and the delivery can be del
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from datetime import UTC, timedelta
 
 import structlog
@@ -42,7 +46,10 @@ log = structlog.get_logger(__name__)
 
 declare_crash_points("delivery.before-work", "delivery.before-run", "delivery.after-run", "delivery.before-done")
 
-_AT_A_TIME = 8
+_AT_A_TIME = 16
+_OF_A_PROJECT = 4
+# After looking for work, for so many times as long as that took, nobody looks again: in a burst there is always more.
+_LOOK_SHARE = 4
 _RETRY_FIRST_SECONDS = 2.0
 _RETRY_LIMIT_SECONDS = 300.0
 _SWEEP_EVERY = timedelta(hours=1)
@@ -74,23 +81,27 @@ class DeliveryWorker:
         self._settings = settings
         self._is_elected = is_elected
         self._swept_at: float | None = None
+        self._places = asyncio.Semaphore(_AT_A_TIME)
+        self._of_projects: dict[str, asyncio.Semaphore] = {}
+        self._waiting: Counter[str] = Counter()
+        self._busy: set[deliveries.Ref] = set()
+        self._was_elected = False
+        self._on_free: Callable[[], None] = lambda: None
+        # Of its own: while a provider does not respond, its threads are of no use to others.
+        self._threads = ThreadPoolExecutor(_AT_A_TIME, thread_name_prefix="configuration")
 
     async def run(self) -> None:
         """Work until cancelled."""
         changes = Changes(self._database, (DELIVERY,), interval=self._settings.interval)
+        self._on_free = changes.wake
         pause: float | None = None
-        async with changes.followed():
-            while True:
-                await changes.wait(seconds=pause)
-                pause = None
-                if not self._is_elected():
-                    continue
-                try:
-                    pause = await self.work()
-                    await self._sweep()
-                except SluicewayError as error:
-                    log.warning("deliveries_wait", error=str(error))
-                    pause = _RETRY_FIRST_SECONDS
+        try:
+            async with changes.followed(), asyncio.TaskGroup() as group:
+                while True:
+                    await changes.wait(seconds=pause)
+                    pause = await self._look(group)
+        finally:
+            self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def work(self) -> float | None:
         """Work on all that is due, until nothing is. Returns the seconds until something is; None: nothing waits.
@@ -98,35 +109,98 @@ class DeliveryWorker:
         Raises:
             Unavailable: the database is away.
         """
-        await self._database.linearize()
         while True:
-            found = await self._database.read(deliveries.work_of)
-            now = self._clock.now()
-            due = [(key, record) for key, record in found if _due_time(record) <= now.timestamp()]
-            if not due:
-                waits = [_due_time(record) for _, record in found]
-                return max(0.0, min(waits) - now.timestamp()) if waits else None
-            places = asyncio.Semaphore(_AT_A_TIME)
-
-            async def work_on(key: str, record: pb.DeliveryRecord, places: asyncio.Semaphore = places) -> None:
-                async with places:
-                    await self._work_on(key, record)
-
             async with asyncio.TaskGroup() as group:
-                for key, record in due:
-                    group.create_task(work_on(key, record))
+                pause = await self._begin(group)
+                begun = len(self._busy)
+            if not begun:
+                return pause
 
-    async def _work_on(self, key: str, record: pb.DeliveryRecord) -> None:
+    async def _look(self, group: asyncio.TaskGroup) -> float | None:
+        """Begin what is due, if this server is elected. Returns the seconds until the next look; None: no matter."""
+        if not self._is_elected():
+            self._was_elected = False
+            return None
+        began = self._clock.monotonic()
+        try:
+            if not self._was_elected:
+                await self._database.linearize()  # what the server before has finished is not to be done again
+                self._was_elected = True
+            pause = await self._begin(group)
+            await self._sweep()
+        except SluicewayError as error:
+            log.warning("deliveries_wait", error=str(error))
+            return _RETRY_FIRST_SECONDS
+        await asyncio.sleep(_LOOK_SHARE * (self._clock.monotonic() - began))
+        return pause
+
+    async def _begin(self, group: asyncio.TaskGroup) -> float | None:
+        """Begin to work on the refs that have something due. Returns the seconds until another one has.
+
+        Raises:
+            Unavailable: the database is away.
+        """
+        busy = frozenset(self._busy)
+        queues = await self._database.read(lambda view: deliveries.queues_of(view, busy))
+        now = self._clock.now().timestamp()
+        waits: list[float] = []
+        for ref, queue in queues.items():
+            if queue.due <= now:
+                self._busy.add(ref)
+                group.create_task(self._work_on_ref(ref, queue.keys), name="deliveries")
+            else:
+                waits.append(queue.due - now)
+        return min(waits, default=None)
+
+    async def _work_on_ref(self, ref: deliveries.Ref, keys: Sequence[str]) -> None:
+        """Work on deliveries one after the other, until one has to wait."""
+        try:
+            for key in keys:
+                async with self._place(ref[0]):
+                    if not await self._work_on(key):
+                        break
+        except SluicewayError as error:
+            log.warning("deliveries_wait", error=str(error))
+            await asyncio.sleep(_RETRY_FIRST_SECONDS)
+        finally:
+            self._busy.discard(ref)
+            self._on_free()
+
+    @asynccontextmanager
+    async def _place(self, project_id: str) -> AsyncIterator[None]:
+        """Hold one of the places of a project, and one of all, while the block runs."""
+        places = self._of_projects.setdefault(project_id, asyncio.Semaphore(_OF_A_PROJECT))
+        self._waiting[project_id] += 1
+        try:
+            async with places, self._places:
+                yield
+        finally:
+            self._waiting[project_id] -= 1
+            if not self._waiting[project_id]:
+                del self._waiting[project_id], self._of_projects[project_id]
+
+    async def _work_on(self, key: str) -> bool:
+        """Work on a delivery. Returns whether the next one of its ref may follow.
+
+        Raises:
+            Unavailable: the database is away.
+        """
+        record = await self._database.read(lambda view: deliveries.pending(view, key))
+        if record is None:
+            return True
+        if not self._is_elected() or deliveries.due_time(record) > self._clock.now().timestamp():
+            return False
         crash_point("delivery.before-work")
         try:
             phase, verdict, decisions = await self._decide(record)
         except _AWAY as error:
             await self._postpone(key, record, error)
-            return
+            return False
         except SluicewayError as error:
             phase, verdict, decisions = await self._fail(record, error)
         crash_point("delivery.before-done")
         await deliveries.finish(self._database, key, phase, verdict, decisions, now=self._clock.now())
+        return True
 
     async def _postpone(self, key: str, record: pb.DeliveryRecord, error: SluicewayError) -> None:
         now = self._clock.now()
@@ -226,8 +300,9 @@ class DeliveryWorker:
         return resolved
 
     async def _loaded(self, event: pb.EventRecord, linked: LinkedRepository) -> LoadResult:
-        files = ProviderFiles(linked, event.commit, asyncio.get_running_loop())
-        return await asyncio.to_thread(load, files, context_of(event))
+        loop = asyncio.get_running_loop()
+        files = ProviderFiles(linked, event.commit, loop)
+        return await loop.run_in_executor(self._threads, load, files, context_of(event))
 
     async def _changed_paths(
         self, event: pb.EventRecord, loaded: LoadResult, linked: LinkedRepository
@@ -280,10 +355,6 @@ class DeliveryWorker:
         while await deliveries.delete_old(self._database, before=before):
             pass
         self._swept_at = monotonic
-
-
-def _due_time(record: pb.DeliveryRecord) -> float:
-    return record.retry_time.ToDatetime(tzinfo=UTC).timestamp() if record.HasField("retry_time") else 0.0
 
 
 def _verdict_of(loaded: LoadResult, decisions: list[api.RunDecision]) -> Verdict:

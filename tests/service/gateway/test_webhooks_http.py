@@ -8,28 +8,41 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+import aiohttp
 import httpx
 import pytest
 
 from sluiceway.api.project.v1 import delivery_service_pb2 as pb
 from sluiceway.api.project.v1 import delivery_service_pb2_grpc as pb_grpc
+from sluiceway_common.foundation.errors import Unavailable
 from sluiceway_common.foundation.rpc.server import RpcServer
 from sluiceway_server.forges.errors import WebhookRefused
 from sluiceway_server.gateway.serve import serve_gateway
 from sluiceway_server.gateway.webhooks import MAX_DELIVERY_BYTES
 from tests.service.gateway.conftest import Tokens
+from tests.support.conditions import eventually
 
 
 class Deliveries(pb_grpc.DeliveryServiceServicer):
-    """Notes the requests, or raises what the test set."""
+    """Notes the requests.
+
+    Attributes:
+        fault: raised by the calls.
+        faults: by how many of them; 0: all.
+        held: no call ends before it is set.
+    """
 
     def __init__(self) -> None:
         self.requests: list[pb.ReceiveDeliveryRequest] = []
         self.fault: Exception | None = None
+        self.faults = 0
+        self.held: asyncio.Event | None = None
 
     async def ReceiveDelivery(self, request: Any, context: Any) -> pb.ReceiveDeliveryResponse:  # noqa: N802 - of grpc
         self.requests.append(request)
-        if self.fault is not None:
+        if self.held is not None:
+            await self.held.wait()
+        if self.fault is not None and (self.faults == 0 or len(self.requests) <= self.faults):
             raise self.fault
         return pb.ReceiveDeliveryResponse(delivery_id="d1", sentence="it is stored")
 
@@ -82,6 +95,32 @@ async def test_refusal_of_the_server_is_an_error_of_the_api(served: Served) -> N
     answer = await served.client.post("/webhooks/p", content=b"{}")
     assert answer.status_code == 401
     assert answer.json()["error"]["message"] == "the signature is wrong"
+
+
+async def test_delivery_is_passed_on_when_the_server_is_back(served: Served) -> None:
+    served.deliveries.fault, served.deliveries.faults = Unavailable("it is being restarted"), 3
+    answer = await served.client.post("/webhooks/p", content=b"{}")
+    assert (answer.status_code, len(served.deliveries.requests)) == (200, 4)
+
+
+async def test_hundreds_of_deliveries_wait_for_a_slow_server(served: Served) -> None:
+    served.deliveries.held = asyncio.Event()
+    url = f"{served.client.base_url}/webhooks/p"
+    connector, timeout = aiohttp.TCPConnector(limit=0), aiohttp.ClientTimeout(total=120)
+    async with aiohttp.ClientSession(connector=connector, timeout=timeout) as client, asyncio.TaskGroup() as group:
+
+        async def send() -> int:
+            async with client.post(url, data=b"{}") as response:
+                return response.status
+
+        async def is_busy() -> bool:
+            return len(served.deliveries.requests) >= 100
+
+        sent = [group.create_task(send()) for _ in range(300)]
+        await eventually(is_busy)
+        served.deliveries.held.set()
+    assert {task.result() for task in sent} == {200}
+    assert len(served.deliveries.requests) == 300
 
 
 @pytest.mark.parametrize("is_chunked", [False, True], ids=["declared", "chunked"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 from typing import Any
 
@@ -20,9 +21,11 @@ from sluiceway_server.triggers.deliveries import delete_old
 from sluiceway_server.triggers.records import DELIVERY, LINK
 from tests.fakes.forge_port import signed
 from tests.service.triggers.conftest import COMMIT, EVE, OTHER_COMMIT, PROJECT_ID, TASK, Triggers, configuration
+from tests.support.conditions import eventually
 
 DONE, PENDING, FAILED = api.DELIVERY_PHASE_DONE, api.DELIVERY_PHASE_PENDING, api.DELIVERY_PHASE_FAILED
 MAIN = "refs/heads/main"
+OTHER_PROJECT = "01a22c3c-2f37-7681-b7d7-000000000000"
 
 
 def reason(delivery: api.Delivery) -> str:
@@ -201,18 +204,23 @@ async def test_event_that_is_delivered_twice_makes_one_run(triggers: Triggers, s
 async def test_deliveries_of_one_id_are_of_two_projects(triggers: Triggers) -> None:
     # GitHub gives two webhooks of one event the same id.
     triggers.forge.files[COMMIT] = configuration({"name": "test"})
-    other = "01a22c3c-2f37-7681-b7d7-000000000000"
-    linked = await triggers.links.install(other, user_id=EVE.id, remote_source="gitea", repository_path="eve/app")
-    project = await triggers.database.get(PROJECT, PROJECT_ID)
-    await triggers.database.commit([Put(PROJECT, other, project), *linked.actions])
+    url, secret = await second_project(triggers)
     await triggers.push(id="d1")
-    url, secret = triggers.forge.webhooks["101"]
-    assert url.endswith(other)
+    assert url.endswith(OTHER_PROJECT)
     headers, body = signed(secret, {"kind": "push", "ref": MAIN, "after": COMMIT, "id": "d1"})
-    request = api.ReceiveDeliveryRequest(project_id=other, headers=headers, body=body)
+    request = api.ReceiveDeliveryRequest(project_id=OTHER_PROJECT, headers=headers, body=body)
     await triggers.receiver.ReceiveDelivery(request, None)
     await triggers.worker.work()
-    assert {run.group.split("/")[2] for run in await triggers.runs()} == {PROJECT_ID, other}
+    assert {run.group.split("/")[2] for run in await triggers.runs()} == {PROJECT_ID, OTHER_PROJECT}
+
+
+async def second_project(triggers: Triggers) -> tuple[str, str]:
+    """Link another project to the same repository; return the URL and the secret of its webhook."""
+    user = {"user_id": EVE.id, "remote_source": "gitea", "repository_path": "eve/app"}
+    linked = await triggers.links.install(OTHER_PROJECT, **user)
+    project = await triggers.database.get(PROJECT, PROJECT_ID)
+    await triggers.database.commit([Put(PROJECT, OTHER_PROJECT, project), *linked.actions])
+    return triggers.forge.webhooks["101"]
 
 
 @pytest.mark.parametrize("headers", [{}, {"x-fake-signature": ""}, {"x-fake-signature": "00"}], ids=str)
@@ -271,6 +279,44 @@ async def test_events_of_one_ref_keep_their_order(triggers: Triggers) -> None:
     await triggers.worker.work()
     commits = [run.source.commit_sha for run in await triggers.runs() if run.source.branch == "main"]
     assert commits == [COMMIT, OTHER_COMMIT]
+
+
+async def test_long_queue_of_a_ref_is_worked_on_in_order(triggers: Triggers) -> None:
+    commits = [f"{number:040x}" for number in range(120)]
+    for commit in commits:
+        triggers.forge.files[commit] = configuration({"name": "test"})
+        await triggers.deliver(kind="push", ref=MAIN, after=commit)
+    await triggers.worker.work()
+    assert [run.source.commit_sha for run in await triggers.runs()] == commits
+
+
+async def test_slow_provider_delays_its_own_project_only(triggers: Triggers) -> None:
+    triggers.forge.files = {COMMIT: configuration({"name": "slow"}), OTHER_COMMIT: configuration({"name": "test"})}
+    held = triggers.forge.held[COMMIT] = asyncio.Event()
+    for number in range(40):
+        await triggers.deliver(kind="push", ref=f"refs/heads/{number}", after=COMMIT)
+    _, secret = await second_project(triggers)
+    headers, body = signed(secret, {"kind": "push", "ref": MAIN, "after": OTHER_COMMIT})
+    working = asyncio.create_task(triggers.worker.run())
+    try:
+        await eventually(lambda: folders_asked_for(triggers, 1))
+        request = api.ReceiveDeliveryRequest(project_id=OTHER_PROJECT, headers=headers, body=body)
+        await triggers.receiver.ReceiveDelivery(request, None)
+        await eventually(lambda: run_names(triggers, ["test"]))
+        held.set()
+        await eventually(lambda: run_names(triggers, ["slow"] * 40 + ["test"]))
+    finally:
+        held.set()
+        working.cancel()
+        await asyncio.gather(working, return_exceptions=True)
+
+
+async def folders_asked_for(triggers: Triggers, least: int) -> bool:
+    return triggers.forge.calls.count("folder") >= least
+
+
+async def run_names(triggers: Triggers, expected: list[str]) -> bool:
+    return sorted(run.name for run in await triggers.runs()) == expected
 
 
 async def test_provider_that_stays_away_ends_as_a_setup_error_run(triggers: Triggers) -> None:
