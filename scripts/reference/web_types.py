@@ -26,6 +26,7 @@ _HEAD = """\
 _ROOTS = (
     project_service_pb2.ListProjectGroupsResponse,
     project_service_pb2.ListProjectsResponse,
+    run_service_pb2.FindLogErrorResponse,
     run_service_pb2.ListRunsResponse,
     run_service_pb2.ListTasksResponse,
     run_service_pb2.RunExplanation,

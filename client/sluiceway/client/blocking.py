@@ -151,6 +151,7 @@ class Runs:
         self.cancel = loop.call(runs.cancel)
         self.restart = loop.call(runs.restart)
         self.approve = loop.call(runs.approve)
+        self.find_log_error = loop.call(runs.find_log_error)
         self.delete_logs = loop.call(runs.delete_logs)
         self.explain = loop.call(runs.explain)
         self.explain_task = loop.call(runs.explain_task)

@@ -139,6 +139,23 @@ class Runs:
         request = self._connection.request(pb.ApproveTaskRequest, run_id=run_id, task_id=task_id, commit_sha=commit_sha)
         await self._connection.call(self._stub.ApproveTask, request)
 
+    async def find_log_error(
+        self, run_id: str, task_id: str, *, step: int = 0, setup: bool = False, attempt: int = 0
+    ) -> pb.LogExcerpt:
+        """Return the lines around the first error of a step's log, or if it has none its last lines.
+
+        Args:
+            run_id: the run's id.
+            task_id: the task's id.
+            step: the index of the step, from 0; ignored with `setup`.
+            setup: search the log of the pod's setup.
+            attempt: the number of the attempt, from 1; 0: the latest.
+        """
+        request = self._connection.request(
+            pb.FindLogErrorRequest, run_id=run_id, task_id=task_id, step=step, setup=setup, attempt=attempt
+        )
+        return (await self._connection.call(self._stub.FindLogError, request)).excerpt
+
     async def delete_logs(self, run_id: str, task_id: str) -> None:
         """Delete the logs of all attempts of a finished task."""
         request = self._connection.request(pb.DeleteLogsRequest, run_id=run_id, task_id=task_id)

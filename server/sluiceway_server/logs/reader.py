@@ -11,7 +11,7 @@ of a step that wrote nothing is seen in the changes of its run.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -19,7 +19,7 @@ from sluiceway_common.foundation.errors import DataLoss, NotFound, OutOfRange
 from sluiceway_common.foundation.time_limit import time_limit
 from sluiceway_server.datamanager.model import Position
 from sluiceway_server.logs.buffer import LogBuffer, LogBuffers
-from sluiceway_server.logs.layout import CHUNK_BYTES, Cover, LogKey
+from sluiceway_server.logs.layout import CHUNK_BYTES, LINE_BLOCK, Cover, LogKey
 from sluiceway_server.logs.states import LogState, LogStates
 from sluiceway_server.logs.store import LogStore
 
@@ -93,7 +93,7 @@ class LogReader:
 
     async def read(
         self, run_id: str, task: str, *, step: int, attempt: int = 0, offset: int = 0, follow: bool = False
-    ) -> AsyncIterator[LogChunk]:
+    ) -> AsyncGenerator[LogChunk]:
         """Yield the bytes of a log from an offset on, in order, each once.
 
         Ends after the last byte that exists now; with `follow`, when the step is over. May be repeated from any offset.
@@ -158,6 +158,26 @@ class LogReader:
             # Read before the storage is listed again, so that bytes that were stored before the end are found.
             seen = self._states.position
             state = await self._states.find(run_id, task, attempt=key.epoch.attempt, step=step)
+
+    async def newlines_before(self, run_id: str, task: str, *, step: int, attempt: int, offset: int) -> int | None:
+        """Return how many line ends a log has before an offset; None: its index has not been made yet.
+
+        Args:
+            run_id: as of `describe`; so are the task, step and attempt.
+            task: the task's id.
+            step: its index.
+            attempt: from 1.
+            offset: a multiple of `LINE_BLOCK`, and not beyond the end.
+        """
+        if offset == 0:
+            return 0
+        state = await self._states.find(run_id, task, attempt=attempt, step=step)
+        if self._buffers.get(state.key) is not None:
+            return None
+        cover = await self._store.cover(state.key)
+        if not cover.composed or cover.length < offset:
+            return None
+        return (await self._store.index(cover)).newlines_before[offset // LINE_BLOCK - 1]
 
     async def _wait_for_change(self, run_id: str, appearance: asyncio.Event, *, since: Position) -> None:
         """Wait until a log is pushed to this server or the run changes, for `poll` at most."""

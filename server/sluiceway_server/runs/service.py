@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 from sluiceway.api.run.v1 import run_pb2 as api
 from sluiceway.api.run.v1 import run_service_pb2 as pb
@@ -27,7 +27,7 @@ from sluiceway_common.runmodel.model import RestartKind
 from sluiceway_server.datamanager.model import Applied, Emit, Position, Put, View
 from sluiceway_server.datamanager.port import Database
 from sluiceway_server.datamanager.queries import Place, place_of, token_of
-from sluiceway_server.logs.reader import LogChunk, LogDescription
+from sluiceway_server.logs.excerpts import LogExcerpts, Logs
 from sluiceway_server.projects.auditing import Auditor
 from sluiceway_server.projects.rights import role_missing
 from sluiceway_server.runrecords import codec
@@ -54,20 +54,6 @@ from sluiceway_server.runs.waits import put_waits
 T = TypeVar("T")
 
 MAX_TASKS_PAGE = 2_000
-
-
-class Logs(Protocol):
-    """Where logs are read (`logs.reader.LogReader`)."""
-
-    async def describe(self, run_id: str, task: str, *, step: int, attempt: int = 0) -> LogDescription:
-        """Describe a log as it is now. Raises `NotFound`."""
-        ...
-
-    def read(
-        self, run_id: str, task: str, *, step: int, attempt: int = 0, offset: int = 0, follow: bool = False
-    ) -> AsyncIterator[LogChunk]:
-        """Yield the bytes of a log from an offset on. Raises `NotFound` and `OutOfRange`."""
-        ...
 
 
 class RunServicer(pb_grpc.RunServiceServicer):
@@ -102,6 +88,7 @@ class RunServicer(pb_grpc.RunServiceServicer):
         self._engine = engine
         self._explainer = explainer
         self._logs = logs
+        self._excerpts = LogExcerpts(logs)
         self._deletion = deletion
 
     # --- runs are made and shown ----------------------------------------------------------------------------------
@@ -353,6 +340,19 @@ class RunServicer(pb_grpc.RunServiceServicer):
             if chunk.time is not None:
                 codec.put_time(response.time, chunk.time)
             yield response
+
+    async def FindLogError(self, request: pb.FindLogErrorRequest, context: object) -> pb.FindLogErrorResponse:
+        await self._run_record(request.run_id)
+        step = SETUP_STEP if request.setup else request.step
+        found = await self._excerpts.find(request.run_id, request.task_id, step=step, attempt=request.attempt)
+        excerpt = pb.LogExcerpt(
+            attempt=found.attempt,
+            error_line=found.error_line,
+            first_line=found.first_line,
+            lines=found.lines,
+            size=found.size,
+        )
+        return pb.FindLogErrorResponse(excerpt=excerpt)
 
     async def DeleteLogs(self, request: pb.DeleteLogsRequest, context: object) -> pb.DeleteLogsResponse:
         await self._run_record(request.run_id)

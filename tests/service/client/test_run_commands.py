@@ -275,8 +275,18 @@ async def test_run_is_shown_with_its_tasks_steps_and_exit_codes(served: ServedEn
     assert as_json == task
     assert yaml.safe_load((await served.sluice("task", "get", run.id, "build", "-o", "yaml")).out) == task
     assert (await served.sluice("task", "get", run.id, "build", "-o", "name")).out.decode().strip() == task["id"]
+    served.log.data = b"one\n\x1b[31merror: \x1b[0mbroken\x1b]0;x\x07\nthree"
     why = (await served.sluice("run", "explain", run.id)).out.decode()
     assert "build is failed" in why
+    lines = [
+        "  step 0, the first error is in line 2:",
+        "  1 | one",
+        "  2 | error: broken\ufffd]0;x\ufffd",
+        "  3 | three",
+    ]
+    assert why.splitlines()[-4:] == lines
+    why_task = (await served.sluice("run", "explain", run.id, "build")).out.decode()
+    assert why_task.splitlines()[-4:] == lines
 
 
 async def test_created_run_is_shown_as_a_list_row(served: ServedEngine, tmp_path: Path) -> None:

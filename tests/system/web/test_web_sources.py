@@ -35,19 +35,28 @@ def test_script_of_the_package_succeeds(script: str) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_script_of_the_first_page_is_small() -> None:
-    page = (BUILT / "index.html").read_text()
-    # What is imported statically is loaded with the first page, too; what is imported later is not.
-    waiting = set(re.findall(r'(?:src|href)="/(assets/[^"]+\.js)"', page))
-    assert waiting
+def _loaded_with(*names: str) -> dict[str, int]:
+    """Return the compressed sizes of scripts, and of those that they import statically."""
+    waiting = set(names)
     loaded: dict[str, int] = {}
     while waiting:
         name = waiting.pop()
-        text = (BUILT / name).read_text()
+        text = (BUILT / "assets" / name).read_text()
         loaded[name] = len(gzip.compress(text.encode()))
-        imports = re.findall(r'(?:from|import)\s*"\./([^"]+\.js)"', text)
-        waiting |= {f"assets/{each}" for each in imports} - loaded.keys()
-    assert sum(loaded.values()) <= MOST_SCRIPT_BYTES, loaded
+        waiting |= set(re.findall(r'(?:from|import)\s*"\./([^"]+\.js)"', text)) - loaded.keys()
+    return loaded
+
+
+def test_script_of_each_page_is_small() -> None:
+    first = re.findall(r'(?:src|href)="/assets/([^"]+\.js)"', (BUILT / "index.html").read_text())
+    assert first
+    scripts = "".join((BUILT / "assets" / name).read_text() for name in _loaded_with(*first))
+    # What is imported dynamically is a page.
+    pages = set(re.findall(r'import\(["`]\./([^"`]+\.js)["`]\)', scripts))
+    assert len(pages) >= 5
+    for page in pages:
+        loaded = _loaded_with(*first, page)
+        assert sum(loaded.values()) <= MOST_SCRIPT_BYTES, loaded
 
 
 def test_built_page_has_no_inline_script_or_style() -> None:

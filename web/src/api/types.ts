@@ -43,6 +43,12 @@ export type DependCondition =
   | "DEPEND_CONDITION_ON_STOPPED"
   | "DEPEND_CONDITION_ALWAYS";
 
+/** The response of `FindLogError`. */
+export interface FindLogErrorResponse {
+  /** The excerpt. */
+  excerpt?: LogExcerpt;
+}
+
 /** The response of `ListProjectGroups`. */
 export interface ListProjectGroupsResponse {
   /** The project groups, by name. */
@@ -73,6 +79,20 @@ export interface ListTasksResponse {
   tasks: Task[];
   /** The token of the next page. Empty: this is the last page. */
   nextPageToken: string;
+}
+
+/** Lines of a log: those around its first error, or if none was found its last ones. */
+export interface LogExcerpt {
+  /** The number of the attempt whose log it is, from 1. */
+  attempt: number;
+  /** The number of the line that looks like an error, from 1. 0: none was found. */
+  errorLine: string;
+  /** The number of the first of the lines, from 1. */
+  firstLine: string;
+  /** The lines, as the step wrote them, with secrets masked and escape sequences in them. What is not UTF-8 is U+FFFD; a line ends after 1000 characters. */
+  lines: string[];
+  /** The number of bytes that the log had. */
+  size: string;
 }
 
 /** A project. */

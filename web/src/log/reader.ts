@@ -14,11 +14,11 @@ export interface LogAddress {
   attempt: number;
 }
 
-/** Return the path of a log. */
-export function pathOfLog({ run, task, step, attempt }: LogAddress): string {
+/** Return the path of a log, or of its first error. */
+export function pathOfLog({ run, task, step, attempt }: LogAddress, verb: "" | ":findError" = ""): string {
   const query = new URLSearchParams(step === null ? { setup: "true" } : { step: String(step) });
   if (attempt > 0) query.set("attempt", String(attempt));
-  return `/api/v1/runs/${encodeURIComponent(run)}/tasks/${encodeURIComponent(task)}/log?${query}`;
+  return `/api/v1/runs/${encodeURIComponent(run)}/tasks/${encodeURIComponent(task)}/log${verb}?${query}`;
 }
 
 /**

@@ -1,8 +1,7 @@
 // The lines of a log, from its bytes: reads them once from the beginning for the index, and single blocks again when they
 // are shown and not in memory any more.
 
-import { parseLine, PLAIN, plainText, type Rendition, type Span } from "./ansi.ts";
-import { FirstError } from "./first_error.ts";
+import { parseLine, PLAIN, type Rendition, type Span } from "./ansi.ts";
 import { BLOCK_BYTES, type Block, LineIndex } from "./line_index.ts";
 
 /** Where the bytes come from. */
@@ -34,7 +33,6 @@ export class LogSource {
   failure: Error | null = null;
   private readonly reader: LogReader;
   private readonly changed: () => void;
-  private readonly firstError: FirstError | null;
   private readonly stopped = new AbortController();
   private readonly bytes = new Map<number, Uint8Array>();
   private keptBytes = 0;
@@ -44,19 +42,10 @@ export class LogSource {
   private tail: Uint8Array[] = [];
   private tailBytes = 0;
 
-  /**
-   * @param changed is called when there are more lines, or rows that were missing.
-   * @param findsError whether to look for the first line with an error.
-   */
-  constructor(reader: LogReader, changed: () => void, { findsError = false } = {}) {
+  /** @param changed is called when there are more lines, or rows that were missing. */
+  constructor(reader: LogReader, changed: () => void) {
     this.reader = reader;
     this.changed = changed;
-    this.firstError = findsError ? new FirstError(plainText) : null;
-  }
-
-  /** The first line with an error; null: there is none so far. */
-  get errorLine(): number | null {
-    return this.firstError?.line ?? null;
   }
 
   /** Read the log to its end. */
@@ -67,7 +56,6 @@ export class LogSource {
         this.take(chunk);
         this.changed();
       }
-      this.firstError?.end();
       this.isComplete = true;
     } catch (error) {
       if (this.stopped.signal.aborted) return;
@@ -92,7 +80,6 @@ export class LogSource {
     const before = this.index.blocks;
     const offset = this.index.size;
     this.index.push(chunk);
-    this.firstError?.push(chunk);
     let from = 0;
     for (let index = before; index < this.index.blocks; index += 1) {
       const start = this.index.block(index).start - offset;

@@ -4,6 +4,7 @@
 // (`scroll.ts`). Lines are cut, not wrapped, since each row has the same height. Everything is made with the DOM's own
 // functions, and positions are set as properties, so the strictest content security policy holds.
 
+import type { Span } from "./ansi.ts";
 import { heightOf, isCompressed, lastTop, ROW_HEIGHT, scrollOf, topOf, type Extent } from "./scroll.ts";
 import type { LogSource } from "./source.ts";
 
@@ -39,6 +40,7 @@ export class LogView {
   private scroll = 0;
   private frame = 0;
   private marked: number | null = null;
+  private errorLine: number | null = null;
   private isAtEnd = false;
   /** The line that was asked for: it stays in view while sizes change, until the user moves. */
   private wanted: number | null = null;
@@ -46,7 +48,7 @@ export class LogView {
   constructor(source: LogSource, options: LogViewOptions) {
     this.source = source;
     this.options = options;
-    this.element = made("div", "log-view");
+    this.element = made("div", "log-view log-colours");
     this.element.tabIndex = 0;
     this.element.setAttribute("role", "region");
     this.element.setAttribute("aria-label", options.label);
@@ -89,6 +91,12 @@ export class LogView {
   /** Mark a line, counted from 0; null: none. */
   mark(line: number | null): void {
     this.marked = line;
+    this.update();
+  }
+
+  /** Mark a line as that of an error, counted from 0. */
+  markError(line: number): void {
+    this.errorLine = line;
     this.update();
   }
 
@@ -171,19 +179,12 @@ export class LogView {
   private fill({ row, number, text }: RowElements, line: number, y: number): void {
     row.style.transform = `translateY(${y}px)`;
     row.classList.toggle("marked", line === this.marked);
-    row.classList.toggle("error", line === this.source.errorLine);
+    row.classList.toggle("error", line === this.errorLine);
     number.href = this.options.linkOf(line + 1);
     number.textContent = String(line + 1);
     const content = this.source.row(line);
     row.classList.toggle("missing", content === null);
-    text.replaceChildren(
-      ...(content?.spans ?? []).map((span) => {
-        if (span.classes === "") return document.createTextNode(span.text);
-        const element = made("span", span.classes);
-        element.textContent = span.text;
-        return element;
-      }),
-    );
+    text.replaceChildren(...nodesOf(content?.spans ?? []));
   }
 
   private add(): RowElements {
@@ -197,6 +198,15 @@ export class LogView {
     this.pool.push(elements);
     return elements;
   }
+}
+
+function nodesOf(spans: Span[]): Node[] {
+  return spans.map((span) => {
+    if (span.classes === "") return document.createTextNode(span.text);
+    const element = made("span", span.classes);
+    element.textContent = span.text;
+    return element;
+  });
 }
 
 function made(name: string, classes: string): HTMLElement {

@@ -477,6 +477,56 @@ class ReadLogsResponse(_message.Message):
     """
     def __init__(self, next_offset: _Optional[int] = ..., data: _Optional[bytes] = ..., time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., size: _Optional[int] = ..., etag: _Optional[str] = ..., text: _Optional[str] = ...) -> None: ...
 
+class FindLogErrorRequest(_message.Message):
+    """The request of `FindLogError`."""
+    __slots__ = ("run_id", "task_id", "step", "setup", "attempt")
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    TASK_ID_FIELD_NUMBER: _ClassVar[int]
+    STEP_FIELD_NUMBER: _ClassVar[int]
+    SETUP_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPT_FIELD_NUMBER: _ClassVar[int]
+    run_id: str
+    """The run's id."""
+    task_id: str
+    """The task's id."""
+    step: int
+    """The index of the step, from 0. Ignored with `setup`."""
+    setup: bool
+    """Search the log of the pod's setup instead of a step's."""
+    attempt: int
+    """The number of the attempt, from 1. 0: the latest."""
+    def __init__(self, run_id: _Optional[str] = ..., task_id: _Optional[str] = ..., step: _Optional[int] = ..., setup: _Optional[bool] = ..., attempt: _Optional[int] = ...) -> None: ...
+
+class LogExcerpt(_message.Message):
+    """Lines of a log: those around its first error, or if none was found its last ones."""
+    __slots__ = ("attempt", "error_line", "first_line", "lines", "size")
+    ATTEMPT_FIELD_NUMBER: _ClassVar[int]
+    ERROR_LINE_FIELD_NUMBER: _ClassVar[int]
+    FIRST_LINE_FIELD_NUMBER: _ClassVar[int]
+    LINES_FIELD_NUMBER: _ClassVar[int]
+    SIZE_FIELD_NUMBER: _ClassVar[int]
+    attempt: int
+    """The number of the attempt whose log it is, from 1."""
+    error_line: int
+    """The number of the line that looks like an error, from 1. 0: none was found."""
+    first_line: int
+    """The number of the first of the lines, from 1."""
+    lines: _containers.RepeatedScalarFieldContainer[str]
+    """The lines, as the step wrote them, with secrets masked and escape sequences in them. What is not UTF-8 is U+FFFD; a
+    line ends after 1000 characters.
+    """
+    size: int
+    """The number of bytes that the log had."""
+    def __init__(self, attempt: _Optional[int] = ..., error_line: _Optional[int] = ..., first_line: _Optional[int] = ..., lines: _Optional[_Iterable[str]] = ..., size: _Optional[int] = ...) -> None: ...
+
+class FindLogErrorResponse(_message.Message):
+    """The response of `FindLogError`."""
+    __slots__ = ("excerpt",)
+    EXCERPT_FIELD_NUMBER: _ClassVar[int]
+    excerpt: LogExcerpt
+    """The excerpt."""
+    def __init__(self, excerpt: _Optional[_Union[LogExcerpt, _Mapping]] = ...) -> None: ...
+
 class DeleteLogsRequest(_message.Message):
     """The request of `DeleteLogs`."""
     __slots__ = ("run_id", "task_id")

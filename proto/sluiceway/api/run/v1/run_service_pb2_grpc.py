@@ -117,6 +117,11 @@ class RunServiceStub:
                 request_serializer=sluiceway_dot_api_dot_run_dot_v1_dot_run__service__pb2.ReadLogsRequest.SerializeToString,
                 response_deserializer=sluiceway_dot_api_dot_run_dot_v1_dot_run__service__pb2.ReadLogsResponse.FromString,
                 _registered_method=True)
+        self.FindLogError = channel.unary_unary(
+                '/sluiceway.api.run.v1.RunService/FindLogError',
+                request_serializer=sluiceway_dot_api_dot_run_dot_v1_dot_run__service__pb2.FindLogErrorRequest.SerializeToString,
+                response_deserializer=sluiceway_dot_api_dot_run_dot_v1_dot_run__service__pb2.FindLogErrorResponse.FromString,
+                _registered_method=True)
         self.DeleteLogs = channel.unary_unary(
                 '/sluiceway.api.run.v1.RunService/DeleteLogs',
                 request_serializer=sluiceway_dot_api_dot_run_dot_v1_dot_run__service__pb2.DeleteLogsRequest.SerializeToString,
@@ -329,6 +334,22 @@ class RunServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def FindLogError(self, request, context):
+        """Finds the first line of a step's log that looks like an error, and returns the lines around it; if there is none, the
+        last lines. Of a log with more than 16 MiB, the last 16 MiB are searched. May be repeated.
+
+        A line looks like an error if it has a word such as `error`, `fatal`, `failed`, `panic` or `Traceback`, or the name of
+        an exception. Counts of none, such as `0 failed`, and names of files do not count.
+
+        Errors:
+        - NOT_FOUND: There is no such task, attempt or step. With the reason `LOG_DELETED`: A user deleted the log, or it was
+        older than the installation keeps logs. With the reason `LOG_MISSING`: The log had content, and nothing of it is in
+        the object storage.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def DeleteLogs(self, request, context):
         """Deletes the logs of all attempts of a finished task. A second call has no effect.
 
@@ -418,6 +439,11 @@ def add_RunServiceServicer_to_server(servicer, server):
                     servicer.ReadLogs,
                     request_deserializer=sluiceway_dot_api_dot_run_dot_v1_dot_run__service__pb2.ReadLogsRequest.FromString,
                     response_serializer=sluiceway_dot_api_dot_run_dot_v1_dot_run__service__pb2.ReadLogsResponse.SerializeToString,
+            ),
+            'FindLogError': grpc.unary_unary_rpc_method_handler(
+                    servicer.FindLogError,
+                    request_deserializer=sluiceway_dot_api_dot_run_dot_v1_dot_run__service__pb2.FindLogErrorRequest.FromString,
+                    response_serializer=sluiceway_dot_api_dot_run_dot_v1_dot_run__service__pb2.FindLogErrorResponse.SerializeToString,
             ),
             'DeleteLogs': grpc.unary_unary_rpc_method_handler(
                     servicer.DeleteLogs,
@@ -838,6 +864,33 @@ class RunService:
             '/sluiceway.api.run.v1.RunService/ReadLogs',
             sluiceway_dot_api_dot_run_dot_v1_dot_run__service__pb2.ReadLogsRequest.SerializeToString,
             sluiceway_dot_api_dot_run_dot_v1_dot_run__service__pb2.ReadLogsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def FindLogError(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sluiceway.api.run.v1.RunService/FindLogError',
+            sluiceway_dot_api_dot_run_dot_v1_dot_run__service__pb2.FindLogErrorRequest.SerializeToString,
+            sluiceway_dot_api_dot_run_dot_v1_dot_run__service__pb2.FindLogErrorResponse.FromString,
             options,
             channel_credentials,
             insecure,

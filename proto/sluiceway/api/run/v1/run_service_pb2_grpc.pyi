@@ -175,6 +175,18 @@ class RunServiceStub:
     - DATA_LOSS: Only a part of the log is in the object storage. The part is sent before the error.
     - OUT_OF_RANGE: The log is complete, and the offset is beyond its end.
     """
+    FindLogError: _grpc.UnaryUnaryMultiCallable[_run_service_pb2.FindLogErrorRequest, _run_service_pb2.FindLogErrorResponse]
+    """Finds the first line of a step's log that looks like an error, and returns the lines around it; if there is none, the
+    last lines. Of a log with more than 16 MiB, the last 16 MiB are searched. May be repeated.
+
+    A line looks like an error if it has a word such as `error`, `fatal`, `failed`, `panic` or `Traceback`, or the name of
+    an exception. Counts of none, such as `0 failed`, and names of files do not count.
+
+    Errors:
+    - NOT_FOUND: There is no such task, attempt or step. With the reason `LOG_DELETED`: A user deleted the log, or it was
+      older than the installation keeps logs. With the reason `LOG_MISSING`: The log had content, and nothing of it is in
+      the object storage.
+    """
     DeleteLogs: _grpc.UnaryUnaryMultiCallable[_run_service_pb2.DeleteLogsRequest, _run_service_pb2.DeleteLogsResponse]
     """Deletes the logs of all attempts of a finished task. A second call has no effect.
 
@@ -330,6 +342,18 @@ class RunServiceAsyncStub(RunServiceStub):
       the object storage.
     - DATA_LOSS: Only a part of the log is in the object storage. The part is sent before the error.
     - OUT_OF_RANGE: The log is complete, and the offset is beyond its end.
+    """
+    FindLogError: _aio.UnaryUnaryMultiCallable[_run_service_pb2.FindLogErrorRequest, _run_service_pb2.FindLogErrorResponse]  # type: ignore[assignment]
+    """Finds the first line of a step's log that looks like an error, and returns the lines around it; if there is none, the
+    last lines. Of a log with more than 16 MiB, the last 16 MiB are searched. May be repeated.
+
+    A line looks like an error if it has a word such as `error`, `fatal`, `failed`, `panic` or `Traceback`, or the name of
+    an exception. Counts of none, such as `0 failed`, and names of files do not count.
+
+    Errors:
+    - NOT_FOUND: There is no such task, attempt or step. With the reason `LOG_DELETED`: A user deleted the log, or it was
+      older than the installation keeps logs. With the reason `LOG_MISSING`: The log had content, and nothing of it is in
+      the object storage.
     """
     DeleteLogs: _aio.UnaryUnaryMultiCallable[_run_service_pb2.DeleteLogsRequest, _run_service_pb2.DeleteLogsResponse]  # type: ignore[assignment]
     """Deletes the logs of all attempts of a finished task. A second call has no effect.
@@ -573,6 +597,24 @@ class RunServiceServicer(metaclass=_abc_1.ABCMeta):
           the object storage.
         - DATA_LOSS: Only a part of the log is in the object storage. The part is sent before the error.
         - OUT_OF_RANGE: The log is complete, and the offset is beyond its end.
+        """
+
+    @_abc_1.abstractmethod
+    def FindLogError(
+        self,
+        request: _run_service_pb2.FindLogErrorRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_run_service_pb2.FindLogErrorResponse, _abc.Awaitable[_run_service_pb2.FindLogErrorResponse]]:
+        """Finds the first line of a step's log that looks like an error, and returns the lines around it; if there is none, the
+        last lines. Of a log with more than 16 MiB, the last 16 MiB are searched. May be repeated.
+
+        A line looks like an error if it has a word such as `error`, `fatal`, `failed`, `panic` or `Traceback`, or the name of
+        an exception. Counts of none, such as `0 failed`, and names of files do not count.
+
+        Errors:
+        - NOT_FOUND: There is no such task, attempt or step. With the reason `LOG_DELETED`: A user deleted the log, or it was
+          older than the installation keeps logs. With the reason `LOG_MISSING`: The log had content, and nothing of it is in
+          the object storage.
         """
 
     @_abc_1.abstractmethod

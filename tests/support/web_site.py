@@ -1,0 +1,66 @@
+"""An installation and a browser, for tests of the web UI."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser
+
+from tests.support.browser import CHROMIUM, BrowserPage
+from tests.support.installation import Installation, make_repository
+
+_BUILT = Path(__file__).resolve().parents[2] / "server" / "sluiceway_server" / "gateway" / "web" / "index.html"
+
+NEEDS_BROWSER = [
+    pytest.mark.system,
+    pytest.mark.skipif(CHROMIUM is None, reason="no chromium; `make browser` installs it"),
+    pytest.mark.skipif(not _BUILT.exists(), reason="the web UI is not built; `make web` builds it"),
+]
+
+
+@dataclass(frozen=True)
+class Site:
+    """An installation and a browser."""
+
+    installation: Installation
+    browser: Browser
+
+    @property
+    def base(self) -> str:
+        """The address of the gateway."""
+        return f"http://{self.installation.state['http']}"
+
+    def create(self, name: str, text: str) -> str:
+        """Create a run of a new repository with a configuration."""
+        repository = self.installation.repositories / name
+        make_repository(repository, {".sluice/config.json": text})
+        return self.installation.create(repository)
+
+    def path_of(self, run_id: str, task: str) -> str:
+        """Return the path of the page of a task."""
+        return f"/runs/{run_id}/tasks/{self.installation.tasks(run_id)[task]['id']}"
+
+    def post(self, path: str, body: dict[str, Any], *, status: int = 201) -> Any:
+        """Call the API as the first operator; return what it responds."""
+        with self.installation.http() as client:
+            response = client.post(f"/api/v1/{path}", json=body)
+        assert response.status_code == status, response.text
+        return response.json() if response.content else None
+
+    def get(self, path: str) -> Any:
+        """Read from the API as the first operator."""
+        with self.installation.http() as client:
+            response = client.get(f"/api/v1/{path}")
+        assert response.status_code == 200, response.text
+        return response.json()
+
+
+def log_in(page: BrowserPage, token: str, path: str) -> None:
+    """Open a page, and log in with a token."""
+    page.open(path)
+    page.page.fill("input[name=token]", token)
+    page.page.click("text=Log in >> nth=-1")
+    page.page.wait_for_url(f"**{path}")

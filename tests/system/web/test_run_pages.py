@@ -1,0 +1,149 @@
+"""The page of a run that failed, is stopped, cancelled or restarted, in Chromium."""
+
+from __future__ import annotations
+
+from tests.support.browser import BrowserPage
+from tests.support.installation import config
+from tests.support.web_site import NEEDS_BROWSER, Site
+
+pytestmark = NEEDS_BROWSER
+
+PRINT = r"""seq 1 400
+printf '\033[1merror:\033[0m it is \033[1;31mbroken\033[0m, %0200d\n' 7
+seq 402 900
+exit 3"""
+FAILING = config(
+    {"name": "lint", "steps": [{"run": {"name": "look", "command": "echo fine"}}]},
+    {
+        "name": "test",
+        "steps": [
+            {"run": {"name": "fetch", "command": "echo fetched"}},
+            {"run": {"name": "check", "command": PRINT}},
+        ],
+    },
+    {"name": "silent", "steps": [{"run": {"name": "say nothing", "command": "exit 4"}}]},
+    {"name": "ignored", "ignore_failure": True, "steps": [{"run": {"name": "shrug", "command": "exit 5"}}]},
+    name="failing",
+)
+
+
+def test_failed_run_shows_why_at_once(site: Site, page: BrowserPage) -> None:
+    run_id = site.create("failing", FAILING)
+    site.installation.wait_for(run_id)
+    # What a commit status links to.
+    page.page.set_viewport_size({"width": 360, "height": 740})
+    page.open(f"/runs/{run_id}")
+    failure = page.page.get_by_role("article", name="Failure of test")
+    failure.get_by_text("exit code 3").wait_for()
+    failure.locator(".row.error", has_text="error: it is broken").wait_for()
+    failure.get_by_text("400", exact=True).first.wait_for()
+    silent = page.page.get_by_role("article", name="Failure of silent")
+    silent.get_by_text("The step wrote nothing.").wait_for()
+    assert page.page.get_by_role("article").count() == 2
+    assert page.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    page.check_accessibility()
+    # The line is visible without scrolling, and one click away.
+    assert failure.locator(".row.error").bounding_box()["y"] < 740  # type: ignore[index]
+    failure.get_by_role("link", name="test", exact=True).click()
+    page.page.wait_for_url(f"**{site.path_of(run_id, 'test')}#step-1:L401")
+    page.page.locator(".log-row.marked:visible", has_text="error: it is broken").wait_for()
+    page.page.go_back()
+    failure.get_by_role("link", name="403", exact=True).click()
+    page.page.locator(".log-row.marked:visible", has_text="403").wait_for()
+    # A deleted log is said to be deleted.
+    with site.installation.http() as client:
+        tasks = site.installation.tasks(run_id)
+        assert client.delete(f"/api/v1/runs/{run_id}/tasks/{tasks['test']['id']}/log").status_code == 204
+    page.expected.append("404 (Not Found)")
+    page.open(f"/runs/{run_id}")
+    failure.get_by_text("The log was deleted.").wait_for()
+
+
+WORKING = config(
+    {"name": "work", "steps": [{"run": {"name": "sleep", "command": "sleep 600"}}]},
+    {
+        "name": "tidy",
+        "depends": [{"task": "work", "conditions": ["always"]}],
+        "steps": [{"run": {"name": "sweep", "command": "sleep 600"}}],
+    },
+    name="working",
+)
+CHAIN = config(
+    {"name": "build", "steps": [{"run": {"command": "echo built"}}]},
+    {"name": "test", "depends": ["build"], "steps": [{"run": {"command": "echo tested"}}]},
+    {"name": "publish", "depends": ["test"], "steps": [{"run": {"command": "echo published"}}]},
+    {"name": "docs", "depends": ["build"], "steps": [{"run": {"command": "echo written"}}]},
+    name="chain",
+)
+
+
+def test_run_is_stopped_and_a_queued_one_cancelled(site: Site, page: BrowserPage) -> None:
+    first = site.create("working", WORKING)
+    second = site.installation.create(site.installation.repositories / "working")
+    page.open(f"/runs/{second}")
+    page.wait_for_text("section", "Why it waits")
+    page.page.get_by_role("button", name="Cancel").click()
+    page.wait_for_text(".line", "cancelled")
+    page.check_accessibility()
+    assert site.installation.run(second)["phase"] == "RUN_PHASE_CANCELLED"
+    page.page.get_by_role("button", name="Restart all").wait_for()
+    assert page.page.get_by_role("button", name="Choose tasks").count() == 0
+
+    page.open(f"/runs/{first}")
+    page.page.get_by_role("link", name="work: running").wait_for()
+    page.page.get_by_role("button", name="Stop", exact=True).click()
+    # What cleans up after a stop runs, and can be stopped as well.
+    page.page.get_by_role("link", name="tidy: running").wait_for()
+    page.page.get_by_role("button", name="Stop clean-up too").click()
+    page.page.get_by_role("link", name="tidy: stopped").wait_for()
+    page.page.locator(".line", has_text="stopped").wait_for()
+    assert site.installation.wait_for(first)["result"] == "RUN_RESULT_STOPPED"
+    page.page.get_by_role("button", name="Restart what failed").wait_for()
+
+
+def test_action_that_is_refused_says_why(site: Site, page: BrowserPage) -> None:
+    run_id = site.create("refused", WORKING)
+    page.open(f"/runs/{run_id}")
+    page.page.get_by_role("link", name="work: running").wait_for()
+    # As if somebody else had been faster.
+    page.page.route(
+        "**/*:stop",
+        lambda route: route.continue_(url=route.request.url.replace(":stop", ":cancel"), post_data="{}"),
+    )
+    page.expected.append("400 (Bad Request)")
+    page.page.get_by_role("button", name="Stop", exact=True).click()
+    page.wait_for_text("[role=alert]", "running")
+    page.page.unroute_all()
+    site.post(f"runs/{run_id}:stop", {"force": True}, status=204)
+    page.wait_for_text(".line", "stopped")
+
+
+def test_chosen_tasks_run_again(site: Site, page: BrowserPage) -> None:
+    run_id = site.create("chain", CHAIN)
+    site.installation.wait_for(run_id)
+    page.page.set_viewport_size({"width": 360, "height": 740})
+    page.open(f"/runs/{run_id}")
+    page.page.get_by_role("button", name="Choose tasks").click()
+    page.page.get_by_role("button", name="Restart 0 tasks").wait_for()
+    page.page.locator(".tasks").get_by_role("checkbox", name="docs").check()
+    page.page.get_by_role("button", name="Restart 1 task", exact=True).wait_for()
+    # In the graph, by keyboard: what descends from it runs again too.
+    box = page.page.locator("svg a[data-name=test]")
+    box.focus()
+    page.page.keyboard.press(" ")
+    page.page.locator("svg a[data-name=test][aria-checked=true]").wait_for()
+    page.page.get_by_role("button", name="Restart 3 tasks").wait_for()
+    page.wait_for_text(".tasks label", "publish runs again")
+    assert page.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    page.check_accessibility()
+    # And away again, by the pointer.
+    page.page.locator("svg a[data-name=docs]").click()
+    page.page.get_by_role("button", name="Restart 2 tasks").click()
+    page.wait_for_text("dt", "Restart of")
+    restarted = page.page.url.rpartition("/")[2]
+    assert restarted != run_id
+    site.installation.wait_for(restarted)
+    before, after = site.installation.tasks(run_id), site.installation.tasks(restarted)
+    kept = {name for name in before if before[name]["id"] == after[name]["id"]}
+    assert kept == {"build", "docs"}
+    page.wait_for_text(".line", "success")
