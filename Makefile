@@ -38,7 +38,7 @@ KIND ?= gitea
 WEBHOOK ?=
 SECRET ?=
 demo-forge: $(STAMP) ## Serve a fake git provider (KIND=gitea, forgejo, github or gitlab) with a repository to push to.
-	@$(PYTHON) -m tests.fakes.forge --kind $(KIND) --webhook "$(WEBHOOK)" --secret "$(SECRET)"
+	@$(PYTHON) -m tests.fakes.forge --kind $(KIND) $(if $(PRIVATE),--private) --webhook "$(WEBHOOK)" --secret "$(SECRET)"
 
 lint: $(STAMP) ## Formatting, lint, types, import directions, protobuf, generated code and pages.
 	$(BIN)/ruff format --check .

@@ -23,6 +23,8 @@ elif ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
   need+=(python3-venv)
 fi
 command -v git >/dev/null || need+=(git)
+# Private repositories are cloned over SSH.
+command -v ssh-agent >/dev/null || need+=(openssh-client)
 # The filter of a sandboxed task's system calls.
 libraries=$(compgen -G "/usr/lib*/libseccomp.so.2" || compgen -G "/usr/lib/*/libseccomp.so.2" || true)
 [ -n "$libraries" ] || need+=(libseccomp2)

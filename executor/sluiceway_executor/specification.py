@@ -13,7 +13,7 @@ from sluiceway_common.runconfig.capabilities import unsupported_parts
 from sluiceway_executor import plan
 from sluiceway_executor.drivers.port import Command, Driver, Limits, Network, PodRequest, Repository, TmpfsMount
 from sluiceway_executor.local_repository import is_local, local_repository
-from sluiceway_executor.steps import CloneOf, Source, clone_command, run_command
+from sluiceway_executor.steps import CloneOf, Source, SshAccess, clone_command, run_command
 
 __all__ = ["pod_request", "seconds_of", "step_command", "step_plans", "unsupported_by"]
 
@@ -121,6 +121,7 @@ def step_command(specification: pb.Specification, step: int, *, mounted_reposito
             mounted=mounted_repository,
             depth=definition.clone.depth,
             submodules=definition.clone.recurse_submodules,
+            ssh=_ssh_access(specification.clone_credentials),
         )
         return clone_command(
             clone,
@@ -132,6 +133,12 @@ def step_command(specification: pb.Specification, step: int, *, mounted_reposito
             user=specification.user,
         )
     raise FailedPrecondition(f"this executor has no steps of the kind {kind}", reason="STEP_UNSUPPORTED")
+
+
+def _ssh_access(credentials: pb.CloneCredentials) -> SshAccess | None:
+    if not credentials.ssh_private_key:
+        return None
+    return SshAccess(credentials.ssh_private_key, tuple(credentials.ssh_host_keys))
 
 
 def _values(environment: Mapping[str, definition_pb2.EnvironmentValue]) -> dict[str, str]:

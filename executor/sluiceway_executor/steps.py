@@ -7,14 +7,15 @@ in variables, and never where git could take it for an option.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from sluiceway_common.foundation.errors import FailedPrecondition
 from sluiceway_common.runconfig.shells import split_shell
+from sluiceway_executor.clone_script import CLONE
 from sluiceway_executor.drivers.port import Command
 
-__all__ = ["CloneOf", "Source", "clone_command", "run_command"]
+__all__ = ["CloneOf", "Source", "SshAccess", "clone_command", "run_command"]
 
 _HEX = re.compile(r"(?:[0-9a-f]{40}|[0-9a-f]{64})\Z")
 _URL = re.compile(r"(?:https?|ssh)://[^\s/?#-][^\s]*\Z")
@@ -44,6 +45,14 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True)
+class SshAccess:
+    """What a clone over SSH needs: the private key in the format of OpenSSH, and the host keys that are accepted."""
+
+    private_key: bytes = field(repr=False)
+    host_keys: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
 class CloneOf:
     """A clone.
 
@@ -53,12 +62,14 @@ class CloneOf:
             over the network.
         depth: how much history is fetched; 0: all.
         submodules: whether submodules are cloned, too.
+        ssh: what the source is read with; None: what the pod has itself.
     """
 
     source: Source
     mounted: str = ""
     depth: int = 0
     submodules: bool = False
+    ssh: SshAccess | None = None
 
 
 def run_command(
@@ -124,7 +135,13 @@ def clone_command(
         "SLUICE_CLONE_SUBMODULES": "1" if clone.submodules else "",
         "SLUICE_CLONE_PROTOCOLS": "file" if clone.mounted else "https:http:ssh",
     }
-    return Command(argv=("/bin/sh", "-e"), script=_CLONE, environment=variables, inherit=False, cwd=cwd, user=user)
+    if clone.ssh is not None:
+        if not clone.ssh.host_keys:
+            raise FailedPrecondition("there is no SSH host key to check the git host by", reason="CLONE_REFUSED")
+        variables["SLUICE_CLONE_KEY"] = clone.ssh.private_key.decode().strip()
+        # For any name: the key is that of one host.
+        variables["SLUICE_CLONE_KNOWN_HOSTS"] = "\n".join(f"* {key}" for key in clone.ssh.host_keys)
+    return Command(argv=("/bin/sh", "-e"), script=CLONE, environment=variables, inherit=False, cwd=cwd, user=user)
 
 
 def _check_environment(environment: Mapping[str, str]) -> None:
@@ -145,53 +162,3 @@ def _check_ref(ref: str) -> None:
     # git-check-ref-format(1). It begins with `refs/`, so it is never taken for an option.
     if not ref.startswith("refs/") or _BAD_REF.search(ref):
         raise FailedPrecondition(f"{ref[:200]!r} is not a full ref", reason="CLONE_REFUSED")
-
-
-_CLONE = r"""
-set -eu
-config=$(mktemp)
-trap 'rm -f "$config"' EXIT
-# The mounted repository belongs to another user: that is meant.
-printf '[safe]\n\tdirectory = *\n[init]\n\tdefaultBranch = main\n[advice]\n\tdetachedHead = false\n' > "$config"
-export GIT_CONFIG_GLOBAL="$config" GIT_CONFIG_NOSYSTEM=1 GIT_TERMINAL_PROMPT=0 GIT_ASKPASS=true
-export GIT_ALLOW_PROTOCOL="$SLUICE_CLONE_PROTOCOLS"
-export GIT_SSH_COMMAND='ssh -oBatchMode=yes -oStrictHostKeyChecking=accept-new'
-if [ "$SLUICE_CLONE_PROTOCOLS" = file ]; then
-  # The configuration of a submodule or worktree names a working tree that is not there.
-  upload_pack='GIT_WORK_TREE=. git-upload-pack'
-  url=$SLUICE_CLONE_URL
-  if ! [ -r "$url/HEAD" ] && ! [ -r "$url/.git/HEAD" ] && ! [ -f "$url/.git" ]; then
-    echo "$SLUICE_CLONE_NAME cannot be read by the user that tasks run as; make it readable by others: chmod -R go+rX"
-    exit 1
-  fi
-fi
-# From a shallow repository comes, too, where its history is cut.
-fetch() { git fetch -q --update-shallow ${upload_pack:+--upload-pack="$upload_pack"} "$@"; }
-have() { git cat-file -e "$SLUICE_CLONE_SHA^{commit}" 2>/dev/null; }
-echo "cloning $SLUICE_CLONE_NAME at $SLUICE_CLONE_SHA"
-git init -q ${SLUICE_CLONE_FORMAT:+--object-format="$SLUICE_CLONE_FORMAT"}
-git remote remove origin 2>/dev/null || true
-git remote add -- origin "$SLUICE_CLONE_URL"
-if [ "$SLUICE_CLONE_DEPTH" -gt 0 ]; then
-  fetch --no-tags --depth "$SLUICE_CLONE_DEPTH" -- origin "$SLUICE_CLONE_SHA" 2>/dev/null ||
-    fetch --no-tags --depth "$SLUICE_CLONE_DEPTH" -- origin "${SLUICE_CLONE_REF:-HEAD}" || true
-  have || fetch --unshallow --tags -- origin '+refs/heads/*:refs/remotes/origin/*' 2>/dev/null || true
-fi
-if [ "$SLUICE_CLONE_DEPTH" -eq 0 ] || ! have; then
-  fetch --tags --force -- origin '+refs/heads/*:refs/remotes/origin/*'
-  have || [ -z "$SLUICE_CLONE_REF" ] || fetch -- origin "$SLUICE_CLONE_REF" || true
-  have || fetch -- origin "$SLUICE_CLONE_SHA"
-fi
-git checkout -q -f --detach "$SLUICE_CLONE_SHA" --
-if [ -n "$SLUICE_CLONE_BRANCH" ]; then
-  # Not by `checkout -B`, which refuses names that begin with a dash.
-  git update-ref "refs/heads/$SLUICE_CLONE_BRANCH" "$SLUICE_CLONE_SHA"
-  git symbolic-ref HEAD "refs/heads/$SLUICE_CLONE_BRANCH"
-fi
-if [ -n "$SLUICE_CLONE_SUBMODULES" ]; then
-  # A submodule never comes from the disk, whatever .gitmodules says.
-  GIT_ALLOW_PROTOCOL=https:http:ssh git submodule -q update --init --recursive
-fi
-[ "$(git rev-parse HEAD)" = "$SLUICE_CLONE_SHA" ]
-git log -1 --format='%h %s' --
-"""

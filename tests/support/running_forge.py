@@ -42,15 +42,19 @@ class RunningForge:
 
         return asyncio.run_coroutine_threadsafe(done(), self._loop).result(_SECONDS)
 
-    def repository(self, path: str, files: Mapping[str, bytes]) -> Repo:
-        """Create a public repository with a commit."""
+    def repository(self, path: str, files: Mapping[str, bytes], *, is_private: bool = False) -> Repo:
+        """Create a repository with a commit."""
 
         async def create() -> Repo:
-            repo = await self.fake.add_repository(self.user, path, is_private=False)
+            repo = await self.fake.add_repository(self.user, path, is_private=is_private)
             await self.fake.commit(repo, self.user, dict(files), message="Begin")
             return repo
 
         return self.do(create)
+
+    def head(self, repo: Repo, branch: str = "main") -> str:
+        """Return the commit of a branch."""
+        return _git(repo.folder, "rev-parse", f"refs/heads/{branch}").strip()
 
     def checkout(self, repo: Repo, folder: Path) -> Checkout:
         """Clone a repository into a folder, over HTTP, as its owner."""

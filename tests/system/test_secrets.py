@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import contextlib
 import hashlib
 import json
 import os
@@ -12,10 +11,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import zstandard
 
 from sluiceway_executor.masking import forms_of
 from tests.support.installation import SLUICE, Installation, config, installation, make_repository, until
+from tests.support.places import command_lines, files_below, readable
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 
@@ -31,7 +30,6 @@ echo "base64 $(printf %s "$TOKEN" | base64 -w0) and $(printf 'x%s' "$TOKEN" | ba
 printf '%s\\n' '{"token": "'"$TOKEN"'"}' >&2
 env
 """
-_ZSTD = b"\x28\xb5\x2f\xfd"
 
 
 @pytest.fixture(scope="module")
@@ -171,36 +169,3 @@ def assert_no_secret(contents: dict[str, bytes]) -> None:
     forms = forms_of(SECRET.encode())
     found = [place for place, text in contents.items() if any(form in text for form in forms)]
     assert found == []
-
-
-def command_lines() -> dict[str, bytes]:
-    """Return the command lines of all processes that can be read."""
-    found: dict[str, bytes] = {}
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                found[f"{entry.name} cmdline"] = (entry / "cmdline").read_bytes()
-            except OSError:
-                continue
-    return found
-
-
-def files_below(folder: Path) -> Iterator[tuple[Path, bytes]]:
-    """Yield the files that are there, with their content. Servers may delete some meanwhile."""
-    for root, _, names in os.walk(folder):
-        for name in names:
-            path = Path(root) / name
-            if path.is_file() and not path.is_symlink():
-                with contextlib.suppress(FileNotFoundError):
-                    yield path, path.read_bytes()
-
-
-def readable(content: bytes) -> bytes:
-    """Return bytes, and behind them what is compressed in them with zstd."""
-    parts = [content]
-    at = content.find(_ZSTD)
-    while at >= 0:
-        with contextlib.suppress(zstandard.ZstdError):
-            parts.append(zstandard.ZstdDecompressor().decompressobj().decompress(content[at:]))
-        at = content.find(_ZSTD, at + 1)
-    return b"\n".join(parts)

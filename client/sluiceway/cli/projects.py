@@ -105,6 +105,8 @@ def get(project: str, output: Format, server: str | None, token: str | None) -> 
     settings = {
         "concurrency": str(found.concurrency) if found.concurrency else "no limit",
         "superseded runs": "are cancelled" if found.cancel_superseded else "stay queued",
+        "repository": found.repository_path,
+        "deploy key": found.deploy_key,
         "forks": "get the variables" if found.pass_variables_to_forks else "get no variables",
         "runs": f"sluice run list --group-prefix /project/{found.id}",
     }

@@ -28,6 +28,11 @@ def is_remote(repository: str) -> bool:
     return bool(_URL.fullmatch(repository) or _SCP.fullmatch(repository))
 
 
+def is_over_ssh(repository: str) -> bool:
+    """Return whether git reads a repository over SSH: `ssh://...` or `user@host:path`."""
+    return is_remote(repository) and not repository.startswith(("http://", "https://"))
+
+
 def holds_password(repository: str) -> bool:
     """Return whether a URL holds a password, or a user, which may be a token. The user of an ssh URL is allowed."""
     return bool(_USER_IN_URL.match(repository))

@@ -81,6 +81,7 @@ from sluiceway_server.runs.retention import Retention
 from sluiceway_server.runs.retention_rules import RetentionSettings
 from sluiceway_server.runs.service import RunServicer
 from sluiceway_server.triggers.audit_subjects import AUDIT_SUBJECTS
+from sluiceway_server.triggers.clone_access import CloneCredentialsOf
 from sluiceway_server.triggers.linked_accounts import LinkedAccountServicer
 from sluiceway_server.triggers.links import LinkCleaner, RepositoryLinks
 from sluiceway_server.triggers.providers import Providers
@@ -158,6 +159,7 @@ async def services(ground: ServerDependencies, database: DataManager) -> AsyncIt
             scopes=ProjectSettings(),
             bodies=ground.storage,
             values=ProjectValues(database, ground.envelope),
+            clone_access=CloneCredentialsOf(database, ground.envelope),
             with_new_run=follow_run,
         )
 

@@ -59,6 +59,7 @@ class LinkedRepository(Protocol):
         remote_source_id: the id of the remote source.
         repository_id: the id of the repository there.
         repository_path: its path, as the provider spells it.
+        deploy_key: the public half of the key that runs clone with.
         actions: to be committed with the project.
     """
 
@@ -70,6 +71,9 @@ class LinkedRepository(Protocol):
 
     @property
     def repository_path(self) -> str: ...
+
+    @property
+    def deploy_key(self) -> str: ...
 
     @property
     def actions(self) -> Sequence[Action]: ...
@@ -229,7 +233,7 @@ class ProjectServicer(pb_grpc.ProjectServiceServicer):
             repository_path=project.repository_path,
         )
         record.remote_source_id, record.repository_path = linked.remote_source_id, linked.repository_path
-        record.repository_id = linked.repository_id
+        record.repository_id, record.deploy_key = linked.repository_id, linked.deploy_key
         try:
             made = await self._create(request, project, record, id_=id_, more=linked.actions)
         except SluicewayError:
@@ -392,6 +396,6 @@ def _resource(kind: type[Resource], view: View, node: Node) -> Resource:
         path=path_of(view, node),
     )
     if isinstance(resource, pb.Project):
-        for name in (*_SETTINGS, *_REMOTE):
+        for name in (*_SETTINGS, *_REMOTE, "deploy_key"):
             setattr(resource, name, getattr(record, name))
     return resource

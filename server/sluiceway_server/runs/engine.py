@@ -16,11 +16,12 @@ from typing import TypeVar
 import structlog
 
 from sluiceway.api.executor.v1 import executor_service_pb2 as executor_api
+from sluiceway.api.run.v1 import definition_pb2 as definition_api
 from sluiceway.api.run.v1 import run_service_pb2 as service_api
 from sluiceway.records.run.v1 import records_pb2 as pb
 from sluiceway_common.foundation.clock import Clock, IdSource
 from sluiceway_common.foundation.errors import FailedPrecondition, NotFound
-from sluiceway_common.runmodel import requests, updates
+from sluiceway_common.runmodel import groups, requests, updates
 from sluiceway_common.runmodel.model import ApprovalGiven, RestartKind
 from sluiceway_common.runmodel.reasons import Reason
 from sluiceway_common.runmodel.state import Change, RunState
@@ -44,6 +45,7 @@ from sluiceway_server.runs.creating import CreationChecks, store_run
 from sluiceway_server.runs.deadlines import Deadlines
 from sluiceway_server.runs.environment_values import references_of
 from sluiceway_server.runs.ports import (
+    CloneAccess,
     EngineSettings,
     ExecutorDirectory,
     ObjectBodies,
@@ -58,7 +60,7 @@ from sluiceway_server.runs.ports import (
 from sluiceway_server.runs.request_ids import earlier_run, known_request, remembered, request_key
 from sluiceway_server.runs.restarting import create_restart
 from sluiceway_server.runs.scheduler import Scheduler
-from sluiceway_server.runs.specification import definition_of, specify
+from sluiceway_server.runs.specification import check_clone_is_first, clones, definition_of, specify
 from sluiceway_server.runs.sweep import Sweep
 from sluiceway_server.runs.timers import Timers
 from sluiceway_server.runs.transaction import RunTransaction
@@ -89,10 +91,12 @@ class Engine:
         scopes: ScopeSettings | None = None,
         bodies: ObjectBodies | None = None,
         values: RunValues,
+        clone_access: CloneAccess | None = None,
         with_new_run: WithNewRun = nothing_more,
     ) -> None:
         """Create the engine of a server. `with_new_run` returns what is stored together with each new run."""
         self._db = db
+        self._clone_access = clone_access
         self._with_new_run = with_new_run
         self._values = values
         self._clock = clock
@@ -436,7 +440,8 @@ class Engine:
         Raises:
             NotFound: there is no such assignment.
             AssignmentFinal: it is over.
-            FailedPrecondition: a secret that its task needs was deleted, or this server has not the master key of it.
+            FailedPrecondition: a secret that its task needs was deleted, or this server has not the master key of it;
+                or its source cannot be cloned.
             DataLoss: such a secret was changed in the database.
         """
 
@@ -460,8 +465,22 @@ class Engine:
             raise NotFound(f"there is no assignment {assignment_id!r}")
         run, task, config = found
         whole = await self._configs.of_run(run.run.id, config)
-        needed = references_of(definition_of(whole, task), whole.static_environment, whole.environment)
-        return specify(run, whole, task, self._settings, await self._values.texts(needed))
+        definition = definition_of(whole, task)
+        needed = references_of(definition, whole.static_environment, whole.environment)
+        secrets = await self._values.texts(needed)
+        credentials = await self._clone_credentials(run, whole, definition)
+        return specify(run, whole, task, self._settings, secrets, credentials=credentials)
+
+    async def _clone_credentials(
+        self, run: pb.RunRecord, config: pb.RunConfig, definition: definition_api.TaskDefinition
+    ) -> executor_api.CloneCredentials | None:
+        if self._clone_access is None or not clones(definition):
+            return None
+        project_id = groups.project_of(run.run.group)
+        credentials = await self._clone_access.credentials(project_id, config.source.repository)
+        if credentials is not None and run.from_fork:
+            check_clone_is_first(definition)
+        return credentials
 
     def _known(self, transaction: RunTransaction, key: str, digest: str) -> str | None:
         return earlier_run(transaction.view, key, digest, transaction.now, kept=self._settings.request_kept)

@@ -13,6 +13,7 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import Protocol
 
+from sluiceway.api.executor.v1 import executor_service_pb2 as executor_api
 from sluiceway.records.run.v1 import records_pb2 as records
 from sluiceway_common.runconfig.when import Context
 from sluiceway_common.runmodel.model import Run
@@ -141,6 +142,14 @@ class RunValues(Protocol):
 
     async def texts(self, values: Mapping[SecretValue, str]) -> dict[SecretValue, str]:
         """Return values of secrets as text, given with the name of what needs each. Raises a `SluicewayError`."""
+        ...
+
+
+class CloneAccess(Protocol):
+    """What `clone` steps need to read repositories that are not public (`triggers.clone_access`)."""
+
+    async def credentials(self, project_id: str, repository: str) -> executor_api.CloneCredentials | None:
+        """Return what a clone of `repository` needs in a run of a project. Raises a `SluicewayError`."""
         ...
 
 

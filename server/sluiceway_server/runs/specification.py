@@ -11,6 +11,7 @@ from __future__ import annotations
 from sluiceway.api.executor.v1 import executor_service_pb2 as executor_api
 from sluiceway.api.run.v1 import definition_pb2 as definition_api
 from sluiceway.records.run.v1 import records_pb2 as pb
+from sluiceway_common.foundation.errors import FailedPrecondition
 from sluiceway_common.runconfig.environment import has_agola_names, run_environment, static_environment
 from sluiceway_common.runmodel.limits import DEFAULT_TASK_TIMEOUT
 from sluiceway_server.runs.environment_values import SecretTexts, clear_environment, clear_task, context_of
@@ -25,12 +26,47 @@ def definition_of(config: pb.RunConfig, task: pb.TaskRecord) -> definition_api.T
     return next(each for each in config.tasks if each.name == task.task.name)
 
 
+class CloneNotFirst(FailedPrecondition):
+    """In a run of a fork's request, what runs before a `clone` step could read the deploy key."""
+
+    reason = "CLONE_NOT_FIRST"
+
+
+def clones(definition: definition_api.TaskDefinition) -> bool:
+    """Return whether a task has a `clone` step that is run."""
+    return "clone" in _kinds(definition)
+
+
+def check_clone_is_first(definition: definition_api.TaskDefinition) -> None:
+    """Check that no step of a task runs before its last `clone` step.
+
+    Whatever a step leaves behind runs as the same user as the steps after it.
+
+    Raises:
+        CloneNotFirst: one does.
+    """
+    kinds = _kinds(definition)
+    last = len(kinds) - 1 - kinds[::-1].index("clone")
+    if any(kind != "clone" for kind in kinds[:last]):
+        raise CloneNotFirst(
+            f"task {definition.name} of a fork's pull request has a step before `clone`, which could read the deploy"
+            " key of the project; put `clone` first",
+            subject=definition.name,
+        )
+
+
+def _kinds(definition: definition_api.TaskDefinition) -> list[str]:
+    return [step.WhichOneof("kind") or "" for step in definition.steps if not step.skip]
+
+
 def specify(
     run: pb.RunRecord,
     config: pb.RunConfig,
     task: pb.TaskRecord,
     settings: EngineSettings,
     secrets: SecretTexts,
+    *,
+    credentials: executor_api.CloneCredentials | None = None,
 ) -> executor_api.Specification:
     """Build the specification of a task of a run.
 
@@ -40,6 +76,7 @@ def specify(
         task: its record.
         settings: of the engine.
         secrets: the values of all secrets that the task needs (`references_of`). They are masked in its logs.
+        credentials: what its `clone` steps need. They are masked too.
     """
     definition = clear_task(definition_of(config, task), secrets)
     specification = executor_api.Specification(
@@ -57,6 +94,9 @@ def specify(
         masks=sorted({text.encode() for text in secrets.values()}),
         log_limit_bytes=settings.log_limit_bytes,
     )
+    if credentials is not None:
+        specification.clone_credentials.CopyFrom(credentials)
+        specification.masks.append(credentials.ssh_private_key)
     if not specification.runtime.type:
         specification.runtime.type = "pod"
     if definition.HasField("task_timeout_interval"):

@@ -65,12 +65,14 @@ class LinkedProject:
         remote_source_id: the id of the remote source.
         repository_id: the id of the repository there.
         repository_path: as the provider spells it.
+        deploy_key: its public half, as one line.
         actions: to be committed together with the project.
     """
 
     remote_source_id: str
     repository_id: str
     repository_path: str
+    deploy_key: str
     actions: tuple[Action, ...]
 
 
@@ -144,7 +146,7 @@ class RepositoryLinks:
         active = pb.LinkRecord()
         active.CopyFrom(linked)
         active.is_active = True
-        return LinkedProject(source_id, repository.id, repository.path, (Put(LINK, project_id, active),))
+        return LinkedProject(source_id, repository.id, repository.path, public_key, (Put(LINK, project_id, active),))
 
     async def abandon(self, project_id: str) -> None:
         """Take away what was made for a project whose creation failed. Done in the background; may be repeated."""

@@ -27,6 +27,7 @@ from sluiceway_server.datamanager.model import Action, Decision, Delete, Positio
 from sluiceway_server.datamanager.port import Database
 from sluiceway_server.projects.envelope import Envelope
 from sluiceway_server.projects.names import name_fault
+from sluiceway_server.triggers.host_keys import host_key_fault
 from sluiceway_server.triggers.records import LINK, LINKED_ACCOUNT, REMOTE_SOURCE
 
 __all__ = ["RemoteSourceServicer", "find_source", "sealed_name"]
@@ -187,7 +188,7 @@ def _check(wanted: api.RemoteSource, fields: Iterable[str]) -> None:
     fault("api_url", link_fault(wanted.api_url))
     for name in ("oauth2_client_id", "oauth2_client_secret"):
         fault(name, line_fault(getattr(wanted, name), most=1000))
-    fault("ssh_host_key", line_fault(wanted.ssh_host_key, most=_MAX_HOST_KEY))
+    fault("ssh_host_key", line_fault(wanted.ssh_host_key, most=_MAX_HOST_KEY) or host_key_fault(wanted.ssh_host_key))
     if found:
         raise InvalidInput(found)
 

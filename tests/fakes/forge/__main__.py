@@ -19,19 +19,19 @@ CONFIG = b"""runs:
 """
 
 
-async def serve(kind: Kind, port: int, folder: Path, webhook: str, secret: str) -> None:
+async def serve(kind: Kind, port: int, folder: Path, webhook: str, secret: str, *, is_private: bool) -> None:
     """Serve until a signal."""
     ended = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, ended.set)
     async with fake_forge(kind, folder, port=port) as forge:
         ann = forge.add_user("ann")
-        # Public, so that it is cloned over HTTP: the fake has no SSH server.
-        repository = await forge.add_repository(ann, "acme/app", is_private=False)
+        repository = await forge.add_repository(ann, "acme/app", is_private=is_private)
         await forge.commit(repository, ann, {".sluice/config.yml": CONFIG, "README.md": b"# App\n"}, message="Begin")
         address = forge.url.partition("://")[2]
         print(f"fake {kind}: {forge.url}, API {forge.api_url}, token of ann: {ann.token}")
         print(f"git clone http://ann:{ann.token}@{address}/{repository.path}.git", flush=True)
+        print(f"SSH host key of {forge.ssh_url(repository)}: {forge.ssh.host_key}", flush=True)
         if webhook:
             forge.add_webhook(repository, webhook, secret)
             print(f"pushes are delivered to {webhook}", flush=True)
@@ -52,9 +52,18 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=0, help="a port of 127.0.0.1; 0: any")
     parser.add_argument("--webhook", default="", help="a URL that gets the events of pushes")
     parser.add_argument("--secret", default="", help="the secret of that webhook")
+    parser.add_argument("--private", action="store_true", help="runs clone the repository over SSH, with a deploy key")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="fake-forge-") as folder:
-        asyncio.run(serve(arguments.kind, arguments.port, Path(folder), arguments.webhook, arguments.secret))
+        served = serve(
+            arguments.kind,
+            arguments.port,
+            Path(folder),
+            arguments.webhook,
+            arguments.secret,
+            is_private=arguments.private,
+        )
+        asyncio.run(served)
 
 
 if __name__ == "__main__":

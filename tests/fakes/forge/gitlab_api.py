@@ -99,7 +99,7 @@ class GitLabApi:
             "default_branch": repo.default_branch,
             "web_url": f"{self.forge.url}/{repo.path}",
             "http_url_to_repo": f"{self.forge.url}/{repo.path}.git",
-            "ssh_url_to_repo": f"git@127.0.0.1:{repo.path}.git",
+            "ssh_url_to_repo": self.forge.ssh_url(repo),
             "visibility": "private" if repo.is_private else "public",
             "permissions": {"project_access": {"access_level": level}, "group_access": None},
         }

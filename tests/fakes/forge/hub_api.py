@@ -115,7 +115,7 @@ class HubApi:
             "private": repo.is_private,
             "html_url": f"{self.forge.url}/{repo.path}",
             "clone_url": f"{self.forge.url}/{repo.path}.git",
-            "ssh_url": f"git@127.0.0.1:{repo.path}.git",
+            "ssh_url": self.forge.ssh_url(repo),
             "default_branch": repo.default_branch,
         }
         if user is not None:

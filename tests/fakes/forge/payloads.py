@@ -111,7 +111,7 @@ def gitlab_project(forge: FakeForge, repo: Repo) -> dict[str, Any]:
         "default_branch": repo.default_branch,
         "web_url": f"{forge.url}/{repo.path}",
         "git_http_url": f"{forge.url}/{repo.path}.git",
-        "git_ssh_url": f"git@127.0.0.1:{repo.path}.git",
+        "git_ssh_url": forge.ssh_url(repo),
         "visibility_level": 0 if repo.is_private else 20,
     }
 

@@ -1,4 +1,4 @@
-"""The HTTP server of the fake: the API with its faults, and git over HTTP."""
+"""The fake: its HTTP server, with the API, its faults and git over HTTP, beside the SSH server."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from tests.fakes.forge.deliveries import MAX_REFS_GITLAB, MAX_TAGS_GITHUB, Deliv
 from tests.fakes.forge.gitlab_api import EVENTS, GitLabApi
 from tests.fakes.forge.hub_api import HubApi
 from tests.fakes.forge.model import Call, Fault, Hook, Kind, PullRequest, Repo, Store, User
+from tests.fakes.forge.ssh import SshServer
 
 _HTML = "<!DOCTYPE html><html><body>Sign in, or try again later</body></html>"
 _PRIVATE = "http://169.254.169.254/latest/meta-data/"
@@ -39,7 +40,8 @@ async def fake_forge(kind: Kind, folder: Path, *, port: int = 0) -> AsyncIterato
     try:
         await web.TCPSite(runner, "127.0.0.1", port).start()
         forge.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-        yield forge
+        async with forge.ssh.serve():
+            yield forge
     finally:
         forge.release()
         sending.cancel()
@@ -58,6 +60,7 @@ class FakeForge:
         calls: of the API, in order.
         faults: of the next calls of the API, one each.
         deliveries: of webhooks.
+        ssh: git over SSH, with deploy keys.
         has_signing_tokens: GitLab signs deliveries.
     """
 
@@ -69,6 +72,7 @@ class FakeForge:
         self.calls: list[Call] = []
         self.faults: deque[Fault] = deque()
         self.deliveries = Deliveries(self)
+        self.ssh = SshServer(self.store)
         self.has_signing_tokens = True
         self.hub = HubApi(self)
         self.api: HubApi | GitLabApi = GitLabApi(self) if kind is Kind.GITLAB else self.hub
@@ -80,6 +84,10 @@ class FakeForge:
         """Return the URL of the API, as a remote source has it."""
         version = {Kind.GITHUB: "v3", Kind.GITLAB: "v4"}.get(self.kind, "v1")
         return f"{self.url}/api/{version}"
+
+    def ssh_url(self, repo: Repo) -> str:
+        """Return the URL from which a repository is cloned over SSH."""
+        return f"ssh://git@127.0.0.1:{self.ssh.port}/{repo.path}.git"
 
     def add_user(self, name: str) -> User:
         """Create a user with a token."""

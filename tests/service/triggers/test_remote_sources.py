@@ -72,9 +72,12 @@ async def served() -> AsyncIterator[Served]:
     await rpc.drain(timedelta(0))
 
 
+HOST_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIDZWaukDkteUi588+wP3NHj182Js2bB+DdPFxKLsBOSK"
+
+
 async def test_remote_source_is_created_read_and_listed(served: Served) -> None:
     sources = served.client.remote_sources
-    made = await sources.create("gitea", "gitea", URL, ssh_host_key="git.example.org ssh-ed25519 AAAA")
+    made = await sources.create("gitea", "gitea", URL, ssh_host_key=f"git.example.org {HOST_KEY}")
     assert (made.name, made.type, made.api_url) == ("gitea", "gitea", URL)
     assert await sources.get("gitea") == made
     assert await sources.get(made.id) == made
@@ -105,6 +108,8 @@ async def test_client_secret_is_stored_encrypted_and_never_shown(served: Served)
         ("api_url", "https://user:secret@git.example.org"),
         ("api_url", "git.example.org"),
         ("ssh_host_key", "line\nline"),
+        ("ssh_host_key", "git.example.org"),
+        ("ssh_host_key", "git.example.org ssh-ed25519 AAAA"),
     ],
 )
 async def test_field_that_cannot_be_used_is_refused_by_name(served: Served, field: str, value: str) -> None:

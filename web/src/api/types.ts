@@ -121,6 +121,8 @@ export interface Project {
   cancelSuperseded: boolean;
   /** Whether the runs of a fork's pull request get the project's variables. */
   passVariablesToForks: boolean;
+  /** The public half of the key with which runs clone the repository over SSH, as one line of authorized_keys. */
+  deployKey: string;
 }
 
 /** A project group. */

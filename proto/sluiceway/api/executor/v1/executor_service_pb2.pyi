@@ -315,11 +315,22 @@ class StepSpecification(_message.Message):
     """The definition of the step. The values of its environment are resolved."""
     def __init__(self, definition: _Optional[_Union[_definition_pb2.StepDefinition, _Mapping]] = ...) -> None: ...
 
+class CloneCredentials(_message.Message):
+    """What a `clone` step needs to read a repository that is not public. No other step gets it, and no log."""
+    __slots__ = ("ssh_private_key", "ssh_host_keys")
+    SSH_PRIVATE_KEY_FIELD_NUMBER: _ClassVar[int]
+    SSH_HOST_KEYS_FIELD_NUMBER: _ClassVar[int]
+    ssh_private_key: bytes
+    """The private key, in the format of OpenSSH."""
+    ssh_host_keys: _containers.RepeatedScalarFieldContainer[str]
+    """The SSH host keys that are accepted, each as its type and its base64. Not empty if there is a private key."""
+    def __init__(self, ssh_private_key: _Optional[bytes] = ..., ssh_host_keys: _Optional[_Iterable[str]] = ...) -> None: ...
+
 class Specification(_message.Message):
     """Everything that an executor needs to run an assignment. It is made when it is sent, for this executor only, and not
     stored.
     """
-    __slots__ = ("run_id", "run_number", "task_id", "task_name", "runtime", "environment", "working_dir", "shell", "user", "steps", "timeout", "grace", "source", "masks", "log_limit_bytes", "resources")
+    __slots__ = ("run_id", "run_number", "task_id", "task_name", "runtime", "environment", "working_dir", "shell", "user", "steps", "timeout", "grace", "source", "masks", "log_limit_bytes", "resources", "clone_credentials")
     class EnvironmentEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -343,6 +354,7 @@ class Specification(_message.Message):
     MASKS_FIELD_NUMBER: _ClassVar[int]
     LOG_LIMIT_BYTES_FIELD_NUMBER: _ClassVar[int]
     RESOURCES_FIELD_NUMBER: _ClassVar[int]
+    CLONE_CREDENTIALS_FIELD_NUMBER: _ClassVar[int]
     run_id: str
     """The run's id."""
     run_number: int
@@ -375,7 +387,9 @@ class Specification(_message.Message):
     """The largest size of the log of a step, in bytes."""
     resources: _definition_pb2.Resources
     """The limits of the whole pod."""
-    def __init__(self, run_id: _Optional[str] = ..., run_number: _Optional[int] = ..., task_id: _Optional[str] = ..., task_name: _Optional[str] = ..., runtime: _Optional[_Union[_definition_pb2.Runtime, _Mapping]] = ..., environment: _Optional[_Mapping[str, str]] = ..., working_dir: _Optional[str] = ..., shell: _Optional[str] = ..., user: _Optional[str] = ..., steps: _Optional[_Iterable[_Union[StepSpecification, _Mapping]]] = ..., timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., grace: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., source: _Optional[_Union[_definition_pb2.Source, _Mapping]] = ..., masks: _Optional[_Iterable[bytes]] = ..., log_limit_bytes: _Optional[int] = ..., resources: _Optional[_Union[_definition_pb2.Resources, _Mapping]] = ...) -> None: ...
+    clone_credentials: CloneCredentials
+    """What `clone` steps need to read the source. Not set: nothing, or the task has no such step."""
+    def __init__(self, run_id: _Optional[str] = ..., run_number: _Optional[int] = ..., task_id: _Optional[str] = ..., task_name: _Optional[str] = ..., runtime: _Optional[_Union[_definition_pb2.Runtime, _Mapping]] = ..., environment: _Optional[_Mapping[str, str]] = ..., working_dir: _Optional[str] = ..., shell: _Optional[str] = ..., user: _Optional[str] = ..., steps: _Optional[_Iterable[_Union[StepSpecification, _Mapping]]] = ..., timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., grace: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., source: _Optional[_Union[_definition_pb2.Source, _Mapping]] = ..., masks: _Optional[_Iterable[bytes]] = ..., log_limit_bytes: _Optional[int] = ..., resources: _Optional[_Union[_definition_pb2.Resources, _Mapping]] = ..., clone_credentials: _Optional[_Union[CloneCredentials, _Mapping]] = ...) -> None: ...
 
 class Assign(_message.Message):
     """Run an assignment."""

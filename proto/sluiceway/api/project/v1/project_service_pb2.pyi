@@ -16,7 +16,7 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 class Project(_message.Message):
     """A project."""
-    __slots__ = ("id", "name", "etag", "create_time", "parent_id", "visibility", "path", "remote_source_id", "repository_path", "concurrency", "cancel_superseded", "pass_variables_to_forks")
+    __slots__ = ("id", "name", "etag", "create_time", "parent_id", "visibility", "path", "remote_source_id", "repository_path", "concurrency", "cancel_superseded", "pass_variables_to_forks", "deploy_key")
     ID_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     ETAG_FIELD_NUMBER: _ClassVar[int]
@@ -29,6 +29,7 @@ class Project(_message.Message):
     CONCURRENCY_FIELD_NUMBER: _ClassVar[int]
     CANCEL_SUPERSEDED_FIELD_NUMBER: _ClassVar[int]
     PASS_VARIABLES_TO_FORKS_FIELD_NUMBER: _ClassVar[int]
+    DEPLOY_KEY_FIELD_NUMBER: _ClassVar[int]
     id: str
     """The project's id, a UUIDv7."""
     name: str
@@ -55,7 +56,9 @@ class Project(_message.Message):
     """Whether a new run cancels the older queued runs of its group."""
     pass_variables_to_forks: bool
     """Whether the runs of a fork's pull request get the project's variables."""
-    def __init__(self, id: _Optional[str] = ..., name: _Optional[str] = ..., etag: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., parent_id: _Optional[str] = ..., visibility: _Optional[_Union[_visibility_pb2.Visibility, str]] = ..., path: _Optional[str] = ..., remote_source_id: _Optional[str] = ..., repository_path: _Optional[str] = ..., concurrency: _Optional[int] = ..., cancel_superseded: _Optional[bool] = ..., pass_variables_to_forks: _Optional[bool] = ...) -> None: ...
+    deploy_key: str
+    """The public half of the key with which runs clone the repository over SSH, as one line of authorized_keys."""
+    def __init__(self, id: _Optional[str] = ..., name: _Optional[str] = ..., etag: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., parent_id: _Optional[str] = ..., visibility: _Optional[_Union[_visibility_pb2.Visibility, str]] = ..., path: _Optional[str] = ..., remote_source_id: _Optional[str] = ..., repository_path: _Optional[str] = ..., concurrency: _Optional[int] = ..., cancel_superseded: _Optional[bool] = ..., pass_variables_to_forks: _Optional[bool] = ..., deploy_key: _Optional[str] = ...) -> None: ...
 
 class CreateProjectRequest(_message.Message):
     """The request of `CreateProject`."""

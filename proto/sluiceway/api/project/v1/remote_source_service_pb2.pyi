@@ -42,7 +42,9 @@ class RemoteSource(_message.Message):
     oauth2_client_secret: str
     """The client secret of this installation at the provider (OAuth 2). Only in requests."""
     ssh_host_key: str
-    """The SSH host key of the provider: a line of known_hosts."""
+    """The SSH host key of the provider: a line of known_hosts, or the type and the base64 of the key. Private
+    repositories are cloned over SSH, from a host with this key only.
+    """
     def __init__(self, id: _Optional[str] = ..., name: _Optional[str] = ..., etag: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., type: _Optional[str] = ..., api_url: _Optional[str] = ..., oauth2_client_id: _Optional[str] = ..., oauth2_client_secret: _Optional[str] = ..., ssh_host_key: _Optional[str] = ...) -> None: ...
 
 class CreateRemoteSourceRequest(_message.Message):

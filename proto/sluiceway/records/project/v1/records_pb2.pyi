@@ -138,7 +138,7 @@ class ProjectGroup(_message.Message):
 
 class Project(_message.Message):
     """A project."""
-    __slots__ = ("name", "parent_id", "visibility", "create_time", "concurrency", "cancel_superseded", "pass_variables_to_forks", "remote_source_id", "repository_id", "repository_path")
+    __slots__ = ("name", "parent_id", "visibility", "create_time", "concurrency", "cancel_superseded", "pass_variables_to_forks", "remote_source_id", "repository_id", "repository_path", "deploy_key")
     NAME_FIELD_NUMBER: _ClassVar[int]
     PARENT_ID_FIELD_NUMBER: _ClassVar[int]
     VISIBILITY_FIELD_NUMBER: _ClassVar[int]
@@ -149,6 +149,7 @@ class Project(_message.Message):
     REMOTE_SOURCE_ID_FIELD_NUMBER: _ClassVar[int]
     REPOSITORY_ID_FIELD_NUMBER: _ClassVar[int]
     REPOSITORY_PATH_FIELD_NUMBER: _ClassVar[int]
+    DEPLOY_KEY_FIELD_NUMBER: _ClassVar[int]
     name: str
     """Unique among the project groups and projects of the same parent, without regard to case."""
     parent_id: str
@@ -169,7 +170,9 @@ class Project(_message.Message):
     """The numeric id of the repository at the provider, as text: its identity."""
     repository_path: str
     """The path of the repository at the provider when it was last seen."""
-    def __init__(self, name: _Optional[str] = ..., parent_id: _Optional[str] = ..., visibility: _Optional[_Union[_visibility_pb2.Visibility, str]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., concurrency: _Optional[int] = ..., cancel_superseded: _Optional[bool] = ..., pass_variables_to_forks: _Optional[bool] = ..., remote_source_id: _Optional[str] = ..., repository_id: _Optional[str] = ..., repository_path: _Optional[str] = ...) -> None: ...
+    deploy_key: str
+    """The public half of the deploy key, as one line. Empty: there is none, or an earlier version made it."""
+    def __init__(self, name: _Optional[str] = ..., parent_id: _Optional[str] = ..., visibility: _Optional[_Union[_visibility_pb2.Visibility, str]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., concurrency: _Optional[int] = ..., cancel_superseded: _Optional[bool] = ..., pass_variables_to_forks: _Optional[bool] = ..., remote_source_id: _Optional[str] = ..., repository_id: _Optional[str] = ..., repository_path: _Optional[str] = ..., deploy_key: _Optional[str] = ...) -> None: ...
 
 class CreationRequest(_message.Message):
     """The answer to a creation with a `request_id`: the same call again returns the same resource, for 30 days."""
