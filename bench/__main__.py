@@ -39,6 +39,7 @@ FIGURES = (
     Figure("b11_servers", ("--quick",)),
     Figure("b12_runs", ("--runs", "200"), ("--runs", "1000")),
     Figure("b12_idle", ("--seconds", "60"), ("--seconds", "300")),
+    Figure("b13_push", ("--quick",)),
 )
 
 

@@ -14,7 +14,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -50,6 +50,8 @@ class Served:
     executor_channel: grpc.aio.Channel
     kv: EtcdStore
     server_pid: int
+    address: str
+    admin_token: str
 
     async def revision(self) -> int:
         """Return how many transactions etcd has made: each that writes increments its revision."""
@@ -89,35 +91,35 @@ class Served:
 
 
 @asynccontextmanager
-async def serve(folder: Path) -> AsyncIterator[Served]:
-    """Run an etcd and a server in a folder for the block."""
+async def serve(folder: Path, *, options: Sequence[str] = ()) -> AsyncIterator[Served]:
+    """Run an etcd and a server, with these options, in a folder for the block."""
     with etcd_process(folder / "etcd") as etcd:
-        async with serve_on(folder, etcd.endpoint) as served:
+        async with serve_on(folder, etcd.endpoint, options=options) as served:
             yield served
 
 
 @asynccontextmanager
-async def serve_on(folder: Path, endpoint: str, *, ready_seconds: float = READY_SECONDS) -> AsyncIterator[Served]:
+async def serve_on(
+    folder: Path, endpoint: str, *, ready_seconds: float = READY_SECONDS, options: Sequence[str] = ()
+) -> AsyncIterator[Served]:
     """Run a server in a folder on an existing etcd for the block, ready to serve."""
     data = folder / "server"
     (port,) = free_ports(1)
     with (folder / "server.log").open("wb") as log:
         command = [*SLUICE, "server", "--data-dir", str(data), "--etcd", endpoint]
-        command += ["--object-storage", f"posix:{folder / 'objects'}", "--grpc", f"127.0.0.1:{port}"]
+        command += ["--object-storage", f"posix:{folder / 'objects'}", "--grpc", f"127.0.0.1:{port}", *options]
         process = subprocess.Popen(command, stdout=log, stderr=log)  # noqa: ASYNC220 - it takes a millisecond, once
         try:
             await _answers(port, process, folder / "server.log", ready_seconds)
             async with AsyncExitStack() as stack:
-                channels = [
-                    open_channel(f"127.0.0.1:{port}", token=(data / name).read_text().strip(), deadline=TIMEOUT)
-                    for name in (ADMIN_TOKEN, EXECUTOR_TOKEN)
-                ]
+                tokens = [(data / name).read_text().strip() for name in (ADMIN_TOKEN, EXECUTOR_TOKEN)]
+                channels = [open_channel(f"127.0.0.1:{port}", token=token, deadline=TIMEOUT) for token in tokens]
                 for channel in channels:
                     stack.push_async_callback(channel.close)
                 kv = EtcdStore([endpoint])
                 stack.push_async_callback(kv.close)
                 stub: run_service_pb2_grpc.RunServiceAsyncStub = run_service_pb2_grpc.RunServiceStub(channels[0])
-                yield Served(stub, channels[0], channels[1], kv, process.pid)
+                yield Served(stub, channels[0], channels[1], kv, process.pid, f"127.0.0.1:{port}", tokens[0])
         finally:
             process.send_signal(signal.SIGTERM)
             try:

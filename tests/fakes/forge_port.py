@@ -90,6 +90,10 @@ class FakeForge:
             raise NotAtForge(f"there is no commit {commit}")
         return self.files[commit]
 
+    def _check_path(self, repository: Repository) -> None:
+        if repository.path != self.repository_.path:
+            raise NotAtForge(f"there is no repository {repository.path}")
+
     def _call(self, name: str, token: str) -> None:
         self.calls.append(name)
         if self.fault is not None:
@@ -141,12 +145,14 @@ class FakeForge:
 
     async def file(self, token: str, repository: Repository, path: str, commit: str) -> bytes | None:
         self._call("file", token)
+        self._check_path(repository)
         return self._commit(commit).get(path)
 
     async def folder(
         self, token: str, repository: Repository, path: str, commit: str
     ) -> tuple[FolderEntry, ...] | None:
         self._call("folder", token)
+        self._check_path(repository)
         if commit in self.held:
             await self.held[commit].wait()
         prefix = f"{path}/" if path else ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import posixpath
-from collections.abc import Coroutine
+from collections.abc import Awaitable
 from typing import Any, TypeVar
 
 from sluiceway_common.foundation.errors import Unavailable
@@ -28,11 +28,31 @@ class ProviderFiles:
     lead to is another file of the commit, and providers differ in what they return for them.
     """
 
-    def __init__(self, linked: LinkedRepository, commit: str, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, linked: LinkedRepository, commit: str, *, expected: str = "") -> None:
+        """Begin to read. On the event loop.
+
+        Args:
+            linked: the repository.
+            commit: whose files they are.
+            expected: a file that will probably be read; it and its folder are asked for at once.
+        """
         self._linked = linked
         self._commit = commit
-        self._loop = loop
+        self._loop = asyncio.get_running_loop()
         self._folders: dict[str, dict[str, EntryKind]] = {}
+        self._early: dict[str, asyncio.Task[Any]] = {}
+        if expected:
+            folder = posixpath.dirname(expected)
+            self._early = {
+                f"{folder}/": self._loop.create_task(self._list(folder)),
+                expected: self._loop.create_task(self._read(expected)),
+            }
+
+    async def close(self) -> None:
+        """Give up what was asked for and not used. On the event loop, when nobody reads any more."""
+        for task in self._early.values():
+            task.cancel()
+        await asyncio.gather(*self._early.values(), return_exceptions=True)
 
     def read(self, path: str) -> bytes | None:
         inside = join_inside("", path)
@@ -42,11 +62,11 @@ class ProviderFiles:
             return None
         if kind is not EntryKind.FILE:
             raise FileRefused(f"{quoted(path)} is a {kind}, and no plain file")
-        account, repository = self._linked.account, self._linked.repository
         try:
-            return self._call(account.forge.file(account.token, repository, inside, self._commit))
+            content: bytes | None = self._call(self._early.get(inside) or self._read(inside))
         except ForgeResponseTooLarge as error:
             raise FileRefused(f"{quoted(path)} is too large: {error.message}") from error
+        return content
 
     def list(self, folder: str) -> tuple[str, ...]:
         inside = join_inside("", folder) if folder else ""
@@ -55,16 +75,24 @@ class ProviderFiles:
     def _entries(self, folder: str) -> dict[str, EntryKind]:
         found = self._folders.get(folder)
         if found is None:
-            account, repository = self._linked.account, self._linked.repository
-            listed: tuple[FolderEntry, ...] | None = self._call(
-                account.forge.folder(account.token, repository, folder, self._commit)
-            )
+            listed: tuple[FolderEntry, ...] | None = self._call(self._early.get(f"{folder}/") or self._list(folder))
             found = {posixpath.basename(entry.path): entry.kind for entry in listed or ()}
             self._folders[folder] = found
         return found
 
-    def _call(self, work: Coroutine[Any, Any, T]) -> T:
-        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+    async def _read(self, path: str) -> bytes | None:
+        account, repository = self._linked.account, self._linked.repository
+        return await account.forge.file(account.token, repository, path, self._commit)
+
+    async def _list(self, folder: str) -> tuple[FolderEntry, ...] | None:
+        account, repository = self._linked.account, self._linked.repository
+        return await account.forge.folder(account.token, repository, folder, self._commit)
+
+    def _call(self, work: Awaitable[T]) -> T:
+        async def wait() -> T:
+            return await work
+
+        future = asyncio.run_coroutine_threadsafe(wait(), self._loop)
         try:
             return future.result(_SECONDS)
         except TimeoutError as error:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 
 from sluiceway.records.trigger.v1 import records_pb2 as pb
+from sluiceway_common.foundation.clock import Clock, SystemClock
 from sluiceway_common.foundation.errors import FailedPrecondition
 from sluiceway_server.datamanager.model import View
 from sluiceway_server.datamanager.port import Database
@@ -14,6 +16,8 @@ from sluiceway_server.projects.envelope import Envelope
 from sluiceway_server.triggers.records import LINKED_ACCOUNT, REMOTE_SOURCE, account_id
 
 __all__ = ["Account", "AccountMissing", "ForgeOf", "LinkedRepository", "Providers", "sealed_token_name"]
+
+_MOST_REMEMBERED = 1000
 
 ForgeOf = Callable[[str, str], Forge]
 """Returns the client of a provider for its type and the URL of its API."""
@@ -43,10 +47,17 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class LinkedRepository:
-    """The repository of a project, and the account that may work on it."""
+    """The repository of a project, and the account that may work on it.
+
+    Attributes:
+        account: of whoever linked the project.
+        repository: as the provider has it, or had it.
+        is_remembered: it may have moved, or be gone, meanwhile.
+    """
 
     account: Account
     repository: Repository
+    is_remembered: bool = False
 
 
 def sealed_token_name(user_id: str, source_id: str) -> str:
@@ -57,10 +68,15 @@ def sealed_token_name(user_id: str, source_id: str) -> str:
 class Providers:
     """The git providers of an installation."""
 
-    def __init__(self, database: Database, envelope: Envelope, forge_of: ForgeOf) -> None:
+    def __init__(
+        self, database: Database, envelope: Envelope, forge_of: ForgeOf, *, clock: Clock | None = None
+    ) -> None:
         self._database = database
         self._envelope = envelope
         self._forge_of = forge_of
+        self._clock = clock or SystemClock()
+        # By remote source, user and id: what one user may see says nothing about another.
+        self._remembered: dict[tuple[str, str, str], tuple[float, Repository]] = {}
 
     def forge(self, source: pb.RemoteSourceRecord) -> Forge:
         """Return the API of a remote source."""
@@ -91,12 +107,25 @@ class Providers:
         token = self._envelope.open_(sealed_token_name(user_id, source_id), account.encrypted_access_token).decode()
         return Account(self.forge(source), token)
 
-    async def repository(self, link: pb.LinkRecord) -> LinkedRepository:
+    async def repository(self, link: pb.LinkRecord, *, age: timedelta = timedelta(0)) -> LinkedRepository:
         """Return the repository of a project as it is at the provider now.
+
+        Args:
+            link: of the project.
+            age: as it was at most so long ago. For reading a commit by its id, which is the same wherever it is.
 
         Raises:
             AccountMissing: whoever linked the project has removed the account.
             SluicewayError: as `forges.port`.
         """
         account = await self.account(link.user_id, link.remote_source_id)
-        return LinkedRepository(account, await account.forge.repository_by_id(account.token, link.repository_id))
+        key = (link.remote_source_id, link.user_id, link.repository_id)
+        known = self._remembered.get(key)
+        if known is not None and self._clock.monotonic() - known[0] < age.total_seconds():
+            return LinkedRepository(account, known[1], is_remembered=True)
+        self._remembered.pop(key, None)
+        repository = await account.forge.repository_by_id(account.token, link.repository_id)
+        if len(self._remembered) >= _MOST_REMEMBERED:
+            self._remembered.pop(next(iter(self._remembered)))
+        self._remembered[key] = (self._clock.monotonic(), repository)
+        return LinkedRepository(account, repository)

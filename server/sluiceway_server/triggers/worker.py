@@ -13,30 +13,30 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, timedelta
 
 import structlog
 
 from sluiceway.api.project.v1 import delivery_service_pb2 as api
+from sluiceway.records.project.v1 import records_pb2 as project_pb
 from sluiceway.records.trigger.v1 import records_pb2 as pb
 from sluiceway_common.foundation.backoff import backoff_seconds
 from sluiceway_common.foundation.clock import Clock
 from sluiceway_common.foundation.crashpoints import crash_point, declare_crash_points
 from sluiceway_common.foundation.errors import DeadlineExceeded, SluicewayError, Unavailable
-from sluiceway_common.runconfig.compile import LoadResult, load
+from sluiceway_common.runconfig.compile import LoadResult
 from sluiceway_server.datamanager.port import Database
 from sluiceway_server.forges.errors import NotAtForge
 from sluiceway_server.projects.records import PROJECT
 from sluiceway_server.runs.engine import Engine
 from sluiceway_server.triggers import deliveries
 from sluiceway_server.triggers.changes import Changes
-from sluiceway_server.triggers.config_files import ProviderFiles
-from sluiceway_server.triggers.event_rules import PULL_REQUEST, Verdict, context_of, judge_message
-from sluiceway_server.triggers.planning import PlannedRun, needs_paths, plan_runs, setup_error_run
-from sluiceway_server.triggers.providers import LinkedRepository, Providers
+from sluiceway_server.triggers.event_reading import EventReader
+from sluiceway_server.triggers.event_rules import Verdict
+from sluiceway_server.triggers.planning import PlannedRun, plan_runs, setup_error_run
+from sluiceway_server.triggers.providers import Providers
 from sluiceway_server.triggers.records import DELIVERY, LINK
 from sluiceway_server.triggers.settings import TriggerSettings
 
@@ -76,7 +76,6 @@ class DeliveryWorker:
     ) -> None:
         self._database = database
         self._engine = engine
-        self._providers = providers
         self._clock = clock
         self._settings = settings
         self._is_elected = is_elected
@@ -87,8 +86,7 @@ class DeliveryWorker:
         self._busy: set[deliveries.Ref] = set()
         self._was_elected = False
         self._on_free: Callable[[], None] = lambda: None
-        # Of its own: while a provider does not respond, its threads are of no use to others.
-        self._threads = ThreadPoolExecutor(_AT_A_TIME, thread_name_prefix="configuration")
+        self._reader = EventReader(providers, at_a_time=_AT_A_TIME)
 
     async def run(self) -> None:
         """Work until cancelled."""
@@ -101,7 +99,7 @@ class DeliveryWorker:
                     await changes.wait(seconds=pause)
                     pause = await self._look(group)
         finally:
-            self._threads.shutdown(wait=False, cancel_futures=True)
+            self._reader.close()
 
     async def work(self) -> float | None:
         """Work on all that is due, until nothing is. Returns the seconds until something is; None: nothing waits.
@@ -185,14 +183,17 @@ class DeliveryWorker:
         Raises:
             Unavailable: the database is away.
         """
-        record = await self._database.read(lambda view: deliveries.pending(view, key))
+        project_id = key.partition("/")[0]
+        record, link, project = await self._database.read(
+            lambda view: (deliveries.pending(view, key), view.get(LINK, project_id), view.get(PROJECT, project_id))
+        )
         if record is None:
             return True
         if not self._is_elected() or deliveries.due_time(record) > self._clock.now().timestamp():
             return False
         crash_point("delivery.before-work")
         try:
-            phase, verdict, decisions = await self._decide(record)
+            phase, verdict, decisions = await self._decide(record, link, project)
         except _AWAY as error:
             await self._postpone(key, record, error)
             return False
@@ -216,7 +217,9 @@ class DeliveryWorker:
         sentence = f"waits for another attempt: {error.message}"
         await deliveries.postpone(self._database, key, sentence, until=now + timedelta(seconds=pause))
 
-    async def _decide(self, record: pb.DeliveryRecord) -> tuple[api.DeliveryPhase, Verdict, list[api.RunDecision]]:
+    async def _decide(
+        self, record: pb.DeliveryRecord, link: pb.LinkRecord | None, project: project_pb.Project | None
+    ) -> tuple[api.DeliveryPhase, Verdict, list[api.RunDecision]]:
         """Make the runs of a delivery.
 
         Raises:
@@ -224,32 +227,26 @@ class DeliveryWorker:
             SluicewayError: the provider refuses.
         """
         project_id = record.delivery.project_id
-        link, project = await self._database.read(
-            lambda view: (view.get(LINK, project_id), view.get(PROJECT, project_id))
-        )
         if link is None or project is None:
             return api.DELIVERY_PHASE_DONE, Verdict(api.DECISION_REASON_EVENT_IGNORED, "the project was deleted"), []
-        linked = await self._providers.repository(link)
         try:
-            event = await self._resolved(record.event, linked)
-            skipped = judge_message(event) if event.kind == PULL_REQUEST else None
-            if skipped is not None:
-                return api.DELIVERY_PHASE_DONE, skipped, []
-            loaded = await self._loaded(event, linked)
+            read = await self._reader.read(record.event, link)
         except NotAtForge:
             # The repository was there a moment ago.
             sentence = f"{record.event.ref} was deleted or overwritten before its commit could be read"
             return api.DELIVERY_PHASE_DONE, Verdict(api.DECISION_REASON_COMMIT_GONE, sentence), []
+        if isinstance(read, Verdict):
+            return api.DELIVERY_PHASE_DONE, read, []
         plan = plan_runs(
-            event,
-            loaded,
+            read.event,
+            read.loaded,
             project_id=project_id,
             project_name=project.name,
-            changed_paths=await self._changed_paths(event, loaded, linked),
+            changed_paths=read.changed_paths,
             attempt=record.delivery.redeliveries,
         )
-        decisions = [await self._make(project_id, event, planned) for planned in plan]
-        return api.DELIVERY_PHASE_DONE, _verdict_of(loaded, decisions), decisions
+        decisions = [await self._make(project_id, read.event, planned) for planned in plan]
+        return api.DELIVERY_PHASE_DONE, _verdict_of(read.loaded, decisions), decisions
 
     async def _fail(
         self, record: pb.DeliveryRecord, error: SluicewayError
@@ -277,44 +274,6 @@ class DeliveryWorker:
             attempt=record.delivery.redeliveries,
         )
         return api.DELIVERY_PHASE_FAILED, verdict, [await self._make(project_id, event, planned)]
-
-    async def _resolved(self, event: pb.EventRecord, linked: LinkedRepository) -> pb.EventRecord:
-        """Return the event with its commit and the message of that.
-
-        Those of an annotated tag and the message of a pull request's head are asked for.
-
-        Raises:
-            NotAtForge: the ref or the commit is gone.
-        """
-        forge, token = linked.account.forge, linked.account.token
-        resolved = pb.EventRecord()
-        resolved.CopyFrom(event)
-        resolved.clone_url = event.clone_url or linked.repository.git_url
-        if not resolved.commit:
-            refs = await forge.refs(token, linked.repository)
-            if event.ref not in refs:
-                raise NotAtForge(f"{event.ref} is gone")
-            resolved.commit = refs[event.ref]
-        if event.kind == PULL_REQUEST or not event.message:
-            resolved.message = await forge.commit_message(token, linked.repository, resolved.commit)
-        return resolved
-
-    async def _loaded(self, event: pb.EventRecord, linked: LinkedRepository) -> LoadResult:
-        loop = asyncio.get_running_loop()
-        files = ProviderFiles(linked, event.commit, loop)
-        return await loop.run_in_executor(self._threads, load, files, context_of(event))
-
-    async def _changed_paths(
-        self, event: pb.EventRecord, loaded: LoadResult, linked: LinkedRepository
-    ) -> Collection[str] | None:
-        """Return the files that an event changed; None: nobody knows, or nobody asks."""
-        base = event.base_commit if event.kind == PULL_REQUEST else event.before
-        if loaded.config is None or not base or not needs_paths(loaded.config):
-            return None
-        try:
-            return await linked.account.forge.changed_paths(linked.account.token, linked.repository, base, event.commit)
-        except NotAtForge:
-            return None  # the commit before was overwritten, and is gone
 
     async def _make(self, project_id: str, event: pb.EventRecord, planned: PlannedRun) -> api.RunDecision:
         """Make a planned run, or find the one that was made of it.

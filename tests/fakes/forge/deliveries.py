@@ -141,6 +141,7 @@ class Deliveries:
 
     async def _send(self, session: aiohttp.ClientSession, delivery: Delivery) -> None:
         timeout = aiohttp.ClientTimeout(total=self.timeout_seconds)
+        delivery.began = time.perf_counter()
         try:
             async with session.post(
                 delivery.url, data=delivery.body, headers=delivery.headers, timeout=timeout, allow_redirects=False
@@ -149,6 +150,7 @@ class Deliveries:
                 delivery.status = response.status
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             delivery.response = repr(error)
+        delivery.ended = time.perf_counter()
         self.sent.append(delivery)
 
 

@@ -129,13 +129,20 @@ class Call:
 
 @dataclass
 class Delivery:
-    """A delivery of a webhook. `status`: of the receiver's response, 0 if there was none."""
+    """A delivery of a webhook.
+
+    Attributes:
+        status: of the receiver's response, 0 if there was none.
+        began, ended: when it was sent, and when the response was there (`time.perf_counter`).
+    """
 
     url: str
     headers: dict[str, str]
     body: bytes
     status: int = 0
     response: str = ""
+    began: float = 0.0
+    ended: float = 0.0
 
 
 @dataclass

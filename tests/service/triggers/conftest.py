@@ -128,7 +128,7 @@ async def triggers() -> Triggers:
     world = World(types=RECORD_TYPES, with_new_run=follow_run)
     database, clock, forge = world.db, world.clock, FakeForge()
     envelope = world.envelope
-    providers = Providers(database, envelope, lambda type_, api_url: forge)
+    providers = Providers(database, envelope, lambda type_, api_url: forge, clock=clock)
     engine = await world.placing_engine()
     settings = TriggerSettings(public_url="https://ci.example.org")
 

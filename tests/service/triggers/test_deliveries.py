@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -248,6 +249,40 @@ async def test_event_of_a_deleted_project_has_no_effect(triggers: Triggers) -> N
     assert response.delivery_id
     late = await triggers.deliver(kind="push", ref=MAIN, after=OTHER_COMMIT)
     assert (late.delivery_id, late.sentence) == ("", "the project was deleted")
+
+
+# -- what the provider is asked for
+
+
+async def test_second_push_reads_only_the_configuration(triggers: Triggers) -> None:
+    triggers.forge.files = {COMMIT: configuration({"name": "a"}), OTHER_COMMIT: configuration({"name": "b"})}
+    await triggers.push(COMMIT)
+    triggers.forge.calls.clear()
+    await triggers.push(OTHER_COMMIT)
+    assert sorted(triggers.forge.calls) == ["file", "folder"]
+    assert [run.name for run in await triggers.runs()] == ["a", "b"]
+
+
+async def test_configuration_is_found_where_it_is_now(triggers: Triggers) -> None:
+    (content,) = (text for path, text in configuration({"name": "b"}).items() if path.endswith(".json"))
+    triggers.forge.files = {COMMIT: configuration({"name": "a"}), OTHER_COMMIT: {".sluice/config.yml": content}}
+    await triggers.push(COMMIT)
+    await triggers.push(OTHER_COMMIT)
+    assert [run.name for run in await triggers.runs()] == ["a", "b"]
+
+
+async def test_configuration_that_was_deleted_is_a_setup_error(triggers: Triggers) -> None:
+    triggers.forge.files = {COMMIT: configuration({"name": "a"}), OTHER_COMMIT: {"README": b"x"}}
+    await triggers.push(COMMIT)
+    assert reason(await triggers.push(OTHER_COMMIT)) == "SETUP_ERROR"
+
+
+async def test_repository_that_was_renamed_is_read(triggers: Triggers) -> None:
+    triggers.forge.files = {COMMIT: configuration({"name": "a"}), OTHER_COMMIT: configuration({"name": "b"})}
+    await triggers.push(COMMIT)
+    triggers.forge.repository_ = replace(triggers.forge.repository_, path="eve/renamed")
+    delivery = await triggers.push(OTHER_COMMIT)
+    assert reasons(delivery) == {"b": "RUN_CREATED"}
 
 
 # -- the provider is away
