@@ -55,10 +55,34 @@ def declare_crash_points(*names: str) -> None:
     CRASH_POINTS.update(names)
 
 
+def declare_effects(*names: str) -> None:
+    """Register the two crash points of each effect, as `crash_points` names them."""
+    for name in names:
+        declare_crash_points(*_around(name))
+
+
 def crash_point(name: str) -> None:
     """Die here, if this point is armed."""
     if _armed and (hit := _armed.get(name)) is not None:
         hit()
+
+
+@contextmanager
+def crash_points(effect: str) -> Iterator[None]:
+    """Die before or after the effect that the body has, if that point is armed.
+
+    The points of `flush.segment` are `flush.before-segment` and `flush.after-segment`. A body that raises does not
+    reach the second one.
+    """
+    before, after = _around(effect)
+    crash_point(before)
+    yield
+    crash_point(after)
+
+
+def _around(effect: str) -> tuple[str, str]:
+    area, _, name = effect.partition(".")
+    return f"{area}.before-{name}", f"{area}.after-{name}"
 
 
 @contextmanager

@@ -27,7 +27,7 @@ from typing import Any
 import structlog
 
 from sluiceway.records.storage.v1 import storage_pb2
-from sluiceway_common.foundation.crashpoints import crash_point, declare_crash_points
+from sluiceway_common.foundation.crashpoints import crash_point, crash_points, declare_crash_points, declare_effects
 from sluiceway_common.foundation.errors import Conflict, DataLoss, FailedPrecondition
 from sluiceway_server.datamanager.admin.export_file import ExportFile, ExportInfo
 from sluiceway_server.datamanager.log.entries import GENESIS_DIGEST, Catalogue, micros, sequence_proto
@@ -42,19 +42,8 @@ from sluiceway_server.kv.port import Compare, DeleteKey, PutKey, Range
 
 log = structlog.get_logger(__name__)
 
-declare_crash_points(
-    "import.before-claim",
-    "import.after-claim",
-    "import.before-leftovers",
-    "import.after-leftovers",
-    "import.before-files",
-    "import.before-manifest",
-    "import.after-manifest",
-    "import.before-epoch",
-    "import.after-epoch",
-    "import.before-head",
-    "import.after-head",
-)
+declare_effects("import.claim", "import.leftovers", "import.manifest", "import.epoch", "import.head")
+declare_crash_points("import.before-files")
 
 _EPOCH = 1
 _START = LogSequence(_EPOCH, 0)
@@ -112,12 +101,10 @@ class Importer:
         types = await self._write_files(progress)
         manifest = await self._manifest(info, types)
         await self._check_claim()
-        crash_point("import.before-manifest")
-        if not await self._stores.manifests.put(manifest):
-            raise _overtaken("another import wrote its manifest first")
-        crash_point("import.after-manifest")
+        with crash_points("import.manifest"):
+            if not await self._stores.manifests.put(manifest):
+                raise _overtaken("another import wrote its manifest first")
         await self._check_claim()
-        crash_point("import.before-epoch")
         epoch = EpochInfo(
             _EPOCH,
             cluster_id,
@@ -127,9 +114,9 @@ class Importer:
             cause=f"an import of the database {info.database_id} as of {info.sequence}",
             from_manifest=True,
         )
-        if not await self._stores.epochs.put(epoch):
-            raise _overtaken("a server or another import began a database first")
-        crash_point("import.after-epoch")
+        with crash_points("import.epoch"):
+            if not await self._stores.epochs.put(epoch):
+                raise _overtaken("a server or another import began a database first")
         await self._write_head()
         log.info("database_imported", database_id=self._database_id, records=info.records)
         return Imported(self._database_id, info)
@@ -163,13 +150,12 @@ class Importer:
     async def _take_claim(self) -> int:
         """Put the claim into etcd, unless there is a database; return the id of the cluster."""
         lease = await self._stores.kv.grant_lease(_LONGEST, timeout=self._stores.etcd_timeout)
-        crash_point("import.before-claim")
-        taken = await self._stores.kv.txn(
-            compare=(Compare(self._stores.log.head_key, None),),
-            then=(PutKey(self._claim_key, self._claim, lease),),
-            timeout=self._stores.etcd_timeout,
-        )
-        crash_point("import.after-claim")
+        with crash_points("import.claim"):
+            taken = await self._stores.kv.txn(
+                compare=(Compare(self._stores.log.head_key, None),),
+                then=(PutKey(self._claim_key, self._claim, lease),),
+                timeout=self._stores.etcd_timeout,
+            )
         if not taken.succeeded:
             raise _not_empty(f"etcd at {self._stores.etcd_name} has the key {self._stores.log.head_key}")
         self._stores.log.expect_cluster(taken.cluster_id)
@@ -183,24 +169,22 @@ class Importer:
     async def _remove_leftovers(self) -> None:
         """Remove the manifest of an import that did not end; its owner has lost the claim."""
         if await self._stores.manifests.sequences():
-            crash_point("import.before-leftovers")
-            await self._stores.storage.delete(self._stores.manifests.key(_START))
-            crash_point("import.after-leftovers")
+            with crash_points("import.leftovers"):
+                await self._stores.storage.delete(self._stores.manifests.key(_START))
             log.info("import_replaces_an_unfinished_one", manifest=self._stores.manifests.key(_START))
 
     async def _write_head(self) -> None:
         head, flushed = first_marks(self._database_id)
-        crash_point("import.before-head")
-        ended = await self._stores.kv.txn(
-            compare=(Compare(self._stores.log.head_key, None), Compare(self._claim_key, self._claim)),
-            then=(
-                *self._stores.log.first_keys(head, flushed),
-                self._stores.log.put_checkpoint(_START),
-                DeleteKey(self._claim_key),
-            ),
-            timeout=self._stores.etcd_timeout,
-        )
-        crash_point("import.after-head")
+        with crash_points("import.head"):
+            ended = await self._stores.kv.txn(
+                compare=(Compare(self._stores.log.head_key, None), Compare(self._claim_key, self._claim)),
+                then=(
+                    *self._stores.log.first_keys(head, flushed),
+                    self._stores.log.put_checkpoint(_START),
+                    DeleteKey(self._claim_key),
+                ),
+                timeout=self._stores.etcd_timeout,
+            )
         if not ended.succeeded:
             raise _overtaken("a server or another import began a database first")
 

@@ -22,7 +22,7 @@ from typing import Any, TypeVar
 
 import structlog
 
-from sluiceway_common.foundation.crashpoints import crash_point, declare_crash_points
+from sluiceway_common.foundation.crashpoints import crash_points, declare_effects
 from sluiceway_common.foundation.errors import Conflict, DeadlineExceeded, Exhausted, InvalidInput, Unavailable
 from sluiceway_common.foundation.time_limit import time_limit
 from sluiceway_server.datamanager.caches import READS_OF_OLD_RECORDS
@@ -40,7 +40,7 @@ from sluiceway_server.kv.port import OutcomeUnknown
 
 log = structlog.get_logger(__name__)
 
-declare_crash_points("commit.before-append", "commit.after-append")
+declare_effects("commit.append")
 
 T = TypeVar("T")
 
@@ -346,8 +346,8 @@ class Committer:
         while True:
             try:
                 self._in_doubt = True
-                crash_point("commit.before-append")
-                answer = await self._tip.log.append(known, entry, head)
+                with crash_points("commit.append"):
+                    return await self._tip.log.append(known, entry, head)
             except OutcomeUnknown as error:
                 sent = True
                 log.warning("commit_in_doubt", sequence=str(entry.sequence), error=str(error))
@@ -360,9 +360,6 @@ class Committer:
                     with suppress(Unavailable):
                         if (look := await self._look_past(known)) is not None:
                             return look
-            else:
-                crash_point("commit.after-append")
-                return answer
             self._refuse_late()
             await backoff.wait()
 

@@ -14,12 +14,11 @@ from contextlib import suppress
 import structlog
 
 from sluiceway.records.log.v1 import log_pb2
-from sluiceway_common.foundation.crashpoints import crash_point, declare_crash_points
+from sluiceway_common.foundation.crashpoints import crash_points, declare_effects
 from sluiceway_common.foundation.errors import DataLoss, DeadlineExceeded, NotFound, PermissionDenied, Unavailable
 from sluiceway_server.datamanager.engine.log_tip import Diverged, LogTip
 from sluiceway_server.datamanager.log.entries import LogEntry, decode_entries, from_sequence_proto, sequence_proto
 from sluiceway_server.datamanager.log.etcd_log import FlushMark
-from sluiceway_server.datamanager.log.segments import encode_segment
 from sluiceway_server.datamanager.log.walk import Gap, LogEnd
 from sluiceway_server.datamanager.model import LogSequence
 from sluiceway_server.datamanager.port import DatabaseLost
@@ -31,7 +30,7 @@ log = structlog.get_logger(__name__)
 
 _LOOK_AHEAD_SECONDS = 30.0
 
-declare_crash_points("flush.before-segment", "flush.after-segment", "flush.before-advance", "flush.after-advance")
+declare_effects("flush.segment", "flush.advance")
 
 
 class Flusher:
@@ -89,9 +88,8 @@ class Flusher:
                 return False
             await self._check_storage(known)
             mark = await self._store(known, entries)
-            crash_point("flush.before-advance")
-            now = await self._tip.log.advance_flushed(known, mark)
-            crash_point("flush.after-advance")
+            with crash_points("flush.advance"):
+                now = await self._tip.log.advance_flushed(known, mark)
             self._tip.note_flushed(now)
             if now.raw == mark.raw:
                 self._checked, self._newest = mark.sequence, entries[0].sequence
@@ -168,13 +166,10 @@ class Flusher:
         tip = self._tip
         first, last = entries[0].sequence, entries[-1]
         total = known.total_bytes + sum(len(entry.raw) for entry in entries)
-        writer = tip.settings.server_id
-        body = await asyncio.to_thread(
-            encode_segment, entries, total_bytes=total, writer=writer, database_id=tip.database_id
-        )
-        crash_point("flush.before-segment")
-        stored = await tip.segments.put(first, body)
-        crash_point("flush.after-segment")
+        with crash_points("flush.segment"):
+            stored = await tip.segments.put_entries(
+                entries, total_bytes=total, writer=tip.settings.server_id, database_id=tip.database_id
+            )
         if stored:
             return self._mark(known, last.sequence, total, last.digest)
         try:

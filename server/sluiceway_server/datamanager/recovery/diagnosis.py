@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import TypeVar
 
-from sluiceway_common.foundation.crashpoints import crash_point, declare_crash_points
+from sluiceway_common.foundation.crashpoints import crash_points, declare_effects
 from sluiceway_common.foundation.errors import DataLoss, FailedPrecondition, NotFound, SluicewayError, Unavailable
 from sluiceway_server.datamanager.log.entries import from_micros
 from sluiceway_server.datamanager.log.epochs import EpochInfo
@@ -30,7 +30,7 @@ T = TypeVar("T")
 
 _ATTEMPTS = 5
 
-declare_crash_points("epoch.before-object", "epoch.after-object", "epoch.before-head", "epoch.after-head")
+declare_effects("epoch.object", "epoch.head")
 
 
 class Kind(StrEnum):
@@ -367,13 +367,11 @@ async def open_or_bootstrap(
 async def _begin_first(
     stores: Stores, cluster_id: int, *, writer: str, now: datetime, new_id: Callable[[], str]
 ) -> None:
-    crash_point("epoch.before-object")
-    await stores.epochs.put(EpochInfo(_FIRST, cluster_id, writer, now, new_id(), cause="a new database"))
-    crash_point("epoch.after-object")
+    with crash_points("epoch.object"):
+        await stores.epochs.put(EpochInfo(_FIRST, cluster_id, writer, now, new_id(), cause="a new database"))
     epoch = await stores.epochs.newest()
     if epoch is None or epoch.number != _FIRST or epoch.cluster_id != cluster_id:
         return  # of another etcd; the next inspection reports it
     stores.log.expect_cluster(cluster_id)
-    crash_point("epoch.before-head")
-    await stores.log.begin(*first_marks(epoch.database_id))
-    crash_point("epoch.after-head")
+    with crash_points("epoch.head"):
+        await stores.log.begin(*first_marks(epoch.database_id))

@@ -27,7 +27,7 @@ import zstandard
 
 from sluiceway.records.log.v1 import log_pb2
 from sluiceway_common.foundation.clock import Clock
-from sluiceway_common.foundation.crashpoints import crash_point, declare_crash_points
+from sluiceway_common.foundation.crashpoints import crash_points, declare_effects
 from sluiceway_common.foundation.errors import (
     Conflict,
     DataLoss,
@@ -60,16 +60,7 @@ log = structlog.get_logger(__name__)
 
 _ATTEMPTS = 20
 
-declare_crash_points(
-    "recover.before-tail",
-    "recover.after-tail",
-    "recover.before-epoch",
-    "recover.after-epoch",
-    "recover.before-head",
-    "recover.after-head",
-    "recover.before-segment",
-    "recover.after-segment",
-)
+declare_effects("recover.tail", "recover.epoch", "recover.head", "recover.segment")
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,9 +257,8 @@ class Recovery:
             accepted_digest=end.last.digest,
             cause=cause,
         )
-        crash_point("recover.before-epoch")
-        won = await stores.epochs.put(epoch)
-        crash_point("recover.after-epoch")
+        with crash_points("recover.epoch"):
+            won = await stores.epochs.put(epoch)
         if not won:
             await self._wait_for_head(number)
             raise _StartOver(f"another recoverer has epoch {number}")
@@ -318,10 +308,9 @@ class Recovery:
         total = end.last.total_bytes - sum(len(entry.raw) for entry in end.tail)
         for part in _parts(end.tail, self._settings.flush_bytes):
             total += sum(len(entry.raw) for entry in part)
-            crash_point("recover.before-tail")
-            if not await self._put_segment(part, total, inventory):
-                raise _StartOver("another server flushed meanwhile")
-            crash_point("recover.after-tail")
+            with crash_points("recover.tail"):
+                if not await self._put_segment(part, total, inventory):
+                    raise _StartOver("another server flushed meanwhile")
 
     async def _put_segment(self, entries: Sequence[LogEntry], total_bytes: int, inventory: Inventory) -> bool:
         writer, database_id = self._settings.server_id, inventory.database_id
@@ -353,11 +342,10 @@ class Recovery:
         limit = self._clock.monotonic() + self._settings.recovery_wait.total_seconds()
         while True:
             try:
-                crash_point("recover.before-head")
-                done = await self._stores.log.begin_epoch(
-                    known, entry, head, flushed, end.checkpoint, cleaned=inventory.cleaned
-                )
-                crash_point("recover.after-head")
+                with crash_points("recover.head"):
+                    done = await self._stores.log.begin_epoch(
+                        known, entry, head, flushed, end.checkpoint, cleaned=inventory.cleaned
+                    )
                 # Although refused now, it may have been applied when it was sent before. Only this server writes this
                 # epoch's head.
                 if done or _epoch((await self._stores.log.identify())[0].head) == entry.sequence.epoch:
@@ -375,9 +363,8 @@ class Recovery:
 
     async def _store_first(self, inventory: Inventory, entry: LogEntry) -> None:
         try:
-            crash_point("recover.before-segment")
-            await self._put_segment([entry], len(entry.raw), inventory)
-            crash_point("recover.after-segment")
+            with crash_points("recover.segment"):
+                await self._put_segment([entry], len(entry.raw), inventory)
         except SluicewayError as error:
             log.warning("first_entry_not_stored", error=str(error))  # the flusher stores it
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import structlog
 
-from sluiceway_common.foundation.crashpoints import crash_point, declare_crash_points
+from sluiceway_common.foundation.crashpoints import crash_points, declare_effects
 from sluiceway_common.foundation.errors import DataLoss, SluicewayError
 from sluiceway_common.foundation.time_limit import time_limit
 from sluiceway_server.datamanager.log.entries import LogEntry, decode_entries
@@ -36,7 +36,7 @@ log = structlog.get_logger(__name__)
 ReadEntries = Callable[[LogSequence], Awaitable[list[bytes]]]
 """Reads the entries after one, oldest first: some of them, at least one if there are any."""
 
-declare_crash_points("recover.before-rescue", "recover.after-rescue")
+declare_effects("recover.rescue")
 
 _LOSSES = frozenset({"LOG_GAP", "LOG_DIVERGED", "ETCD_DAMAGED"})
 
@@ -84,11 +84,10 @@ async def rescue(
             left = lineage.between(end.sequence, seen.sequence)
             missing = sum(last.counter - first.counter + 1 for first, last in left)
             break
-        crash_point("recover.before-rescue")
-        stored = await stores.segments.put_entries(
-            part, total_bytes=moved.total_bytes, writer=settings.server_id, database_id=database_id
-        )
-        crash_point("recover.after-rescue")
+        with crash_points("recover.rescue"):
+            stored = await stores.segments.put_entries(
+                part, total_bytes=moved.total_bytes, writer=settings.server_id, database_id=database_id
+            )
         if stored:
             entries += len(part)
             end = moved

@@ -28,7 +28,7 @@ from google.protobuf.message import Message
 
 from sluiceway.records.storage.v1 import storage_pb2
 from sluiceway_common.foundation.clock import Clock
-from sluiceway_common.foundation.crashpoints import crash_point, declare_crash_points
+from sluiceway_common.foundation.crashpoints import crash_points, declare_effects
 from sluiceway_common.foundation.errors import (
     Conflict,
     DeadlineExceeded,
@@ -71,7 +71,7 @@ _AT_ONCE = 500
 _TOMBSTONES_AT_ONCE = 100
 """Each asks an index or two, and a transaction function has 5 ms."""
 
-declare_crash_points("sweep.before-step", "sweep.after-step")
+declare_effects("sweep.step")
 
 
 def delete_subtree(type_: RecordType[Any], id_: str, *, now: datetime) -> tuple[Action, ...]:
@@ -291,9 +291,8 @@ class SubtreeSweeper:
         # The nearest ids will do to see whether there is work; what is done is decided at its place in the log.
         if not await self._database.read(lambda view: bool(_tombstones(view))):
             return False
-        crash_point("sweep.before-step")
-        done = await self._database.transact(self._sweep)
-        crash_point("sweep.after-step")
+        with crash_points("sweep.step"):
+            done = await self._database.transact(self._sweep)
         return bool(done.value)
 
     def _sweep(self, view: View) -> Decision[bool]:

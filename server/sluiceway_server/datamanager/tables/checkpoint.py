@@ -29,7 +29,7 @@ import structlog
 
 from sluiceway.records.storage.v1.storage_pb2 import FileRef, Manifest
 from sluiceway_common.foundation.clock import Clock
-from sluiceway_common.foundation.crashpoints import crash_point, declare_crash_points
+from sluiceway_common.foundation.crashpoints import crash_point, crash_points, declare_crash_points, declare_effects
 from sluiceway_common.foundation.errors import Conflict, DataLoss, DeadlineExceeded, NotFound, SluicewayError
 from sluiceway_common.foundation.time_limit import time_limit
 from sluiceway_server.datamanager.log.entries import Catalogue, LogEntry, from_sequence_proto, micros, sequence_proto
@@ -45,17 +45,8 @@ from sluiceway_server.datamanager.tables.stores import Stores
 
 log = structlog.get_logger(__name__)
 
-declare_crash_points(
-    "checkpoint.before-scratch",
-    "checkpoint.after-scratch",
-    "checkpoint.before-look",
-    "checkpoint.before-manifest",
-    "checkpoint.after-manifest",
-    "checkpoint.before-key",
-    "checkpoint.after-key",
-    "checkpoint.before-removal",
-    "checkpoint.after-removal",
-)
+declare_effects("checkpoint.scratch", "checkpoint.manifest", "checkpoint.key", "checkpoint.removal")
+declare_crash_points("checkpoint.before-look")
 
 _SCRATCH = "checkpoint.sqlite"
 _LOOKS_AT_ONCE = 16
@@ -258,17 +249,15 @@ class Checkpointer:
                 metadata={"object": missing.key},
             )
         self._check_age(work)
-        crash_point("checkpoint.before-manifest")
         work.put = True
-        stored = await self._stores.manifests.put(manifest)
-        crash_point("checkpoint.after-manifest")
+        with crash_points("checkpoint.manifest"):
+            stored = await self._stores.manifests.put(manifest)
         if not stored:
             await self._concede(work, manifest)
         if (slept := self._since(looked)) > _LOOK_HOLDS and await self._missing(manifest) is not None:
             sequence = from_sequence_proto(manifest.sequence)
-            crash_point("checkpoint.before-removal")
-            await self._stores.storage.delete(self._stores.manifests.key(sequence))
-            crash_point("checkpoint.after-removal")
+            with crash_points("checkpoint.removal"):
+                await self._stores.storage.delete(self._stores.manifests.key(sequence))
             raise DeadlineExceeded(
                 f"this server was suspended for {slept} while it made the manifest {sequence}, and files of it were"
                 " deleted meanwhile: the manifest was deleted again",
@@ -314,13 +303,12 @@ class Checkpointer:
         raise Overtaken(f"another server made the manifest {sequence} too, and was faster")
 
     async def _notify(self, sequence: LogSequence) -> None:
-        crash_point("checkpoint.before-key")
-        try:
-            await self._stores.log.advance_checkpoint(sequence)
-        except SluicewayError as error:
-            # The key is a hint: the next server that lists the manifests finds this one, and sets it.
-            log.warning("checkpoint_key_waits", sequence=str(sequence), error=str(error))
-        crash_point("checkpoint.after-key")
+        with crash_points("checkpoint.key"):
+            try:
+                await self._stores.log.advance_checkpoint(sequence)
+            except SluicewayError as error:
+                # The key is a hint: the next server that lists the manifests finds this one, and sets it.
+                log.warning("checkpoint_key_waits", sequence=str(sequence), error=str(error))
 
     def _check_age(self, work: _Checkpoint) -> None:
         if self._since(work.began) > self._settings.checkpoint_gives_up:
@@ -341,9 +329,7 @@ class Checkpointer:
         """Delete the files that were made, as far as the storage is available; the rest is garbage collected."""
         if work.put:
             return
-        crash_point("checkpoint.before-removal")
-        with suppress(SluicewayError, TimeoutError):
+        with crash_points("checkpoint.removal"), suppress(SluicewayError, TimeoutError):
             async with time_limit(_REMOVAL_WITHIN.total_seconds()):
                 for ref in work.made:
                     await self._stores.storage.delete(self._stores.key(ref.key))
-        crash_point("checkpoint.after-removal")

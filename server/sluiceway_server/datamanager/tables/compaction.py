@@ -19,7 +19,7 @@ from typing import Any
 from google.protobuf.message import DecodeError
 
 from sluiceway.records.storage.v1.storage_pb2 import FileRef, LiveFile, TypeFiles
-from sluiceway_common.foundation.crashpoints import crash_point, declare_crash_points
+from sluiceway_common.foundation.crashpoints import crash_points, declare_effects
 from sluiceway_common.foundation.errors import DataLoss
 from sluiceway_server.datamanager.log.entries import Catalogue
 from sluiceway_server.datamanager.model import Bodies, LogSequence, RecordType
@@ -34,12 +34,7 @@ from sluiceway_server.datamanager.tables.compaction_plan import (
 from sluiceway_server.datamanager.tables.data_file import FileStore
 from sluiceway_server.datamanager.tables.file_writer import FileWriter
 
-declare_crash_points(
-    "checkpoint.before-data-file",
-    "checkpoint.after-data-file",
-    "checkpoint.before-index-dump",
-    "checkpoint.after-index-dump",
-)
+declare_effects("checkpoint.data-file", "checkpoint.index-dump")
 
 _DUMPS_LOOKED_AT = 64
 _DUMPS_RENEWED = 16
@@ -275,15 +270,13 @@ class FilesOfType:
         if self._data is None:
             return
         live = LiveFile()
-        crash_point("checkpoint.before-data-file")
-        live.data.CopyFrom(await self._data.finish())
-        self.made.append(live.data)
-        crash_point("checkpoint.after-data-file")
+        with crash_points("checkpoint.data-file"):
+            live.data.CopyFrom(await self._data.finish())
+            self.made.append(live.data)
         if self._index is not None:
-            crash_point("checkpoint.before-index-dump")
-            live.index.CopyFrom(await self._index.finish())
-            self.made.append(live.index)
-            crash_point("checkpoint.after-index-dump")
+            with crash_points("checkpoint.index-dump"):
+                live.index.CopyFrom(await self._index.finish())
+                self.made.append(live.index)
         self._data = self._index = None
         self._open.pop_all()
         self.live.append(live)
@@ -302,8 +295,7 @@ async def write_index(files: FileStore, type_: RecordType[Any], live: LiveFile, 
         async with aclosing(files.records(live.data)) as pieces:
             async for piece in pieces:
                 await writer.add_all(await asyncio.to_thread(index_rows, type_, piece))
-        crash_point("checkpoint.before-index-dump")
-        made = await writer.finish()
-        crash_point("checkpoint.after-index-dump")
+        with crash_points("checkpoint.index-dump"):
+            made = await writer.finish()
         stack.pop_all()
     return made

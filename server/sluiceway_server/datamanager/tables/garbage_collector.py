@@ -27,7 +27,7 @@ from functools import partial
 import structlog
 
 from sluiceway_common.foundation.clock import Clock
-from sluiceway_common.foundation.crashpoints import crash_point, declare_crash_points
+from sluiceway_common.foundation.crashpoints import crash_points, declare_effects
 from sluiceway_common.foundation.errors import DataLoss, NotFound
 from sluiceway_server.datamanager.log.etcd_log import FlushMark
 from sluiceway_server.datamanager.log.lineage import Lineage
@@ -48,16 +48,7 @@ from sluiceway_server.objectstorage.layout import FOLDERS, Folder
 
 log = structlog.get_logger(__name__)
 
-declare_crash_points(
-    "clean.before-mark",
-    "clean.after-mark",
-    "clean.before-manifest",
-    "clean.after-manifest",
-    "clean.before-file",
-    "clean.after-file",
-    "clean.before-segment",
-    "clean.after-segment",
-)
+declare_effects("clean.mark", "clean.manifest", "clean.file", "clean.segment")
 
 _EPOCH = re.compile("[0-9a-f]{8}")
 _LOOK_HOLDS = timedelta(seconds=30)
@@ -188,9 +179,8 @@ class _Collection:
             self.done.segments += 1
 
     async def _delete(self, kind: str, delete: Callable[[], Awaitable[None]]) -> None:
-        crash_point(f"clean.before-{kind}")
-        await delete()
-        crash_point(f"clean.after-{kind}")
+        with crash_points(f"clean.{kind}"):
+            await delete()
         self._deletions += 1
 
     async def _find_unknown_names(self) -> None:
@@ -264,9 +254,8 @@ class _Collection:
         """
         for _ in range(_TRIES):
             flushed = await self._check_epoch()
-            crash_point("clean.before-mark")
-            done = await self._stores.log.advance_cleaned(flushed, oldest)
-            crash_point("clean.after-mark")
+            with crash_points("clean.mark"):
+                done = await self._stores.log.advance_cleaned(flushed, oldest)
             if done:
                 return
         raise _Stop("the log was flushed at each try to set the watermark")
