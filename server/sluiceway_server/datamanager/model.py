@@ -139,6 +139,18 @@ class RecordType(Generic[M]):
     settled: Callable[[M], bool] | None = None
     version: int = 1
 
+    @property
+    def column_names(self) -> tuple[str, ...]:
+        return tuple(column.name for column in self.columns)
+
+    def values(self, message: M) -> tuple[Value, ...]:
+        """Return the values of the columns, in their order."""
+        return tuple(column.of(message) for column in self.columns)
+
+    def is_settled(self, message: M) -> bool:
+        """Return whether the body of a record may be in the object storage only."""
+        return self.bodies is Bodies.REMOTE and (self.settled is None or self.settled(message))
+
 
 @dataclass(frozen=True, slots=True)
 class Put:

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sluiceway.records.storage.v1.storage_pb2 import FileRef
 from sluiceway_server.datamanager.log.lineage import Lineage
 from sluiceway_server.datamanager.model import LogSequence
 from sluiceway_server.datamanager.settings import DataManagerSettings
 from sluiceway_server.datamanager.tables.compaction_plan import (
-    Existing,
     OverlappingFiles,
     Rewrite,
     checkpoint_due,
@@ -61,12 +61,16 @@ def test_entries_are_counted_along_the_history() -> None:
 # -- which files are written anew
 
 
-def files(*items: tuple[str, int]) -> list[Existing]:
+def file_ref(first: str, last: str, size: int, records: int) -> FileRef:
+    return FileRef(first=first, last=last, size=size, records=records)
+
+
+def files(*items: tuple[str, int]) -> list[FileRef]:
     """`("a-f", 30)` is a file of 30 bytes with ids from a to f; it has 10 records."""
-    return [Existing(range_[0], range_[-1], size, 10) for range_, size in items]
+    return [file_ref(range_[0], range_[-1], size, 10) for range_, size in items]
 
 
-def plan(existing: list[Existing], **changes: int | None) -> tuple[Rewrite, ...]:
+def plan(existing: list[FileRef], **changes: int | None) -> tuple[Rewrite, ...]:
     touched = OverlappingFiles(existing)
     touched.add(sorted(changes.items()))
     return plan_rewrites(touched, MOST)
@@ -114,7 +118,7 @@ TABLE = [
 
 @pytest.mark.parametrize(("existing", "changes", "expected"), TABLE)
 def test_which_files_are_written_anew(
-    existing: list[Existing], changes: dict[str, int | None], expected: list[tuple[int, int, str | None, str | None]]
+    existing: list[FileRef], changes: dict[str, int | None], expected: list[tuple[int, int, str | None, str | None]]
 ) -> None:
     assert shown(plan(existing, **changes)) == expected
 
@@ -139,14 +143,14 @@ ids = st.text("abcdefghij", min_size=1, max_size=4)
 
 
 @st.composite
-def databases(draw: st.DrawFn) -> tuple[list[Existing], dict[str, int | None]]:
+def databases(draw: st.DrawFn) -> tuple[list[FileRef], dict[str, int | None]]:
     bounds = sorted(draw(st.sets(ids, max_size=24)))
     existing = []
     at = 0
     while at < len(bounds):
         last = min(at + draw(st.integers(0, 1)), len(bounds) - 1)
         existing.append(
-            Existing(bounds[at], bounds[last], draw(st.integers(1, 200)), draw(st.integers(1, 20)) + last - at)
+            file_ref(bounds[at], bounds[last], draw(st.integers(1, 200)), draw(st.integers(1, 20)) + last - at)
         )
         at = last + 1
     return existing, draw(st.dictionaries(ids, st.none() | st.integers(1, 200), max_size=20))
@@ -154,7 +158,7 @@ def databases(draw: st.DrawFn) -> tuple[list[Existing], dict[str, int | None]]:
 
 @given(databases())
 def test_every_change_has_one_place_and_untouched_files_none(
-    database: tuple[list[Existing], dict[str, int | None]],
+    database: tuple[list[FileRef], dict[str, int | None]],
 ) -> None:
     existing, changes = database
     touched = OverlappingFiles(existing)
@@ -187,7 +191,7 @@ def test_every_change_has_one_place_and_untouched_files_none(
 @pytest.mark.parametrize("portion", [1, 7, 40, 170])
 def test_records_that_are_only_added_make_few_files(portion: int) -> None:
     """The usual case: ids grow with time. Sizes here are exact, as if nothing were compressed."""
-    existing: list[Existing] = []
+    existing: list[FileRef] = []
     written = total = number = 0
     while total < 4000:
         number += 1
@@ -196,12 +200,12 @@ def test_records_that_are_only_added_make_few_files(portion: int) -> None:
         (rewrite,) = plan_rewrites(touched, MOST)
         size = portion + sum(file.size for file in existing[rewrite.start : rewrite.end])
         first = existing[rewrite.start].first if rewrite.start < rewrite.end else f"{number:06}"
-        made: list[Existing] = []
+        made: list[FileRef] = []
         left = size
         while left > 0:
-            made.append(Existing(f"{first}{'x' * len(made)}", f"{first}{'x' * len(made)}", min(left, rewrite.cut), 1))
+            made.append(file_ref(f"{first}{'x' * len(made)}", f"{first}{'x' * len(made)}", min(left, rewrite.cut), 1))
             left -= rewrite.cut
-        made[-1] = Existing(made[-1].first, f"{number:06}", made[-1].size, 1)
+        made[-1] = file_ref(made[-1].first, f"{number:06}", made[-1].size, 1)
         existing[rewrite.start : rewrite.end] = made
         written += size
         total += portion

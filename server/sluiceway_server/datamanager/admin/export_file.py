@@ -228,7 +228,7 @@ def _records(block: pb.Block, at: int, number: int, last: tuple[str, str]) -> li
         raise ExportDamaged(at, f"block {number} is not one of records")
     try:
         raw = decompress("", block.data, block.size, what="it")
-        records = decode_records("", raw, block.records).between("", None)
+        records = decode_records("", raw, block.records).records()
     except FileDamaged as cause:
         raise ExportDamaged(at, f"block {number}, {after}, cannot be read") from cause
     if not records or (number > 1 and (block.type, records[0].id) <= last):

@@ -35,8 +35,7 @@ async def faults_of_records(files: FileStore, type_: RecordType[Any] | None, liv
         return [] if type_ is None else await _unreadable(files, type_, live)
     columns, version = await files.index_columns(live.index)
     if type_ is not None and (
-        type_.bodies is not Bodies.REMOTE
-        or (tuple(column.name for column in type_.columns), type_.version) != (columns, version)
+        type_.bodies is not Bodies.REMOTE or (type_.column_names, type_.version) != (columns, version)
     ):
         type_ = None  # these columns are not used; the next checkpoint that touches the file writes others
     faults: list[str] = []

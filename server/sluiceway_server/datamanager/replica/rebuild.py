@@ -29,7 +29,6 @@ from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
 import structlog
-from google.protobuf.message import DecodeError
 
 from sluiceway.records.storage.v1.storage_pb2 import LiveFile, Manifest
 from sluiceway_common.foundation.errors import DataLoss, FailedPrecondition, NotFound, Unavailable
@@ -44,7 +43,7 @@ from sluiceway_server.datamanager.replica.disk_errors import (
 )
 from sluiceway_server.datamanager.replica.replica import AppliedUpTo, Replica
 from sluiceway_server.datamanager.replica.schema import Table, Tables
-from sluiceway_server.datamanager.tables.block import IndexBlock, RecordBlock
+from sluiceway_server.datamanager.tables.block import IndexBlock, RecordBlock, decode_body
 from sluiceway_server.datamanager.tables.change_set import CHANGE_GROUP
 from sluiceway_server.datamanager.tables.data_file import FileStore
 
@@ -202,7 +201,7 @@ class ReplicaFile:
         columns = None
         if table is not None and table.is_remote and file.HasField("index"):
             columns = await self.files.index_columns(file.index)
-        if table is not None and columns == (tuple(column.name for column in table.type.columns), table.type.version):
+        if table is not None and columns == (table.type.column_names, table.type.version):
             async with aclosing(self.files.index_blocks(file.index)) as rows:
                 async for some in rows:
                     # Many blocks at once: each hop to a thread may wait for the interpreter's lock.
@@ -317,16 +316,9 @@ def _computed(table: Table, block: RecordBlock) -> tuple[list[Sequence[Any]], li
     values: list[tuple[Any, ...]] = []
     bodies: list[bytes | None] = []
     for id_, body in zip(block.ids, block.bodies, strict=True):
-        try:
-            message = table.type.message.FromString(body)
-        except DecodeError as cause:
-            raise DataLoss(
-                f"the {table.type.name} {id_!r} cannot be read as {table.type.message.DESCRIPTOR.full_name};"
-                " a version of the server that wrote it can",
-                reason="RECORD_DAMAGED",
-            ) from cause
-        values.append(table.column_values(message))
-        bodies.append(None if table.is_settled(message) else body)
+        message = decode_body(table.type, id_, body)
+        values.append(table.type.values(message))
+        bodies.append(None if table.type.is_settled(message) else body)
     return list(zip(*values, strict=True)), bodies
 
 

@@ -189,7 +189,7 @@ class Replica:
             execute(table.delete, [(id_,) for id_ in gone])
             execute(table.put, [table.values(id_, version) for id_, version in there])
             if times_us is not None and table.is_remote:
-                settled = [(id_, version.revision) for id_, version in there if table.is_settled(version.message)]
+                settled = [(id_, version.revision) for id_, version in there if table.type.is_settled(version.message)]
                 times = [(pack(revision), name, id_, times_us[revision.sequence]) for id_, revision in settled]
                 execute("INSERT OR REPLACE INTO resting VALUES (?, ?, ?, ?)", times)
         rows = [(name, pack(revision)) for name, revision in groups.items()]
@@ -232,7 +232,7 @@ class Replica:
 
     def fields(self, type_: RecordType[Any], id_: str) -> Fields | None:
         row = self._connection.execute(self._tables.table(type_).fields, (id_,)).fetchone()
-        return None if row is None else {column.name: row[at] for at, column in enumerate(type_.columns)}
+        return None if row is None else dict(zip(type_.column_names, row, strict=False))
 
     def ids(self, type_: RecordType[Any]) -> list[str]:
         """Return the ids of all records of a type that has few."""
@@ -266,7 +266,7 @@ class Replica:
     def select_rows(self, type_: RecordType[Any], query: Query) -> tuple[list[tuple[str, Fields]], str]:
         """Return a page of a list with the columns only, and the token of the next page."""
         rows, token = self._page(type_, query, ", ".join(("id", *self._tables.table(type_).columns)))
-        names = [column.name for column in type_.columns]
+        names = type_.column_names
         return [(row[0], dict(zip(names, row[1:], strict=False))) for row in rows], token
 
     def _page(self, type_: RecordType[Any], query: Query, what: str) -> tuple[list[tuple[Any, ...]], str]:

@@ -113,15 +113,8 @@ class Table:
         self.scan = f"SELECT id, revision, body FROM {name} WHERE id > ? ORDER BY id LIMIT ?"
         self.scan_from = f"SELECT id, revision, body FROM {name} WHERE id >= ? ORDER BY id LIMIT ?"
 
-    def column_values(self, message: Message) -> tuple[Value, ...]:
-        return tuple(column.of(message) for column in self.type.columns)
-
     def values(self, id_: str, version: Version) -> tuple[Any, ...]:
-        return (id_, pack(version.revision), *self.column_values(version.message), version.body)
-
-    def is_settled(self, message: Message) -> bool:
-        """Return whether the body of this record may be remote."""
-        return self.is_remote and (self.type.settled is None or self.type.settled(message))
+        return (id_, pack(version.revision), *self.type.values(version.message), version.body)
 
     def page(self, plan: ListPlan, what: str) -> Statement:
         """Select a page: `what`, then the ordering columns. One more row says that there is a next page."""

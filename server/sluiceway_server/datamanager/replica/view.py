@@ -81,8 +81,7 @@ class ReplicaView:
             return self._replica.fields(type_, id_)
         if known.version is None:
             return None
-        message = known.version.message
-        return {column.name: column.of(message) for column in type_.columns}
+        return dict(zip(type_.column_names, type_.values(known.version.message), strict=True))
 
     def revision(self, type_: RecordType[Any], id_: str) -> Position | None:
         known = self._overlay.find((type_.name, id_))

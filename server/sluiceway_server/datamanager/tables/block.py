@@ -16,19 +16,21 @@ from __future__ import annotations
 import hashlib
 import operator
 import struct
-from bisect import bisect_left, bisect_right
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice, repeat
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import zstandard
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError, Message
 
 from sluiceway.records.storage.v1 import storage_pb2
 from sluiceway.records.storage.v1.storage_pb2 import Values
 from sluiceway_common.foundation.errors import DataLoss
-from sluiceway_server.datamanager.model import LogSequence, Position, Value
+from sluiceway_server.datamanager.model import LogSequence, Position, RecordType, Value
+
+M = TypeVar("M", bound=Message)
 
 _MIB = 1024 * 1024
 
@@ -94,14 +96,8 @@ class RecordBlock:
         epoch, counter, index = _REVISION.unpack_from(self.revisions, at * _REVISION.size)
         return StoredRecord(id_, Position(LogSequence(epoch, counter), index), self.bodies[at])
 
-    def between(self, first: str, last: str | None) -> list[StoredRecord]:
-        """Return the records from `first` to `last`, both included; None: to the end."""
-        begin = bisect_left(self.ids, first)
-        end = len(self.ids) if last is None else bisect_right(self.ids, last)
-        revisions = _positions(self.revisions[begin * _REVISION.size : end * _REVISION.size])
-        return [
-            StoredRecord(*parts) for parts in zip(self.ids[begin:end], revisions, self.bodies[begin:end], strict=True)
-        ]
+    def records(self) -> list[StoredRecord]:
+        return [StoredRecord(*parts) for parts in zip(self.ids, _positions(self.revisions), self.bodies, strict=True)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +126,18 @@ class IndexBlock:
 
 
 Block = RecordBlock | IndexBlock
+
+
+def decode_body(type_: RecordType[M], id_: str, body: bytes) -> M:
+    """Decode the body of a record. Raises `DataLoss` (`RECORD_DAMAGED`)."""
+    try:
+        return type_.message.FromString(body)
+    except DecodeError as cause:
+        raise DataLoss(
+            f"the {type_.name} {id_!r} cannot be read as {type_.message.DESCRIPTOR.full_name}; a version of the server"
+            " that wrote it can",
+            reason="RECORD_DAMAGED",
+        ) from cause
 
 
 def checksum(data: bytes) -> bytes:

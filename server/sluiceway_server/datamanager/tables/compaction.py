@@ -16,21 +16,13 @@ from contextlib import AsyncExitStack, aclosing
 from operator import attrgetter
 from typing import Any
 
-from google.protobuf.message import DecodeError
-
 from sluiceway.records.storage.v1.storage_pb2 import FileRef, LiveFile, TypeFiles
 from sluiceway_common.foundation.crashpoints import crash_points, declare_effects
-from sluiceway_common.foundation.errors import DataLoss
 from sluiceway_server.datamanager.log.entries import Catalogue
 from sluiceway_server.datamanager.model import Bodies, LogSequence, RecordType
-from sluiceway_server.datamanager.tables.block import StoredRecord, StoredRow
+from sluiceway_server.datamanager.tables.block import StoredRecord, StoredRow, decode_body
 from sluiceway_server.datamanager.tables.change_set import Change, Changes
-from sluiceway_server.datamanager.tables.compaction_plan import (
-    Existing,
-    OverlappingFiles,
-    Rewrite,
-    plan_rewrites,
-)
+from sluiceway_server.datamanager.tables.compaction_plan import OverlappingFiles, Rewrite, plan_rewrites
 from sluiceway_server.datamanager.tables.data_file import FileStore
 from sluiceway_server.datamanager.tables.file_writer import FileWriter
 
@@ -93,7 +85,7 @@ class Compaction:
         return [TypeFiles(type=name, files=live[name]) for name in sorted(live) if live[name]]
 
     async def _write_type(self, type_: RecordType[Any], before: Sequence[LiveFile], changes: Changes) -> list[LiveFile]:
-        touched = OverlappingFiles([Existing(f.data.first, f.data.last, f.data.size, f.data.records) for f in before])
+        touched = OverlappingFiles([file.data for file in before])
         async with aclosing(changes.sizes(type_.name)) as pieces:
             async for piece in pieces:
                 await asyncio.to_thread(touched.add, piece)
@@ -143,9 +135,8 @@ class Compaction:
 
     async def _is_stale(self, type_: RecordType[Any], index: FileRef) -> bool:
         columns, version = await self._files.index_columns(index)
-        own = tuple(column.name for column in type_.columns)
         # A dump of a newer version stays: two versions would otherwise renew each other's forever.
-        stale = version < type_.version or (version == type_.version and columns != own)
+        stale = version < type_.version or (version == type_.version and columns != type_.column_names)
         if not stale:
             self._known_dumps.add(index.key)
         return stale
@@ -207,17 +198,9 @@ def index_rows(type_: RecordType[Any], records: Sequence[StoredRecord]) -> list[
     """Compute the index rows of records. Slow: use a thread. Raises `DataLoss` for a body that cannot be decoded."""
     rows = []
     for record in records:
-        try:
-            message = type_.message.FromString(record.body)
-        except DecodeError as cause:
-            raise DataLoss(
-                f"the {type_.name} {record.id!r} of {record.revision} cannot be read as"
-                f" {type_.message.DESCRIPTOR.full_name}; a version of the server that wrote it can",
-                reason="RECORD_DAMAGED",
-            ) from cause
-        local = type_.settled is not None and not type_.settled(message)
-        values = tuple(column.of(message) for column in type_.columns)
-        rows.append(StoredRow(record.id, record.revision, values, record.body if local else None))
+        message = decode_body(type_, record.id, record.body)
+        body = None if type_.is_settled(message) else record.body
+        rows.append(StoredRow(record.id, record.revision, type_.values(message), body))
     return rows
 
 
@@ -283,8 +266,7 @@ class FilesOfType:
 
 
 async def _index_writer(files: FileStore, type_: RecordType[Any], name: str) -> FileWriter[StoredRow]:
-    columns = [column.name for column in type_.columns]
-    return await files.index_writer(type_.name, name, columns=columns, version=type_.version)
+    return await files.index_writer(type_.name, name, columns=type_.column_names, version=type_.version)
 
 
 async def write_index(files: FileStore, type_: RecordType[Any], live: LiveFile, *, name: str) -> FileRef:

@@ -19,6 +19,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 
+from sluiceway.records.storage.v1.storage_pb2 import FileRef
 from sluiceway_server.datamanager.log.lineage import Lineage
 from sluiceway_server.datamanager.model import LogSequence
 from sluiceway_server.datamanager.settings import DataManagerSettings
@@ -57,16 +58,6 @@ _TINY_PART = 16
 
 
 @dataclass(frozen=True, slots=True)
-class Existing:
-    """A file of a type: the ids of its first and last record, its bytes, its number of records."""
-
-    first: str
-    last: str
-    size: int
-    records: int
-
-
-@dataclass(frozen=True, slots=True)
 class Rewrite:
     """Neighbouring files that are written again as one stream, with the changes in and between them.
 
@@ -96,7 +87,7 @@ class OverlappingFiles:
         between: file -> bytes that are stored before it, and after the file before it.
     """
 
-    files: Sequence[Existing]
+    files: Sequence[FileRef]
     inside: dict[int, int] = field(default_factory=dict)
     deleted: dict[int, int] = field(default_factory=dict)
     between: dict[int, int] = field(default_factory=dict)
@@ -150,11 +141,11 @@ def _first_groups(touched: OverlappingFiles) -> list[_Group]:
     return _joined(groups)
 
 
-def _left(file: Existing, deleted: int) -> int:
+def _left(file: FileRef, deleted: int) -> int:
     return file.size * max(file.records - deleted, 0) // max(file.records, 1)
 
 
-def _grow(group: _Group, files: Sequence[Existing], file_bytes: int, least: int, most: int) -> None:
+def _grow(group: _Group, files: Sequence[FileRef], file_bytes: int, least: int, most: int) -> None:
     """Extend a group by neighbours, the smaller one first."""
 
     def fits(at: int) -> bool:
@@ -182,7 +173,7 @@ def _joined(groups: Sequence[_Group]) -> list[_Group]:
     return joined
 
 
-def _rewrite(group: _Group, files: Sequence[Existing], file_bytes: int) -> Rewrite:
+def _rewrite(group: _Group, files: Sequence[FileRef], file_bytes: int) -> Rewrite:
     pieces = max(-(-group.weight // file_bytes), 1)
     at_end = group.end == len(files)
     # At the end the rest is taken in by what follows later. Elsewhere the pieces are equal, so that none is tiny.

@@ -51,7 +51,6 @@ from sluiceway_server.datamanager.tables.footer import (
     check_magic,
     decode_end,
     decode_range,
-    decode_trailer,
     index_block,
     ranges,
     record_block,
@@ -128,10 +127,8 @@ class FileStore:
             level=self._level,
         )
 
-    async def records(
-        self, ref: FileRef, *, first: str = "", last: str | None = None
-    ) -> AsyncGenerator[Sequence[StoredRecord], None]:
-        """Yield the records of a data file by id, in chunks that are not empty, from `first` to `last`, both included.
+    async def records(self, ref: FileRef) -> AsyncGenerator[Sequence[StoredRecord], None]:
+        """Yield the records of a data file by id, in chunks that are not empty.
 
         Close the generator (`aclosing`) when you leave it early: it reads ahead.
 
@@ -139,26 +136,18 @@ class FileStore:
             NotFound: the object is gone.
             FileDamaged: what was read is not what was written.
         """
-        footer = await self._footer(ref, FileKind.DATA)
-        begin = bisect_left(footer.lasts, first)
-        end = len(footer) if last is None else min(bisect_left(footer.lasts, last) + 1, len(footer))
-
-        def decode(block: int, data: bytes) -> list[StoredRecord]:
-            return record_block(ref.key, footer, block, data).between(first, last)
-
-        async with aclosing(self._blocks(ref, footer, begin, end, decode)) as pieces:
+        async with aclosing(self._blocks(ref, FileKind.DATA, _records_of_block)) as pieces:
             async for piece in pieces:
-                for found in piece:
-                    if found:
-                        yield found
+                for records in piece:
+                    yield records
 
     def record_blocks(self, ref: FileRef) -> AsyncGenerator[Sequence[RecordBlock], None]:
         """Yield the blocks of a data file by column: for millions of records. Raises as `records`."""
-        return self._whole(ref, FileKind.DATA, record_block)
+        return self._blocks(ref, FileKind.DATA, record_block)
 
     def index_blocks(self, ref: FileRef) -> AsyncGenerator[Sequence[IndexBlock], None]:
         """Yield the blocks of an index dump by column: for millions of rows. Raises as `records`."""
-        return self._whole(ref, FileKind.INDEX, index_block)
+        return self._blocks(ref, FileKind.INDEX, index_block)
 
     async def rows(self, ref: FileRef) -> AsyncGenerator[Sequence[StoredRow], None]:
         """Yield the rows of an index dump by id, in chunks that are not empty, as `records`."""
@@ -210,26 +199,15 @@ class FileStore:
 
     async def verify(self, ref: FileRef) -> None:
         """Read the whole object, and check its digest, footer and blocks. Raises as `records`."""
-        if await self.describe(ref.key, expected_size=ref.size) != ref:
-            raise FileDamaged(ref.key, "it is not the file that the manifest names, but another one")
-
-    async def describe(self, key: str, *, expected_size: int | None = None) -> FileRef:
-        """Check a whole object, and return its entry for a manifest. Raises as `records`."""
-        kind = FileKind.INDEX if key.startswith(f"{FileKind.INDEX}/") else FileKind.DATA
-        type_of_key(key, kind)
+        key = ref.key
         info = await self._storage.head(self._object(key))
         if info is None:
             raise NotFound(f"there is no object {self._object(key)}", resource_type="object", resource_name=key)
-        size = info.size_bytes
-        if expected_size is not None and size != expected_size:
-            raise FileDamaged(key, f"it has {size} bytes, and the manifest says {expected_size}")
-        trailer = await self._range(key, max(size - TRAILER_BYTES, 0), min(size, TRAILER_BYTES))
-        length, _, _ = decode_trailer(key, kind, trailer)
-        footer_offset = size - TRAILER_BYTES - length
-        if footer_offset < MAGIC_BYTES:
-            raise FileDamaged(key, "it is shorter than its footer")
-        end = await self._range(key, footer_offset, size - footer_offset)
-        footer = await asyncio.to_thread(decode_end, key, kind, end, footer_offset=footer_offset)
+        if info.size_bytes != ref.size:
+            raise FileDamaged(key, f"it has {info.size_bytes} bytes, and the manifest says {ref.size}")
+        kind = FileKind.INDEX if key.startswith(f"{FileKind.INDEX}/") else FileKind.DATA
+        footer, end = await self._read_footer(ref, kind)
+        check_against(footer, ref)
         digest = hashlib.sha256()
         magic = await self._range(key, 0, MAGIC_BYTES)
         check_magic(key, kind, magic, where="beginning")
@@ -243,15 +221,8 @@ class FileStore:
         for part in ranges(footer, 0, len(footer)):
             await asyncio.to_thread(check, part, await self._range(key, part.offset, part.length))
         await asyncio.to_thread(digest.update, end)
-        return FileRef(
-            key=key,
-            size=size,
-            digest=digest.digest(),
-            first=footer.firsts[0],
-            last=footer.lasts[-1],
-            records=footer.records,
-            footer_offset=footer_offset,
-        )
+        if digest.digest() != ref.digest:
+            raise FileDamaged(key, "it is not the file that the manifest names, but another one")
 
     def _object(self, key: str) -> str:
         return f"{self._prefix}/{key}"
@@ -265,16 +236,20 @@ class FileStore:
     async def _footer(self, ref: FileRef, kind: FileKind) -> Footer:
         footer = self._cache.get((ref.key, -1))
         if not isinstance(footer, Footer):
-            length = ref.size - ref.footer_offset
-            if not MAGIC_BYTES <= ref.footer_offset < ref.size or length > LARGEST_FOOTER + TRAILER_BYTES:
-                raise FileDamaged(ref.key, f"a manifest says that its footer has {length} bytes, which is not possible")
-            end = await self._range(ref.key, ref.footer_offset, length)
-            footer = await asyncio.to_thread(decode_end, ref.key, kind, end, footer_offset=ref.footer_offset)
+            footer, _ = await self._read_footer(ref, kind)
             text = sum(map(len, footer.firsts)) + sum(map(len, footer.lasts))
             self._keep(ref.key, -1, footer, weight_of_footer(len(footer), text))
         type_of_key(ref.key, kind)
         check_against(footer, ref)
         return footer
+
+    async def _read_footer(self, ref: FileRef, kind: FileKind) -> tuple[Footer, bytes]:
+        """Return the footer, and the bytes of the object from it on."""
+        length = ref.size - ref.footer_offset
+        if not MAGIC_BYTES <= ref.footer_offset < ref.size or length > LARGEST_FOOTER + TRAILER_BYTES:
+            raise FileDamaged(ref.key, f"a manifest says that its footer has {length} bytes, which is not possible")
+        end = await self._range(ref.key, ref.footer_offset, length)
+        return await asyncio.to_thread(decode_end, ref.key, kind, end, footer_offset=ref.footer_offset), end
 
     async def _block(self, ref: FileRef, footer: Footer, block: int) -> RecordBlock:
         found = self._cache.get((ref.key, block))
@@ -290,18 +265,12 @@ class FileStore:
         if weight <= self._cache_bytes // _LARGEST_SHARE:
             self._cache.put((key, block), value, weight)
 
-    async def _whole(
+    async def _blocks(
         self, ref: FileRef, kind: FileKind, block: Callable[[str, Footer, int, bytes], T]
     ) -> AsyncGenerator[Sequence[T], None]:
-        footer = await self._footer(ref, kind)
-        async with aclosing(self._blocks(ref, footer, 0, len(footer), partial(block, ref.key, footer))) as pieces:
-            async for piece in pieces:
-                yield piece
-
-    async def _blocks(
-        self, ref: FileRef, footer: Footer, begin: int, end: int, decode: Callable[[int, bytes], T]
-    ) -> AsyncGenerator[Sequence[T], None]:
         """Yield decoded blocks in order, and read the next range meanwhile."""
+        footer = await self._footer(ref, kind)
+        decode = partial(block, ref.key, footer)
 
         async def read(part: BlockRange) -> Sequence[T]:
             data = await self._range(ref.key, part.offset, part.length)
@@ -309,7 +278,7 @@ class FileStore:
 
         ahead: asyncio.Task[Sequence[T]] | None = None
         try:
-            for part in ranges(footer, begin, end):
+            for part in ranges(footer, 0, len(footer)):
                 reading, ahead = ahead, asyncio.create_task(read(part))
                 if reading is not None:
                     yield await reading
@@ -319,6 +288,10 @@ class FileStore:
             if ahead is not None:
                 ahead.cancel()
                 await asyncio.gather(ahead, return_exceptions=True)
+
+
+def _records_of_block(key: str, footer: Footer, block: int, data: bytes) -> list[StoredRecord]:
+    return record_block(key, footer, block, data).records()
 
 
 def _last_id(file: LiveFile) -> str:

@@ -112,19 +112,6 @@ def encode_end(kind: FileKind, message: storage_pb2.FileFooter) -> bytes:
     return data + _TRAILER.pack(len(data), len(raw), checksum(data), kind.magic)
 
 
-def decode_trailer(key: str, kind: FileKind, end: bytes) -> tuple[int, int, bytes]:
-    """Return the footer's length, its size before compression, and its checksum. Raises `FileDamaged`."""
-    if len(end) < TRAILER_BYTES:
-        raise FileDamaged(key, "it is cut off")
-    length, size, check, magic = _TRAILER.unpack(end[-TRAILER_BYTES:])
-    check_magic(key, kind, magic, where="end")
-    if max(length, size) > LARGEST_FOOTER:
-        raise FileDamaged(
-            key, f"it claims a footer of {max(length, size)} bytes; at most {LARGEST_FOOTER} are possible"
-        )
-    return length, size, check
-
-
 def check_magic(key: str, kind: FileKind, magic: bytes, *, where: str) -> None:
     """Compare the first or last eight bytes of an object. Raises `FileDamaged`."""
     if magic == kind.magic:
@@ -145,8 +132,15 @@ def decode_end(key: str, kind: FileKind, end: bytes, *, footer_offset: int) -> F
     Raises:
         FileDamaged: they are not valid, the blocks do not fill the object, or it has another type than its key.
     """
-    length, size, check = decode_trailer(key, kind, end)
+    if len(end) < TRAILER_BYTES:
+        raise FileDamaged(key, "it is cut off")
     data = end[:-TRAILER_BYTES]
+    length, size, check, magic = _TRAILER.unpack(end[-TRAILER_BYTES:])
+    check_magic(key, kind, magic, where="end")
+    if max(length, size) > LARGEST_FOOTER:
+        raise FileDamaged(
+            key, f"it claims a footer of {max(length, size)} bytes; at most {LARGEST_FOOTER} are possible"
+        )
     if length != len(data):
         raise FileDamaged(key, "its footer is not where it should be")
     if checksum(data) != check:

@@ -55,4 +55,5 @@ async def test_memory_is_bounded_whatever_the_size_of_the_database(tmp_path: Pat
     assert of_large.written_bytes > 15 * MIB
     assert small < PEAK
     assert large < PEAK
-    assert large < small + 2 * MIB
+    # Ranges of a mebibyte are read, decoded and uploaded in threads, and how many at once is by chance.
+    assert large < small + 4 * MIB
