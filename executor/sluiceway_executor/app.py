@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
-import os
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -22,8 +20,10 @@ import structlog
 
 from sluiceway_common.foundation.clock import Clock, SystemClock
 from sluiceway_common.foundation.errors import FailedPrecondition, InvalidInput, Violation
+from sluiceway_common.foundation.file_lock import lock_file
 from sluiceway_common.foundation.rpc.address import secure_target
 from sluiceway_common.foundation.rpc.channel import open_channel
+from sluiceway_common.foundation.tasks import errors_in
 from sluiceway_common.foundation.time_limit import time_limit
 from sluiceway_common.foundation.version import VERSION
 from sluiceway_executor.assignments import Assignments
@@ -258,19 +258,15 @@ def _lock(work_dir: Path) -> Iterator[None]:
     try:
         work_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         work_dir.chmod(0o700)
-        descriptor = os.open(work_dir / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        lock = lock_file(work_dir / "lock")
     except OSError as error:
         raise FailedPrecondition(
             f"the work folder {work_dir} cannot be used: {error.strerror}", reason="WORK_DIR_UNUSABLE"
         ) from error
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise FailedPrecondition(f"another executor uses {work_dir}", reason="WORK_DIR_IN_USE") from error
+    if lock is None:
+        raise FailedPrecondition(f"another executor uses {work_dir}", reason="WORK_DIR_IN_USE")
+    with lock:
         yield
-    finally:
-        os.close(descriptor)
 
 
 async def _drivers(settings: ExecutorSettings) -> list[Driver]:
@@ -334,14 +330,7 @@ async def _background(*works: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
             for task in tasks:
                 task.cancel()
     except BaseExceptionGroup as errors:
-        raise _first(errors) from errors
-
-
-def _first(errors: BaseExceptionGroup[BaseException]) -> BaseException:
-    inner: BaseException = errors
-    while isinstance(inner, BaseExceptionGroup):
-        inner = inner.exceptions[0]
-    return inner
+        raise errors_in(errors)[0] from errors
 
 
 async def _first_of(*waits: Coroutine[Any, Any, Any]) -> None:

@@ -19,6 +19,7 @@ from sluiceway.api.executor.v1 import executor_service_pb2 as pb
 from sluiceway.api.run.v1 import run_pb2
 from sluiceway_common.foundation.clock import Clock
 from sluiceway_common.foundation.errors import Unavailable
+from sluiceway_common.foundation.tasks import errors_in
 from sluiceway_executor.assignments import Assignments
 from sluiceway_executor.outbox import Outbox
 from sluiceway_executor.outgoing import OutgoingMessages
@@ -79,7 +80,7 @@ class ExecutorStream:
                     task.cancel()
         except BaseExceptionGroup as errors:
             # A stream has one end: the first error.
-            raise _first(errors) from errors
+            raise errors_in(errors)[0] from errors
 
     async def _read(self, responses: AsyncIterator[pb.ConnectResponse]) -> None:
         async for response in responses:
@@ -151,13 +152,6 @@ class ExecutorStream:
 async def _raise_after(event: asyncio.Event) -> None:
     await event.wait()
     raise Unavailable("the executor connects again, with no slots")
-
-
-def _first(errors: BaseExceptionGroup[BaseException]) -> BaseException:
-    error: BaseException = errors
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error
 
 
 def _free_bytes(folder: Path) -> int:

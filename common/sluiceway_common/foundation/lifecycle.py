@@ -16,6 +16,7 @@ from typing import Any
 import structlog
 
 from sluiceway_common.foundation.errors import SluicewayError
+from sluiceway_common.foundation.tasks import errors_in
 from sluiceway_common.foundation.watchdog import give_signs_of_life, watchdog_descriptor
 
 log = structlog.get_logger(__name__)
@@ -111,19 +112,13 @@ async def _cancel_when_now(stop: Stop, root: asyncio.Task[Any] | None) -> None:
 
 
 def _report(error: BaseException) -> int:
-    leaves = _leaves(error)
-    ours = [leaf for leaf in leaves if isinstance(leaf, SluicewayError)]
-    if len(ours) < len(leaves):
+    errors = errors_in(error)
+    ours = [each for each in errors if isinstance(each, SluicewayError)]
+    if len(ours) < len(errors):
         log.error("process_failed", exc_info=error)
-    text = "; ".join(dict.fromkeys(str(leaf) or type(leaf).__name__ for leaf in ours or leaves))
+    text = "; ".join(dict.fromkeys(str(each) or type(each).__name__ for each in ours or errors))
     print(f"error: {text}", file=sys.stderr)
     return 1
-
-
-def _leaves(error: BaseException) -> list[BaseException]:
-    if isinstance(error, BaseExceptionGroup):
-        return [leaf for part in error.exceptions for leaf in _leaves(part)]
-    return [error]
 
 
 def _new_event_loop() -> asyncio.AbstractEventLoop:

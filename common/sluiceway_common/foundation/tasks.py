@@ -1,4 +1,4 @@
-"""Task groups whose failure is a single error of our family."""
+"""The errors of task groups."""
 
 from __future__ import annotations
 
@@ -21,7 +21,11 @@ def one_error() -> Iterator[None]:
         _, others = errors.split(SluicewayError)
         if others is not None:
             raise
-        error: BaseException = errors
-        while isinstance(error, BaseExceptionGroup):
-            error = error.exceptions[0]
-        raise error from errors
+        raise errors_in(errors)[0] from errors
+
+
+def errors_in(error: BaseException) -> list[BaseException]:
+    """Return the errors of a group and of groups in it, in order; of another error, only that."""
+    if isinstance(error, BaseExceptionGroup):
+        return [inner for part in error.exceptions for inner in errors_in(part)]
+    return [error]

@@ -9,7 +9,6 @@ whenever a process id changes.
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import json
 import os
 import signal
@@ -25,6 +24,7 @@ import structlog
 
 from sluiceway_common.foundation.clock import Clock, SystemClock
 from sluiceway_common.foundation.errors import FailedPrecondition, InvalidInput, Unavailable
+from sluiceway_common.foundation.file_lock import lock_file
 from sluiceway_common.foundation.lifecycle import Stop, run_process
 from sluiceway_common.foundation.logging import set_up_logging
 from sluiceway_common.foundation.tasks import one_error
@@ -345,19 +345,15 @@ def _folder(data_dir: Path) -> Iterator[None]:
         # On a full disk the children could not even log what is wrong.
         with tempfile.TemporaryFile(dir=data_dir) as probe:
             probe.write(b"\0" * _PROBE_BYTES)
-        lock = os.open(data_dir / "standalone.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        lock = lock_file(data_dir / "standalone.lock")
     except OSError as error:
         raise FailedPrecondition(f"the data folder {data_dir} cannot be used: {error.strerror}") from error
-    try:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise FailedPrecondition(
-                f"the data folder {data_dir} is in use by another `sluice standalone`; stop it, or name another folder"
-            ) from error
+    if lock is None:
+        raise FailedPrecondition(
+            f"the data folder {data_dir} is in use by another `sluice standalone`; stop it, or name another folder"
+        )
+    with lock:
         yield
-    finally:
-        os.close(lock)
 
 
 def _master_keys(settings: StandaloneSettings) -> MasterKeySource:

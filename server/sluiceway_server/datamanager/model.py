@@ -99,14 +99,12 @@ class Under:
     Attributes:
         type: the name of the parent's type.
         column: of the child; it has the parent's id. Empty or NULL: no parent.
-        path: the column has a path instead, and every prefix is the id of a parent: `a`, `a/b` and `a/b/c`.
 
     A type may be directly under itself. Writers then take care that no record is its own ancestor.
     """
 
     type: str
     column: str
-    path: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +119,7 @@ class RecordType(Generic[M]):
             `where` (in any order), the rest is exactly `order`.
         sparse: columns whose indexes omit records without a value, so that a list of the few live records costs
             nothing for the many others. A `Query` on such an index must give the column a value.
-        under: its parents. Needs an index that begins with the column; for a path, one of the column alone.
+        under: its parents. Needs an index that begins with the column.
         bodies: where they are.
         settled: for remote bodies: whether a record will hardly change, such as a run that ended. Bodies of other
             records are in every replica. None: all are settled.

@@ -19,6 +19,7 @@ import structlog
 
 from sluiceway_common.foundation.crashpoints import crash_points, declare_effects
 from sluiceway_common.foundation.errors import DataLoss, SluicewayError
+from sluiceway_common.foundation.tasks import errors_in
 from sluiceway_common.foundation.time_limit import time_limit
 from sluiceway_server.datamanager.log.entries import LogEntry, decode_entries
 from sluiceway_server.datamanager.log.lineage import Lineage
@@ -102,10 +103,9 @@ async def rescue(
 
 def find_loss(error: BaseException) -> DatabaseLost | DataLoss | None:
     """Return the error, alone or in groups, that means that the database is lost; None: it is another failure. Pure."""
-    if isinstance(error, BaseExceptionGroup):
-        return next((found for item in error.exceptions if (found := find_loss(item)) is not None), None)
-    if isinstance(error, DatabaseLost) or (isinstance(error, DataLoss) and error.reason in _LOSSES):
-        return error
+    for each in errors_in(error):
+        if isinstance(each, DatabaseLost) or (isinstance(each, DataLoss) and each.reason in _LOSSES):
+            return each
     return None
 
 

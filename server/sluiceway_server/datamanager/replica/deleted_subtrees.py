@@ -2,9 +2,8 @@
 
 To delete a record that has much below it (a project, an organisation), write one tombstone in the same
 transaction. From then on no reader and no transaction function sees the record or anything below it: `FilteredView`
-wraps every view and checks the ancestors of what it returns. The ancestors are named by `RecordType.under`: columns
-that hold the id of a parent, or a path of which every prefix is one. While there is no tombstone, which is nearly
-always, views are not wrapped.
+wraps every view and checks the ancestors of what it returns. `RecordType.under` says which columns have the id of a
+parent. While there is no tombstone, which is nearly always, views are not wrapped.
 
 `SubtreeSweeper` then removes the records from the top: it replaces a child by the child's own tombstone where records
 may be below that, and deletes it otherwise; a tombstone with nothing below it is deleted. So everything stays
@@ -53,7 +52,6 @@ from sluiceway_server.datamanager.model import (
     Where,
 )
 from sluiceway_server.datamanager.port import Database
-from sluiceway_server.datamanager.queries import Place, plan_list
 from sluiceway_server.datamanager.replica.cold_bodies import BodiesNotLoaded, Missing
 from sluiceway_server.datamanager.replica.replica import Replica
 from sluiceway_server.datamanager.replica.schema import RecordKey
@@ -91,27 +89,16 @@ def tombstone_target(id_: str) -> RecordKey:
     return type_name, target
 
 
-def parents_of(up: Under, value: object) -> Iterator[str]:
-    """Yield the ids of the parents that are named by a column's value."""
-    if not isinstance(value, str) or not value:
-        return
-    if up.path:
-        parts = value.split("/")
-        yield from ("/".join(parts[:size]) for size in range(1, len(parts) + 1))
-    else:
-        yield value
-
-
 def check_under(types: Mapping[str, RecordType[Any]]) -> None:
     """Raise `InvalidInput` for a type whose `under` is not valid."""
     for type_ in types.values():
-        columns = {column.name for column in type_.columns}
+        columns = type_.column_names
         for up in type_.under:
-            served = (up.column,) in type_.indexes if up.path else any(i[:1] == (up.column,) for i in type_.indexes)
+            served = any(index[0] == up.column for index in type_.indexes)
             if up.type not in types or up.column not in columns or not served or up.column in type_.sparse:
                 raise InvalidInput(
                     f"record type {type_.name}: to be under {up.type!r} by {up.column!r} it needs that type, that"
-                    f" column and an index {'of that column alone' if up.path else 'that begins with that column'}"
+                    " column and an index that begins with that column"
                 )
     try:
         _parents_first(types)
@@ -159,12 +146,14 @@ class FilteredView:
         if (type_.name, id_) in self._deleted:
             return True
         for up in type_.under:
-            for parent in parents_of(up, fields[up.column]):
-                if (up.type, parent) in self._deleted or (not up.path and self._hides_parent(up.type, parent)):
-                    return True
+            parent = fields[up.column]
+            if isinstance(parent, str) and parent and self._hides_parent(up.type, parent):
+                return True
         return False
 
     def _hides_parent(self, type_name: str, id_: str) -> bool:
+        if (type_name, id_) in self._deleted:
+            return True
         known = self._known.get((type_name, id_))
         if known is None:
             type_ = self._types[type_name]
@@ -329,18 +318,6 @@ def _tombstones(view: View) -> list[RecordKey]:
 
 
 def _children(view: View, type_: RecordType[Any], up: Under, id_: str) -> list[str]:
-    if not up.path:
-        order = next(index[1:] for index in type_.indexes if index[0] == up.column)
-        query = Query(where={up.column: id_}, order=order, size=_AT_ONCE + 1)
-        return [child for child, _ in view.rows(type_, query).records]
-    found: list[str] = []
-    query = Query(order=(up.column,), size=_AT_ONCE + 1)
-    # The path itself, and all that begins with it and a slash: two ranges of an index of that column alone.
-    for first, is_path in ((id_, True), (f"{id_}/", False)):
-        start = plan_list(type_, query).token(Place((first,), ""))
-        for child, fields in view.rows(type_, replace(query, token=start)).records:
-            path = str(fields[up.column])
-            if path != first if is_path else not path.startswith(first):
-                break
-            found.append(child)
-    return found
+    order = next(index[1:] for index in type_.indexes if index[0] == up.column)
+    query = Query(where={up.column: id_}, order=order, size=_AT_ONCE + 1)
+    return [child for child, _ in view.rows(type_, query).records]

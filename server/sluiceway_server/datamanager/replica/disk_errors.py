@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from sluiceway_common.foundation.errors import Unavailable
+from sluiceway_common.foundation.tasks import errors_in
 
 _BROKEN = frozenset({sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM})
 _DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
@@ -66,9 +67,7 @@ def translate_sqlite_errors(path: Path) -> Iterator[None]:
 
 def find_disk_error(error: BaseException) -> ReplicaDiskError | None:
     """Find a `ReplicaDiskError` in an error or a group of errors."""
-    if isinstance(error, BaseExceptionGroup):
-        return next((found for item in error.exceptions if (found := find_disk_error(item)) is not None), None)
-    return error if isinstance(error, ReplicaDiskError) else None
+    return next((each for each in errors_in(error) if isinstance(each, ReplicaDiskError)), None)
 
 
 def damage_mark(path: Path) -> Path:

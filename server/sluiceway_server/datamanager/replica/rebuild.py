@@ -16,7 +16,6 @@ the folder; the lock ends with the process.
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import os
 import sqlite3
 import time
@@ -32,6 +31,7 @@ import structlog
 
 from sluiceway.records.storage.v1.storage_pb2 import LiveFile, Manifest
 from sluiceway_common.foundation.errors import DataLoss, FailedPrecondition, NotFound, Unavailable
+from sluiceway_common.foundation.file_lock import lock_file
 from sluiceway_server.datamanager.log.entries import GENESIS_DIGEST, from_sequence_proto
 from sluiceway_server.datamanager.log.lineage import Lineage
 from sluiceway_server.datamanager.model import LogSequence, Position, Value
@@ -74,29 +74,21 @@ async def lock_folder(folder: Path) -> AsyncIterator[None]:
         FolderInUse: another process has it.
         Unavailable: the folder cannot be used.
     """
-    file = await asyncio.to_thread(_lock, folder)
-    try:
-        yield
-    finally:
-        file.close()  # and with it the lock
 
-
-def _lock(folder: Path) -> BinaryIO:
-    try:
+    def lock() -> BinaryIO | None:
         folder.mkdir(parents=True, exist_ok=True)
-        file = (folder / _LOCK).open("ab")
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BaseException:
-            file.close()
-            raise
-    except BlockingIOError as cause:
-        raise FolderInUse(
-            f"another process has its replica in {folder}: stop that process, or give this server its own data folder"
-        ) from cause
+        return lock_file(folder / _LOCK)
+
+    try:
+        file = await asyncio.to_thread(lock)
     except OSError as cause:
         raise Unavailable(f"the folder {folder} of the replica cannot be used: {cause}") from cause
-    return file
+    if file is None:
+        raise FolderInUse(
+            f"another process has its replica in {folder}: stop that process, or give this server its own data folder"
+        )
+    with file:
+        yield
 
 
 @dataclass(frozen=True, slots=True)
