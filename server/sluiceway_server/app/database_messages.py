@@ -7,10 +7,11 @@ from collections.abc import AsyncGenerator
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from sluiceway.api.database.v1 import database_service_pb2 as pb
+from sluiceway.records.log.v1.log_pb2 import Epoch
 from sluiceway_server.datamanager.admin.status import Overview, StoredView
 from sluiceway_server.datamanager.admin.verify_context import Finding, Progress
 from sluiceway_server.datamanager.log.entries import micros
-from sluiceway_server.datamanager.log.epochs import EpochInfo
+from sluiceway_server.datamanager.log.epochs import accepted_of
 from sluiceway_server.logs.check import LogCheck
 
 
@@ -72,12 +73,12 @@ async def verify_logs(
         yield verify_message(what, progress), progress
 
 
-def _epoch(epoch: EpochInfo, *, in_history: bool) -> pb.EpochStatus:
+def _epoch(epoch: Epoch, *, in_history: bool) -> pb.EpochStatus:
     return pb.EpochStatus(
         number=epoch.number,
-        accepted=str(epoch.accepted or ""),
+        accepted=str(accepted_of(epoch) or ""),
         writer=epoch.writer,
-        time=_time(micros(epoch.began)),
+        time=_time(epoch.time_us),
         etcd_cluster_id=f"{epoch.cluster_id:x}",
         in_history=in_history,
     )

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
+from sluiceway.records.log.v1.log_pb2 import Epoch
 from sluiceway_common.foundation.clock import SystemClock
 from sluiceway_common.foundation.errors import DataLoss, FailedPrecondition
-from sluiceway_server.datamanager.log.epochs import EpochInfo, Epochs
+from sluiceway_server.datamanager.log.epochs import Epochs
 from sluiceway_server.datamanager.log.etcd_log import Log, first_marks
 from sluiceway_server.datamanager.model import LogSequence
 from sluiceway_server.datamanager.recovery.diagnosis import diagnose, inspect
@@ -66,8 +67,8 @@ class Place:
     async def write(self, folder: Path) -> Place:
         stores = self.stores(self.storage)
         _, cluster_id = await stores.log.identify()
-        info = EpochInfo(1, cluster_id, "one", datetime.now(UTC), "database")
-        await Epochs(self.storage, prefix=self.prefix).put(info)
+        epoch = Epoch(number=1, cluster_id=cluster_id, writer="one", database_id="database")
+        await Epochs(self.storage, prefix=self.prefix).put(epoch)
         maker = checkpointer(self.storage, self.kv, folder, prefix=self.prefix)
         for rank in range(6):
             self.log.commit(job("j", rank=rank))

@@ -7,6 +7,7 @@ from datetime import timedelta
 from sluiceway_common.foundation.clock import SystemClock
 from sluiceway_common.foundation.errors import Unavailable
 from sluiceway_server.datamanager.admin.status import Overview, overview
+from sluiceway_server.datamanager.log.epochs import accepted_of
 from sluiceway_server.datamanager.model import LogSequence
 from sluiceway_server.datamanager.recovery.diagnosis import Kind
 from sluiceway_server.kv.etcd import EtcdStore
@@ -77,7 +78,7 @@ async def test_each_disagreement_is_found_and_the_rest_is_shown(backing: Backing
     found = await seen(backing)
     assert (found.kind, found.epoch and found.epoch.number) == (Kind.HEALTHY, 2)
     assert found.storage is not None
-    assert [epoch.accepted for epoch in found.storage.epochs][1] == LogSequence(1, 60)
+    assert accepted_of(found.storage.epochs[1]) == LogSequence(1, 60)
 
 
 async def test_one_store_that_is_away_does_not_hide_the_other(backing: BackingStores) -> None:

@@ -8,9 +8,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from sluiceway.records.log.v1 import log_pb2
+from sluiceway.records.log.v1.log_pb2 import Epoch
 from sluiceway_common.foundation.errors import DataLoss, FailedPrecondition
 from sluiceway_server.datamanager.log.entries import GENESIS_DIGEST, micros, sequence_proto
-from sluiceway_server.datamanager.log.epochs import EpochInfo
 from sluiceway_server.datamanager.log.etcd_log import FlushMark, HeadMark
 from sluiceway_server.datamanager.log.lineage import Lineage
 from sluiceway_server.datamanager.log.walk import LogEnd
@@ -38,10 +38,24 @@ def stored(epoch: int, counter: int) -> LogEnd:
     return LogEnd(seq(epoch, counter), ONE, 0, micros(NOW - timedelta(hours=1)), "a segment", "server-7", "db")
 
 
-def epoch(number: int, accepted: LogSequence | None = None, cluster: int = 5) -> EpochInfo:
-    began = NOW - timedelta(hours=2)
-    digest = GENESIS_DIGEST if accepted is None else ONE
-    return EpochInfo(number, cluster, "server-1", began, "db", accepted, digest)
+def epoch(
+    number: int,
+    accepted: LogSequence | None = None,
+    cluster: int = 5,
+    *,
+    digest: bytes = ONE,
+    from_manifest: bool = False,
+) -> Epoch:
+    return Epoch(
+        number=number,
+        cluster_id=cluster,
+        writer="server-1",
+        time_us=micros(NOW - timedelta(hours=2)),
+        database_id="db",
+        accepted=None if accepted is None else sequence_proto(accepted),
+        accepted_digest=GENESIS_DIGEST if accepted is None else digest,
+        from_manifest=from_manifest,
+    )
 
 
 HEALTHY = Holdings(
@@ -118,7 +132,7 @@ TABLE = [
     ),
     (
         "an import without its manifest",
-        replace(HEALTHY, epochs=(replace(epoch(1), from_manifest=True),)),
+        replace(HEALTHY, epochs=(epoch(1, from_manifest=True),)),
         Kind.STORAGE_BEHIND,
     ),
     ("segments without epoch objects", replace(EMPTY_ETCD, epochs=(), lineage=None), Kind.EPOCH_MISSING),
@@ -126,7 +140,7 @@ TABLE = [
     ("both have an entry, and not the same", replace(HEALTHY, digest_at_before=OTHER), Kind.DIVERGED),
     (
         "the epoch goes on from another entry than the one that is stored",
-        replace(SECOND, epochs=(epoch(1), replace(epoch(2, seq(1, 6)), accepted_digest=OTHER))),
+        replace(SECOND, epochs=(epoch(1), epoch(2, seq(1, 6), digest=OTHER))),
         Kind.DIVERGED,
     ),
 ]

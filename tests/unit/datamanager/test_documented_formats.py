@@ -11,7 +11,7 @@ import pytest
 from sluiceway.records.run.v1 import records_pb2 as pb
 from sluiceway.records.storage.v1.storage_pb2 import FileRef
 from sluiceway_server.datamanager.log.entries import GENESIS_DIGEST, Catalogue, decode_entry, decode_transactions
-from sluiceway_server.datamanager.log.epochs import Epochs
+from sluiceway_server.datamanager.log.epochs import Epochs, accepted_of
 from sluiceway_server.datamanager.log.etcd_log import HeadMark
 from sluiceway_server.datamanager.log.segments import decode_segment
 from sluiceway_server.datamanager.model import LogSequence, Put
@@ -52,7 +52,7 @@ async def test_epoch_object() -> None:
     storage = FakeObjectStorage()
     await storage.put("p/epoch/00000001", example("epoch"))
     (epoch,) = await Epochs(storage, prefix="p").all()
-    assert (epoch.number, epoch.accepted, epoch.writer, epoch.database_id) == (1, None, "server-1", "db-1")
+    assert (epoch.number, accepted_of(epoch), epoch.writer, epoch.database_id) == (1, None, "server-1", "db-1")
 
 
 async def test_data_file() -> None:

@@ -3,24 +3,34 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
-from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sluiceway.records.log.v1.log_pb2 import Epoch, Sequence
 from sluiceway_common.foundation.errors import DataLoss
-from sluiceway_server.datamanager.log.epochs import EpochInfo, Epochs
+from sluiceway_server.datamanager.log.epochs import Epochs
 from sluiceway_server.datamanager.log.lineage import Lineage
 from sluiceway_server.datamanager.model import LogSequence
 from tests.fakes.objectstorage import FakeObjectStorage
 
-FIRST = EpochInfo(1, 7, "one", datetime(2026, 1, 2, tzinfo=UTC), "db", cause="a new database")
-SECOND = replace(FIRST, number=2, accepted=LogSequence(1, 9), accepted_digest=bytes(range(32)), cause="etcd was lost")
+FIRST = Epoch(number=1, cluster_id=7, writer="one", time_us=1, database_id="db", cause="a new database")
 
 
-async def filled(*infos: EpochInfo) -> tuple[FakeObjectStorage, Epochs]:
+def changed(epoch: Epoch, **fields: object) -> Epoch:
+    made = Epoch()
+    made.CopyFrom(epoch)
+    made.MergeFrom(Epoch(**fields))  # type: ignore[arg-type]
+    return made
+
+
+SECOND = changed(
+    FIRST, number=2, accepted=Sequence(epoch=1, counter=9), accepted_digest=bytes(range(32)), cause="etcd was lost"
+)
+
+
+async def filled(*infos: Epoch) -> tuple[FakeObjectStorage, Epochs]:
     storage = FakeObjectStorage()
     epochs = Epochs(storage, prefix="p")
     for info in infos:
@@ -29,7 +39,7 @@ async def filled(*infos: EpochInfo) -> tuple[FakeObjectStorage, Epochs]:
 
 
 async def test_they_give_back_what_was_put_oldest_first() -> None:
-    imported = replace(FIRST, number=16, from_manifest=True)
+    imported = changed(FIRST, number=16, from_manifest=True)
     _, epochs = await filled(SECOND, imported, FIRST)
     assert await epochs.all() == [FIRST, SECOND, imported]
     assert await epochs.newest() == imported
@@ -37,7 +47,7 @@ async def test_they_give_back_what_was_put_oldest_first() -> None:
 
 async def test_of_one_number_the_first_one_stays() -> None:
     _, epochs = await filled(FIRST)
-    assert not await epochs.put(replace(FIRST, writer="two"))
+    assert not await epochs.put(changed(FIRST, writer="two"))
     assert await epochs.newest() == FIRST
 
 
@@ -47,7 +57,7 @@ async def test_there_may_be_none() -> None:
 
 
 async def test_the_history_is_walked_through_them() -> None:
-    _, epochs = await filled(FIRST, SECOND, replace(SECOND, number=3))
+    _, epochs = await filled(FIRST, SECOND, changed(SECOND, number=3))
     assert await epochs.lineage(3) == Lineage((1, 3), {1: LogSequence(1, 9)})
 
 
@@ -60,7 +70,7 @@ async def test_a_missing_one_is_named() -> None:
 
 
 async def test_one_that_goes_on_from_a_later_one_makes_no_history() -> None:
-    _, epochs = await filled(FIRST, replace(SECOND, accepted=LogSequence(2, 1)))
+    _, epochs = await filled(FIRST, changed(SECOND, accepted=Sequence(epoch=2, counter=1)))
     with pytest.raises(DataLoss, match="no history"):
         await epochs.lineage(2)
 

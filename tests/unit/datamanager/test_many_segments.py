@@ -7,9 +7,9 @@ from collections import Counter
 from datetime import UTC, datetime, timedelta
 from typing import ClassVar
 
+from sluiceway.records.log.v1.log_pb2 import Epoch
 from sluiceway.records.storage.v1.storage_pb2 import Manifest
 from sluiceway_server.datamanager.log.entries import sequence_proto
-from sluiceway_server.datamanager.log.epochs import EpochInfo
 from sluiceway_server.datamanager.log.etcd_log import first_marks
 from sluiceway_server.datamanager.log.lineage import Lineage
 from sluiceway_server.datamanager.model import LogSequence
@@ -40,7 +40,7 @@ async def test_a_clean_chooses_beside_the_event_loop() -> None:
     storage = FakeObjectStorage(clock)
     stores = Stores(kv, storage, prefix="p", etcd_timeout=SOON)
     await stores.log.begin(*first_marks("database"))
-    await stores.epochs.put(EpochInfo(1, 1001, "one", clock.now(), "database"))
+    await stores.epochs.put(Epoch(number=1, cluster_id=1001, writer="one", database_id="database"))
     await stores.manifests.put(Manifest(sequence=sequence_proto(NEWEST), digest=bytes(32), database_id="database"))
     for counter in range(1, SEGMENTS):
         await storage.put(f"p/wal/{LogSequence(1, counter)}", b"")

@@ -26,12 +26,12 @@ from typing import Any
 
 import structlog
 
+from sluiceway.records.log.v1.log_pb2 import Epoch
 from sluiceway.records.storage.v1 import storage_pb2
 from sluiceway_common.foundation.crashpoints import crash_point, crash_points, declare_crash_points, declare_effects
 from sluiceway_common.foundation.errors import Conflict, DataLoss, FailedPrecondition
 from sluiceway_server.datamanager.admin.export_file import ExportFile, ExportInfo
 from sluiceway_server.datamanager.log.entries import GENESIS_DIGEST, Catalogue, micros, sequence_proto
-from sluiceway_server.datamanager.log.epochs import EpochInfo
 from sluiceway_server.datamanager.log.etcd_log import first_marks
 from sluiceway_server.datamanager.model import LogSequence, Position, RecordType
 from sluiceway_server.datamanager.tables.block import StoredRecord
@@ -105,12 +105,13 @@ class Importer:
             if not await self._stores.manifests.put(manifest):
                 raise _overtaken("another import wrote its manifest first")
         await self._check_claim()
-        epoch = EpochInfo(
-            _EPOCH,
-            cluster_id,
-            self._writer,
-            self._now(),
-            self._database_id,
+        epoch = Epoch(
+            number=_EPOCH,
+            accepted_digest=GENESIS_DIGEST,
+            cluster_id=cluster_id,
+            writer=self._writer,
+            time_us=micros(self._now()),
+            database_id=self._database_id,
             cause=f"an import of the database {info.database_id} as of {info.sequence}",
             from_manifest=True,
         )

@@ -12,9 +12,9 @@ from datetime import datetime
 from functools import partial
 from typing import TypeVar
 
+from sluiceway.records.log.v1.log_pb2 import Epoch
 from sluiceway_common.foundation.errors import SluicewayError
 from sluiceway_server.datamanager.log.entries import from_micros, from_sequence_proto
-from sluiceway_server.datamanager.log.epochs import EpochInfo
 from sluiceway_server.datamanager.log.etcd_log import FlushMark, HeadMark
 from sluiceway_server.datamanager.log.lineage import Lineage
 from sluiceway_server.datamanager.model import LogSequence
@@ -74,7 +74,7 @@ class StorageView:
         objects: by kind.
     """
 
-    epochs: Sequence[EpochInfo] = ()
+    epochs: Sequence[Epoch] = ()
     lineage: Lineage | None = None
     newest_segment: StoredView | None = None
     newest_manifest: StoredView | None = None
@@ -108,7 +108,7 @@ class Overview:
     findings: Sequence[str] = ()
 
     @property
-    def epoch(self) -> EpochInfo | None:
+    def epoch(self) -> Epoch | None:
         if self.storage is None or not self.storage.epochs:
             return None
         if self.storage.lineage is None:

@@ -24,6 +24,7 @@ from sluiceway_server.datamanager.admin.verify_context import Finding, Progress,
 from sluiceway_server.datamanager.admin.verify_files import compare_manifests, faults_of_records
 from sluiceway_server.datamanager.admin.verify_log import LogVerifier
 from sluiceway_server.datamanager.log.entries import Catalogue
+from sluiceway_server.datamanager.log.epochs import accepted_of
 from sluiceway_server.datamanager.log.etcd_log import Log
 from sluiceway_server.datamanager.log.walk import LogEnd, Piece, walk
 from sluiceway_server.datamanager.model import LogSequence, RecordType
@@ -142,8 +143,8 @@ class Verifier:
             )
         for epoch in context.epochs:
             key = context.stored.epochs.key(epoch.number)
-            if epoch.accepted is not None:
-                context.mark(epoch.accepted, key, epoch.accepted_digest)
+            if (accepted := accepted_of(epoch)) is not None:
+                context.mark(accepted, key, epoch.accepted_digest)
             if context.lineage is not None and epoch.number not in context.lineage.epochs:
                 yield note(key, "it is void: this recovery was overtaken, and nothing goes on from it")
             yield context.count(key)

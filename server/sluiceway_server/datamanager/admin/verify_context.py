@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TypeVar
 
+from sluiceway.records.log.v1.log_pb2 import Epoch
 from sluiceway.records.storage.v1.storage_pb2 import Manifest
 from sluiceway_common.foundation.errors import Conflict, DeadlineExceeded, SluicewayError, Unavailable
-from sluiceway_server.datamanager.log.epochs import EpochInfo
 from sluiceway_server.datamanager.log.etcd_log import FlushMark, HeadMark
 from sluiceway_server.datamanager.log.lineage import Lineage
 from sluiceway_server.datamanager.model import LogSequence
@@ -79,7 +79,7 @@ class VerifyContext:
         self.head: HeadMark | None = None
         """Of etcd, as it was read first; None: etcd was not asked, or it cannot be read; so `flushed`."""
         self.flushed: FlushMark | None = None
-        self.epochs: Sequence[EpochInfo] = ()
+        self.epochs: Sequence[Epoch] = ()
         self.lineage: Lineage | None = None
         """The history; None: the epoch objects do not define one."""
         self.marks: dict[LogSequence, list[Mark]] = {}

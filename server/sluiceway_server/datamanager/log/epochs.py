@@ -10,21 +10,13 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime
 
 import structlog
 from google.protobuf.message import DecodeError
 
-from sluiceway.records.log.v1 import log_pb2
+from sluiceway.records.log.v1.log_pb2 import Epoch
 from sluiceway_common.foundation.errors import DataLoss
-from sluiceway_server.datamanager.log.entries import (
-    GENESIS_DIGEST,
-    from_micros,
-    from_sequence_proto,
-    micros,
-    sequence_proto,
-)
+from sluiceway_server.datamanager.log.entries import from_sequence_proto
 from sluiceway_server.datamanager.log.lineage import Lineage
 from sluiceway_server.datamanager.model import LogSequence
 from sluiceway_server.objectstorage.layout import Folder
@@ -36,31 +28,9 @@ _NAME = re.compile("[0-9a-f]{8}")
 _MAGIC = b"SLEPO\x00\x00\x01"
 
 
-@dataclass(frozen=True, slots=True)
-class EpochInfo:
-    """The content of an epoch object.
-
-    Attributes:
-        number: from 1.
-        cluster_id: of the etcd that has it.
-        writer: the server that began it.
-        began: when.
-        database_id: the same in all epochs.
-        accepted: the entry of an earlier epoch that it continues from; None: it began empty.
-        accepted_digest: of that entry.
-        cause: why it was begun, for people.
-        from_manifest: a first epoch that begins with the manifest at its counter 0, by an import.
-    """
-
-    number: int
-    cluster_id: int
-    writer: str
-    began: datetime
-    database_id: str
-    accepted: LogSequence | None = None
-    accepted_digest: bytes = GENESIS_DIGEST
-    cause: str = ""
-    from_manifest: bool = False
+def accepted_of(epoch: Epoch) -> LogSequence | None:
+    """Return the entry of an earlier epoch from which an epoch continues; None: it began empty."""
+    return from_sequence_proto(epoch.accepted) if epoch.HasField("accepted") else None
 
 
 class Epochs:
@@ -70,7 +40,7 @@ class Epochs:
         self._storage = storage
         self._folder = f"{prefix}/{Folder.EPOCH}/"
 
-    async def all(self) -> list[EpochInfo]:
+    async def all(self) -> list[Epoch]:
         """Read all epoch objects, oldest first; one for each recovery. Raises `DataLoss`."""
         found = []
         async for info in self._storage.list(self._folder):
@@ -84,7 +54,7 @@ class Epochs:
             found.append(epoch)
         return found
 
-    async def newest(self) -> EpochInfo | None:
+    async def newest(self) -> Epoch | None:
         """Read the newest epoch object, which may have no meaning; None when there is none."""
         found = await self.all()
         return found[-1] if found else None
@@ -93,10 +63,10 @@ class Epochs:
         """Return the history of the present epoch. Raises `DataLoss` if an epoch object is missing or damaged."""
         return self.lineage_of(await self.all(), present)
 
-    def lineage_of(self, epochs: Sequence[EpochInfo], present: int) -> Lineage:
+    def lineage_of(self, epochs: Sequence[Epoch], present: int) -> Lineage:
         """Return the history of the present epoch, with epoch objects that were read already."""
         try:
-            return Lineage.of({epoch.number: epoch.accepted for epoch in epochs}, present)
+            return Lineage.of({epoch.number: accepted_of(epoch) for epoch in epochs}, present)
         except KeyError as cause:
             raise DataLoss(
                 f"the epoch object {self.key(cause.args[0])} is missing: without it the history of this database is not"
@@ -109,44 +79,23 @@ class Epochs:
     def key(self, number: int) -> str:
         return f"{self._folder}{number:08x}"
 
-    async def put(self, info: EpochInfo) -> bool:
+    async def put(self, epoch: Epoch) -> bool:
         """Store an epoch object unless there is one of this number; return whether it was stored."""
-        content = log_pb2.Epoch(
-            number=info.number,
-            accepted=None if info.accepted is None else sequence_proto(info.accepted),
-            accepted_digest=info.accepted_digest,
-            cluster_id=info.cluster_id,
-            writer=info.writer,
-            time_us=micros(info.began),
-            database_id=info.database_id,
-            cause=info.cause,
-            from_manifest=info.from_manifest,
-        ).SerializeToString()
+        content = epoch.SerializeToString()
         body = b"".join((_MAGIC, hashlib.sha256(content).digest(), content))
-        return await self._storage.put_if_absent(self.key(info.number), body)
+        return await self._storage.put_if_absent(self.key(epoch.number), body)
 
 
-def _decode(key: str, body: bytes) -> EpochInfo:
+def _decode(key: str, body: bytes) -> Epoch:
     start = len(_MAGIC) + 32
     if body[: len(_MAGIC)] != _MAGIC:
         raise _damaged(key, "it does not begin as an epoch object that this version can read")
     if hashlib.sha256(body[start:]).digest() != body[len(_MAGIC) : start]:
         raise _damaged(key, "its checksum does not hold")
     try:
-        epoch = log_pb2.Epoch.FromString(body[start:])
+        return Epoch.FromString(body[start:])
     except DecodeError as cause:
         raise _damaged(key, "this version cannot read it") from cause
-    return EpochInfo(
-        number=epoch.number,
-        cluster_id=epoch.cluster_id,
-        writer=epoch.writer,
-        began=from_micros(epoch.time_us),
-        database_id=epoch.database_id,
-        accepted=from_sequence_proto(epoch.accepted) if epoch.HasField("accepted") else None,
-        accepted_digest=epoch.accepted_digest or GENESIS_DIGEST,
-        cause=epoch.cause,
-        from_manifest=epoch.from_manifest,
-    )
 
 
 def _damaged(key: str, why: str) -> DataLoss:

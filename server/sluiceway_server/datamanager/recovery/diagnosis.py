@@ -14,10 +14,11 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import TypeVar
 
+from sluiceway.records.log.v1.log_pb2 import Epoch
 from sluiceway_common.foundation.crashpoints import crash_points, declare_effects
 from sluiceway_common.foundation.errors import DataLoss, FailedPrecondition, NotFound, SluicewayError, Unavailable
-from sluiceway_server.datamanager.log.entries import from_micros
-from sluiceway_server.datamanager.log.epochs import EpochInfo
+from sluiceway_server.datamanager.log.entries import GENESIS_DIGEST, from_micros, micros
+from sluiceway_server.datamanager.log.epochs import accepted_of
 from sluiceway_server.datamanager.log.etcd_log import FlushMark, HeadMark, Log, LogLook, first_marks
 from sluiceway_server.datamanager.log.lineage import Lineage
 from sluiceway_server.datamanager.log.walk import LogEnd
@@ -80,7 +81,7 @@ class Holdings:
     cluster_id: int
     head: HeadMark | None
     flushed: FlushMark | None
-    epochs: tuple[EpochInfo, ...]
+    epochs: tuple[Epoch, ...]
     present: int
     newest_stored: int
     lineage: Lineage | None
@@ -92,7 +93,7 @@ class Holdings:
     strange: frozenset[str]
 
     @property
-    def epoch(self) -> EpochInfo | None:
+    def epoch(self) -> Epoch | None:
         return next((epoch for epoch in self.epochs if epoch.number == self.present), None)
 
     @property
@@ -126,7 +127,7 @@ class StoreDiagnosis:
 class OpenPoint:
     """The state that a server opens a database from."""
 
-    epoch: EpochInfo
+    epoch: Epoch
     lineage: Lineage
     head: HeadMark
     flushed: FlushMark
@@ -236,7 +237,7 @@ async def _digest_in_etcd(log: Log, in_etcd: LogLook, sequence: LogSequence) -> 
     return None
 
 
-def newest_epoch(epochs: Sequence[EpochInfo], stored: Iterable[LogSequence], head: HeadMark | None) -> int:
+def newest_epoch(epochs: Sequence[Epoch], stored: Iterable[LogSequence], head: HeadMark | None) -> int:
     """Return the newest epoch with a head or a stored object, or else the first epoch; 0: there is none. Pure."""
     in_head = 0 if head is None else head.sequence.epoch
     newest = max((sequence.epoch for sequence in stored), default=0)
@@ -284,9 +285,9 @@ def _diagnose_empty(found: Holdings, now: datetime) -> tuple[Kind, str]:
     if not found.newest_stored and newest.number == _FIRST and newest.cluster_id == found.cluster_id:
         return Kind.NEW, f"a first start of a database at {found.etcd_name} has not ended yet"
     epoch = found.epoch or newest
-    written = from_micros(found.after.time_us) if found.after is not None and found.after.time_us else epoch.began
+    written_us = (found.after.time_us if found.after is not None else 0) or epoch.time_us
     writer = found.after.writer if found.after is not None else epoch.writer
-    age = timedelta(seconds=round(max((now - written).total_seconds(), 0)))
+    age = timedelta(seconds=round(max((now - from_micros(written_us)).total_seconds(), 0)))
     return Kind.ETCD_EMPTY, (
         f"etcd at {found.etcd_name} is empty, storage holds epoch {epoch.number}, last written {age} ago by {writer};"
         " run `sluice db recover`"
@@ -320,7 +321,8 @@ def _diagnose_full(found: Holdings, head: HeadMark, flushed: FlushMark) -> tuple
         )
     stored = LogSequence(found.lineage.epochs[0], 0) if found.after is None else found.after.sequence
     # Nothing of an epoch that has only begun is stored yet; what it goes on from is.
-    needed = epoch.accepted if flushed.sequence.counter == 0 and epoch.accepted is not None else flushed.sequence
+    accepted = accepted_of(epoch)
+    needed = accepted if flushed.sequence.counter == 0 and accepted is not None else flushed.sequence
     if stored < needed:
         return Kind.STORAGE_BEHIND, (
             f"{etcd} says that the object storage has the log up to {needed}, and it ends at {stored}:"
@@ -340,8 +342,8 @@ def _diagnose_full(found: Holdings, head: HeadMark, flushed: FlushMark) -> tuple
     return Kind.HEALTHY, f"{etcd} and the object storage fit together, in epoch {epoch.number}"
 
 
-def _differs(stored: LogEnd, in_etcd: bytes | None, epoch: EpochInfo) -> bool:
-    accepted = epoch.accepted_digest if stored.sequence == epoch.accepted else None
+def _differs(stored: LogEnd, in_etcd: bytes | None, epoch: Epoch) -> bool:
+    accepted = epoch.accepted_digest if stored.sequence == accepted_of(epoch) else None
     return any(digest is not None and digest != stored.digest for digest in (in_etcd, accepted))
 
 
@@ -368,7 +370,17 @@ async def _begin_first(
     stores: Stores, cluster_id: int, *, writer: str, now: datetime, new_id: Callable[[], str]
 ) -> None:
     with crash_points("epoch.object"):
-        await stores.epochs.put(EpochInfo(_FIRST, cluster_id, writer, now, new_id(), cause="a new database"))
+        await stores.epochs.put(
+            Epoch(
+                number=_FIRST,
+                accepted_digest=GENESIS_DIGEST,
+                cluster_id=cluster_id,
+                writer=writer,
+                time_us=micros(now),
+                database_id=new_id(),
+                cause="a new database",
+            )
+        )
     epoch = await stores.epochs.newest()
     if epoch is None or epoch.number != _FIRST or epoch.cluster_id != cluster_id:
         return  # of another etcd; the next inspection reports it

@@ -10,9 +10,9 @@ from __future__ import annotations
 from contextlib import aclosing
 from dataclasses import dataclass
 
+from sluiceway.records.log.v1.log_pb2 import Epoch
 from sluiceway_common.foundation.errors import DataLoss, FailedPrecondition, NotFound, Unavailable
 from sluiceway_server.datamanager.log.entries import LogEntry
-from sluiceway_server.datamanager.log.epochs import EpochInfo
 from sluiceway_server.datamanager.log.etcd_log import CleanMark, HeadMark
 from sluiceway_server.datamanager.log.lineage import Lineage
 from sluiceway_server.datamanager.log.walk import Foreign, Gap, LogEnd, walk
@@ -49,7 +49,7 @@ class Inventory:
 
     cluster_id: int
     head: HeadMark | None
-    epochs: tuple[EpochInfo, ...]
+    epochs: tuple[Epoch, ...]
     lineage: Lineage
     cleaned: CleanMark
     firsts: tuple[LogSequence, ...]

@@ -26,6 +26,7 @@ import structlog
 import zstandard
 
 from sluiceway.records.log.v1 import log_pb2
+from sluiceway.records.log.v1.log_pb2 import Epoch
 from sluiceway_common.foundation.clock import Clock
 from sluiceway_common.foundation.crashpoints import crash_points, declare_effects
 from sluiceway_common.foundation.errors import (
@@ -36,8 +37,7 @@ from sluiceway_common.foundation.errors import (
     SluicewayError,
     Unavailable,
 )
-from sluiceway_server.datamanager.log.entries import LogEntry, encode_entry, micros
-from sluiceway_server.datamanager.log.epochs import EpochInfo
+from sluiceway_server.datamanager.log.entries import LogEntry, encode_entry, micros, sequence_proto
 from sluiceway_server.datamanager.log.etcd_log import HeadMark, first_marks
 from sluiceway_server.datamanager.model import LogSequence
 from sluiceway_server.datamanager.recovery.diagnosis import diagnose, inspect
@@ -247,13 +247,13 @@ class Recovery:
             raise end.gap.error()
         await self._store_tail(inventory, end)
         number = inventory.newest_epoch + 1
-        epoch = EpochInfo(
+        epoch = Epoch(
             number=number,
             cluster_id=inventory.cluster_id,
             writer=self._settings.server_id,
-            began=self._clock.now(),
+            time_us=micros(self._clock.now()),
             database_id=inventory.database_id,
-            accepted=end.last.sequence,
+            accepted=sequence_proto(end.last.sequence),
             accepted_digest=end.last.digest,
             cause=cause,
         )

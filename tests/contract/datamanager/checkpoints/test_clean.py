@@ -9,11 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from sluiceway.records.log.v1 import log_pb2
 from sluiceway.records.run.v1 import records_pb2 as pb
 from sluiceway_common.foundation.crashpoints import CRASH_POINTS, Crashed, crashing
 from sluiceway_common.foundation.errors import DataLoss
 from sluiceway_common.runmodel.model import Epoch
-from sluiceway_server.datamanager.log.epochs import EpochInfo, Epochs
+from sluiceway_server.datamanager.log.entries import sequence_proto
+from sluiceway_server.datamanager.log.epochs import Epochs
 from sluiceway_server.datamanager.recovery.storage_in_use import InUse, Reply
 from sluiceway_server.datamanager.tables.checkpoint import files_of
 from sluiceway_server.datamanager.tables.garbage_collector import Cleaned
@@ -228,7 +230,7 @@ async def test_a_recovery_that_begins_stops_a_clean(
             return getattr(storage, name)
 
         async def delete(self, key: str) -> None:
-            await epochs.put(EpochInfo(2, 1, "other", clock.now(), "database", accepted=seq(1, 5)))
+            await epochs.put(log_pb2.Epoch(number=2, accepted=sequence_proto(seq(1, 5)), database_id="database"))
             clock.advance(timedelta(minutes=1))
             await storage.delete(key)
 
