@@ -17,7 +17,7 @@ from math import prod
 from typing import Any
 
 from sluiceway_common.foundation.errors import InvalidInput, Violation
-from sluiceway_server.datamanager.model import Fields, Query, RecordType, Value, Where
+from sluiceway_server.datamanager.model import Fields, Query, RecordType, Value
 
 MAX_PAGE_SIZE = 1000
 MAX_MERGED = 32
@@ -65,14 +65,13 @@ def plan_list(type_: RecordType[Any], query: Query) -> ListPlan:
         InvalidInput: the size is not 1 to 1,000, a column does not exist, no index serves it, it allows too many
             values, or the token is damaged or of another query.
     """
-    columns = {column.name for column in type_.columns}
     order = tuple(name.removeprefix("-") for name in query.order)
     descending = bool(query.order) and query.order[0].startswith("-")
     violations = []
     if not 1 <= query.size <= MAX_PAGE_SIZE:
         violations.append(Violation("page_size", f"must be 1 to {MAX_PAGE_SIZE}, not {query.size}"))
     for name in (*query.where, *order):
-        if name not in columns:
+        if name not in type_.column_names:
             violations.append(Violation("filter", f"type {type_.name} has no column {name!r}"))
     if not violations and not _served(type_, query, order):
         violations.append(
@@ -86,7 +85,8 @@ def plan_list(type_: RecordType[Any], query: Query) -> ListPlan:
         violations.append(Violation("filter", f"allows {merged} combinations of values, not 1 to {MAX_MERGED}"))
     if violations:
         raise InvalidInput(violations)
-    fingerprint = _fingerprint(type_.name, query.where, query.order)
+    text = json.dumps([type_.name, sorted(query.where.items()), query.order])
+    fingerprint = hashlib.sha256(text.encode()).hexdigest()[:16]
     after = place_of(query.token, fingerprint, len(order)) if query.token else None
     return ListPlan(tuple(product(*choices)), order, descending, query.size, after, fingerprint)
 
@@ -109,11 +109,6 @@ def _served(type_: RecordType[Any], query: Query, order: tuple[str, ...]) -> boo
         return True  # by id
     filters = len(query.where)
     return any(set(index[:filters]) == set(query.where) and index[filters:] == order for index in type_.indexes)
-
-
-def _fingerprint(type_name: str, where: Where, order: tuple[str, ...]) -> str:
-    text = json.dumps([type_name, sorted(where.items()), order])
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def token_of(fingerprint: str, place: Place) -> str:

@@ -203,7 +203,13 @@ class Importer:
                 if type_name not in by_type:
                     if writing is not None:
                         await writing.finish()
-                    by_type[type_name] = await stack.enter_async_context(self._files_of(type_name))
+                    made = FilesOfType(
+                        self._stores.files,
+                        self._catalogue.type(type_name),
+                        cut=self._file_bytes,
+                        new_name=lambda: f"{_START}-0-{secrets.token_hex(8)}",
+                    )
+                    by_type[type_name] = await stack.enter_async_context(made)
                 writing = by_type[type_name]
                 await writing.add([StoredRecord(record.id, _REVISION, record.body) for record in records])
                 written += len(records)
@@ -211,12 +217,6 @@ class Importer:
             if writing is not None:
                 await writing.finish()
         return [storage_pb2.TypeFiles(type=name, files=files.live) for name, files in by_type.items()]
-
-    def _files_of(self, type_name: str) -> FilesOfType:
-        type_ = self._catalogue.type(type_name)
-        return FilesOfType(
-            self._stores.files, type_, cut=self._file_bytes, new_name=lambda: f"{_START}-0-{secrets.token_hex(8)}"
-        )
 
     async def _manifest(self, info: ExportInfo, types: Sequence[storage_pb2.TypeFiles]) -> storage_pb2.Manifest:
         manifest = storage_pb2.Manifest(

@@ -12,7 +12,6 @@ entries, files that no manifest names, objects with unknown names.
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence, Set
 from datetime import datetime
 from functools import partial
@@ -27,14 +26,13 @@ from sluiceway_server.datamanager.log.entries import Catalogue
 from sluiceway_server.datamanager.log.epochs import accepted_of
 from sluiceway_server.datamanager.log.etcd_log import Log
 from sluiceway_server.datamanager.log.walk import LogEnd, Piece, walk
-from sluiceway_server.datamanager.model import LogSequence, RecordType
+from sluiceway_server.datamanager.model import RecordType
 from sluiceway_server.datamanager.recovery.diagnosis import Kind, diagnose, inspect, newest_epoch
 from sluiceway_server.datamanager.tables.change_set import Changes
 from sluiceway_server.datamanager.tables.checkpoint import files_of
 from sluiceway_server.datamanager.tables.stores import StoredObjects
-from sluiceway_server.objectstorage.layout import DATABASE_FOLDERS, FOLDERS, Folder
+from sluiceway_server.objectstorage.layout import DATABASE_FOLDERS, Folder
 
-_EPOCH_NAME = re.compile("[0-9a-f]{8}")
 _OTHER_COPY = (
     "Restore the object from a copy of the object storage; if that says the same, it is a fault of the software"
 )
@@ -244,14 +242,12 @@ class Verifier:
             except (NotFound, DataLoss):
                 continue
             named.update(context.stored.key(ref.key) for ref in files_of(manifest))
-        async for info in context.stored.storage.list(context.stored.key(""), delimiter="/"):
-            name = info.key.removeprefix(context.stored.key(""))
-            if not info.is_prefix or name.rstrip("/") not in FOLDERS:
-                yield note(info.key, "nothing of an installation is called so; it is ignored. Move it away")
-        # The segments of a day are a hundred thousand names; in a thread, so that a server can respond to others.
-        for key in await asyncio.to_thread(_strange, context.sizes, context.stored.key("")):
+        for name in await context.stored.unknown_names():
+            yield note(context.stored.key(name), "nothing of an installation is called so; it is ignored. Move it away")
+        for key in sorted(context.stored.strange):
             yield note(key, "no object of a database is called so; it is ignored. Move it away")
         for folder in (Folder.DATA, Folder.INDEX):
+            # In a thread: there may be a hundred thousand names.
             orphans = await asyncio.to_thread(_orphans, context.sizes, context.stored.key(f"{folder}/"), named)
             if orphans:
                 size = sum(context.sizes[key] for key in orphans)
@@ -262,22 +258,6 @@ class Verifier:
                 )
 
 
-def _strange(keys: Iterable[str], prefix: str) -> list[str]:
-    """List the keys that are not names of a database's objects, in order."""
-    return sorted(key for key in keys if not _is_name(*key.removeprefix(prefix).split("/", 1)))
-
-
 def _orphans(keys: Iterable[str], folder: str, named: Set[str]) -> list[str]:
     """List the keys of a folder that no manifest names, in order."""
     return sorted(key for key in keys if key.startswith(folder) and key not in named)
-
-
-def _is_name(folder: str, name: str) -> bool:
-    if folder in {Folder.DATA, Folder.INDEX}:
-        return True  # those that no manifest names are reported together
-    if folder == Folder.EPOCH:
-        return _EPOCH_NAME.fullmatch(name) is not None
-    try:
-        return str(LogSequence.parse(name)) == name
-    except ValueError:
-        return False

@@ -218,7 +218,7 @@ class LogVerifier:
         """Read a segment; None: it was cleaned since, and a gap that this leaves is checked."""
         try:
             segment = await self._context.retry(lambda: self._context.stored.segments.read(first))
-            await asyncio.to_thread(_read_batches, segment.entries)
+            await asyncio.to_thread(lambda: [decode_batch(entry) for entry in segment.entries])
         except NotFound:
             return None
         except DataLoss as error:
@@ -273,11 +273,6 @@ class LogVerifier:
         folder = context.stored.key("db/log/")
         for finding in findings_of_entries(folder, entries, head=head, flushed=newest, known=context.marks):
             yield finding
-
-
-def _read_batches(entries: Iterable[LogEntry]) -> None:
-    for entry in entries:
-        decode_batch(entry)
 
 
 async def _ahead(items: Iterable[T], read: Callable[[T], Coroutine[None, None, R]]) -> AsyncIterator[tuple[T, R]]:

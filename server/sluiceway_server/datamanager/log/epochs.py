@@ -39,6 +39,7 @@ class Epochs:
     def __init__(self, storage: ObjectStorage, *, prefix: str) -> None:
         self._storage = storage
         self._folder = f"{prefix}/{Folder.EPOCH}/"
+        self.strange: frozenset[str] = frozenset()  # keys in the folder that are not names of epoch objects
 
     async def all(self) -> list[Epoch]:
         """Read all epoch objects, oldest first; one for each recovery. Raises `DataLoss`."""
@@ -47,6 +48,7 @@ class Epochs:
             name = info.key.removeprefix(self._folder)
             if not _NAME.fullmatch(name):
                 log.warning("no_epoch_object", key=info.key, do="move it away; it is ignored")
+                self.strange |= {info.key}
                 continue
             epoch = _decode(info.key, await self._storage.get(info.key))
             if epoch.number != int(name, 16):

@@ -142,12 +142,7 @@ class SegmentStore:
         self._folder = f"{prefix}/{Folder.WAL}/"
         self._firsts: list[LogSequence] = []
         self._added = self._listed = 0
-        self._strange: set[str] = set()
-
-    @property
-    def strange(self) -> frozenset[str]:
-        """Keys in the folder that are not names of segments."""
-        return frozenset(self._strange)
+        self.strange: frozenset[str] = frozenset()  # keys in the folder that are not names of segments
 
     @property
     def remembered(self) -> int:
@@ -275,11 +270,8 @@ class SegmentStore:
         async for info in self._storage.list(self._folder, start_after=start):
             name = info.key.removeprefix(self._folder)
             try:
-                sequence = LogSequence.parse(name)
+                yield LogSequence.parse(name)
             except ValueError:
-                sequence = None
-            if sequence is not None:
-                yield sequence
-            elif info.key not in self._strange:
-                self._strange.add(info.key)
-                log.warning("no_segment", key=info.key, do="move it away; it is ignored")
+                if info.key not in self.strange:
+                    self.strange |= {info.key}
+                    log.warning("no_segment", key=info.key, do="move it away; it is ignored")

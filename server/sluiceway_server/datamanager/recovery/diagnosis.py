@@ -96,12 +96,6 @@ class Holdings:
     def epoch(self) -> Epoch | None:
         return next((epoch for epoch in self.epochs if epoch.number == self.present), None)
 
-    @property
-    def begins_with_manifest(self) -> bool:
-        """Whether the history begins with an import, so that there has to be a manifest."""
-        first = None if self.lineage is None else self.lineage.epochs[0]
-        return any(epoch.from_manifest for epoch in self.epochs if epoch.number == first)
-
 
 @dataclass(frozen=True, slots=True)
 class StoreDiagnosis:
@@ -313,22 +307,26 @@ def _diagnose_full(found: Holdings, head: HeadMark, flushed: FlushMark) -> tuple
             f"the object storage has the log up to {found.before.sequence}, and {etcd} only up to {head.sequence}:"
             " etcd went back; run `sluice db recover`"
         )
-    if found.before is not None and _differs(found.before, found.digest_at_before, epoch):
+    accepted = accepted_of(epoch)
+    if (before := found.before) is not None and (
+        found.digest_at_before not in {None, before.digest}
+        or (before.sequence == accepted and before.digest != epoch.accepted_digest)
+    ):
         return Kind.DIVERGED, (
-            f"{etcd} and the object storage hold different entries at {found.before.sequence}: two servers wrote after"
+            f"{etcd} and the object storage hold different entries at {before.sequence}: two servers wrote after"
             " etcd went back. `sluice db recover` goes on with what the object storage has, and reports what is given"
             " up"
         )
     stored = LogSequence(found.lineage.epochs[0], 0) if found.after is None else found.after.sequence
     # Nothing of an epoch that has only begun is stored yet; what it goes on from is.
-    accepted = accepted_of(epoch)
     needed = accepted if flushed.sequence.counter == 0 and accepted is not None else flushed.sequence
     if stored < needed:
         return Kind.STORAGE_BEHIND, (
             f"{etcd} says that the object storage has the log up to {needed}, and it ends at {stored}:"
             " segments are missing; restore them, or run `sluice db recover`"
         )
-    if found.begins_with_manifest and not found.has_manifest:
+    first = next((each for each in found.epochs if each.number == found.lineage.epochs[0]), epoch)
+    if first.from_manifest and not found.has_manifest:
         return Kind.STORAGE_BEHIND, (
             "this database began with an import, and the object storage has none of its manifests: restore the newest"
             " one from a copy"
@@ -340,11 +338,6 @@ def _diagnose_full(found: Holdings, head: HeadMark, flushed: FlushMark) -> tuple
             " shall go on, run `sluice db recover`"
         )
     return Kind.HEALTHY, f"{etcd} and the object storage fit together, in epoch {epoch.number}"
-
-
-def _differs(stored: LogEnd, in_etcd: bytes | None, epoch: Epoch) -> bool:
-    accepted = epoch.accepted_digest if stored.sequence == accepted_of(epoch) else None
-    return any(digest is not None and digest != stored.digest for digest in (in_etcd, accepted))
 
 
 async def open_or_bootstrap(

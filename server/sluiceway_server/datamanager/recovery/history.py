@@ -199,11 +199,6 @@ async def _stored(
     return checkpoint, end, digests
 
 
-def can_begin_at(inventory: Inventory, to: LogSequence) -> bool:
-    """Return whether a restore may go back to an entry: to counter 0 only where an import began."""
-    return inventory.lineage.contains(to) and (to.counter > 0 or to in inventory.manifests)
-
-
 def unreachable(inventory: Inventory, end: HistoryEnd, to: LogSequence) -> FailedPrecondition:
     """Return the error for an entry that a restore cannot go back to; it names the nearest that it can."""
     known = [sequence for sequence in inventory.manifests if inventory.lineage.contains(sequence)]

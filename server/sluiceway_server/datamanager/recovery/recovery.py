@@ -45,7 +45,6 @@ from sluiceway_server.datamanager.recovery.history import (
     HistoryEnd,
     Inventory,
     OrphanedEntries,
-    can_begin_at,
     find_end,
     read_inventory,
     unreachable,
@@ -262,7 +261,9 @@ class Recovery:
         if not won:
             await self._wait_for_head(number)
             raise _StartOver(f"another recoverer has epoch {number}")
-        if to is None and await self._unknown_segments(inventory, end):
+        unknown = set(await stores.segments.newer(end.last.sequence)) - set(inventory.firsts)
+        lineage = inventory.lineage
+        if to is None and any(lineage.contains(first) or first.epoch > lineage.present for first in unknown):
             raise _StartOver("another server saved entries meanwhile")
         entry = self._first_entry(number, end)
         await self._move_head(inventory, to, entry, end)
@@ -276,7 +277,8 @@ class Recovery:
     async def _given_up(self, inventory: Inventory, to: LogSequence) -> tuple[OrphanedEntries, ...]:
         """Return the entries that a restore makes void, as far as they are known."""
         lineage = inventory.lineage
-        if not can_begin_at(inventory, to):
+        # Counter 0 is the state before the first entry: of an import, which began with a manifest.
+        if not lineage.contains(to) or (to.counter == 0 and to not in inventory.manifests):
             raise FailedPrecondition(
                 f"{to} is not part of the present history, which is that of the epochs"
                 f" {', '.join(str(epoch) for epoch in lineage.epochs)}; `sluice db status` shows it",
@@ -297,11 +299,6 @@ class Recovery:
             OrphanedEntries(first, end, end.counter - first.counter + 1)
             for first, end in lineage.between(to, max(last, to))
         )
-
-    async def _unknown_segments(self, inventory: Inventory, end: HistoryEnd) -> bool:
-        """Return whether a segment of the history has appeared since the end was found."""
-        unknown = set(await self._stores.segments.newer(end.last.sequence)) - set(inventory.firsts)
-        return any(inventory.lineage.contains(first) or first.epoch > inventory.lineage.present for first in unknown)
 
     async def _store_tail(self, inventory: Inventory, end: HistoryEnd) -> None:
         """Put the entries that only etcd has into segments."""

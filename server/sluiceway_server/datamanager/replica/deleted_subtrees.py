@@ -47,7 +47,6 @@ from sluiceway_server.datamanager.model import (
     Put,
     Query,
     RecordType,
-    Under,
     View,
     Where,
 )
@@ -310,14 +309,10 @@ class SubtreeSweeper:
         for type_ in self._types.values():
             for up in type_.under:
                 if up.type == type_name:
-                    yield from ((type_, child) for child in _children(view, type_, up, id_))
+                    order = next(index[1:] for index in type_.indexes if index[0] == up.column)
+                    query = Query(where={up.column: id_}, order=order, size=_AT_ONCE + 1)
+                    yield from ((type_, child) for child, _ in view.rows(type_, query).records)
 
 
 def _tombstones(view: View) -> list[RecordKey]:
     return [tombstone_target(id_) for id_, _ in unfiltered(view).rows(TOMBSTONE, Query(size=1000)).records]
-
-
-def _children(view: View, type_: RecordType[Any], up: Under, id_: str) -> list[str]:
-    order = next(index[1:] for index in type_.indexes if index[0] == up.column)
-    query = Query(where={up.column: id_}, order=order, size=_AT_ONCE + 1)
-    return [child for child, _ in view.rows(type_, query).records]

@@ -277,7 +277,8 @@ class _BulkLoad:
         at_once = max(1, min(_ROWS_AT_ONCE, _MOST_VARIABLES // width))
         for start in range(0, count, at_once):
             rows = min(at_once, count - start)
-            statement = _insert_into(table, tuple(filled), rows)
+            row = f"({','.join('?' * width)})"
+            statement = f"INSERT INTO {table} ({','.join(filled)}) VALUES {','.join([row] * rows)}"  # noqa: S608 - names from here
             self._connection.execute(statement, values[start * width : (start + rows) * width])
         self.records += count
 
@@ -312,11 +313,6 @@ def _computed(table: Table, block: RecordBlock) -> tuple[list[Sequence[Any]], li
         values.append(table.type.values(message))
         bodies.append(None if table.type.is_settled(message) else body)
     return list(zip(*values, strict=True)), bodies
-
-
-def _insert_into(table: str, columns: Sequence[str], rows: int) -> str:
-    row = f"({','.join('?' * len(columns))})"
-    return f"INSERT INTO {table} ({','.join(columns)}) VALUES {','.join([row] * rows)}"  # noqa: S608 - names from here
 
 
 def _each(revisions: bytes) -> list[bytes]:

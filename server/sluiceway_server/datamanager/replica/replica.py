@@ -28,9 +28,10 @@ from sluiceway_server.datamanager.replica.schema import (
     Version,
     entry_key,
     pack,
-    pack_end,
     unpack,
 )
+
+_LAST_INDEX = 2**32 - 1  # of a transaction in an entry
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,7 +209,7 @@ class Replica:
         """
         rows = self._connection.execute(
             "SELECT revision, type, id, time_us FROM resting WHERE revision <= ? ORDER BY revision LIMIT ?",
-            (pack_end(covered), limit),
+            (pack(Position(covered, _LAST_INDEX)), limit),
         ).fetchall()
         # The times of entries never decrease, so the order of revisions is that of times.
         due = [row for row in rows if row[3] < before_us]

@@ -26,7 +26,6 @@ RecordKey = tuple[str, str]
 _FORMAT = 2
 _REVISION = struct.Struct(">IQI")
 _COUNTER_BITS = 44
-_LAST_INDEX = 2**32 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +40,6 @@ class Version:
 def pack(position: Position) -> bytes:
     """Encode a position as 16 bytes that sort as positions do."""
     return _REVISION.pack(position.sequence.epoch, position.sequence.counter, position.index)
-
-
-def pack_end(sequence: LogSequence) -> bytes:
-    """Encode the upper bound of the positions in an entry."""
-    return _REVISION.pack(sequence.epoch, sequence.counter, _LAST_INDEX)
 
 
 def unpack(value: bytes) -> Position:

@@ -168,7 +168,7 @@ class FileStore:
         """
         by_file: dict[int, list[str]] = {}
         for id_ in set(ids):
-            at = bisect_left(files, id_, key=_last_id)
+            at = bisect_left(files, id_, key=lambda file: file.data.last)
             if at < len(files) and files[at].data.first <= id_:
                 by_file.setdefault(at, []).append(id_)
         turns = asyncio.Semaphore(_PARALLEL_READS)
@@ -292,10 +292,6 @@ class FileStore:
 
 def _records_of_block(key: str, footer: Footer, block: int, data: bytes) -> list[StoredRecord]:
     return record_block(key, footer, block, data).records()
-
-
-def _last_id(file: LiveFile) -> str:
-    return file.data.last
 
 
 async def together(work: Sequence[Awaitable[T]]) -> list[T]:

@@ -157,7 +157,8 @@ class FileWriter(Generic[R]):
             await self._write_out()
             self._usable = False
             footer_offset = self._written
-            end = await asyncio.to_thread(self._encode_end)
+            end = await asyncio.to_thread(encode_end, self._kind, self._footer)
+            self._digest.update(end)
             await self._upload.write(end)
             await self._upload.complete()
         except BaseException:
@@ -172,11 +173,6 @@ class FileWriter(Generic[R]):
             records=self._footer.records,
             footer_offset=footer_offset,
         )
-
-    def _encode_end(self) -> bytes:
-        end = encode_end(self._kind, self._footer)
-        self._digest.update(end)
-        return end
 
     async def abort(self) -> None:
         """Discard the file. May be called at any time, and twice; a finished file stays."""

@@ -44,7 +44,7 @@ from sluiceway_server.datamanager.tables.garbage_rules import (
     why_not_now,
 )
 from sluiceway_server.datamanager.tables.stores import Stores
-from sluiceway_server.objectstorage.layout import FOLDERS, Folder
+from sluiceway_server.objectstorage.layout import Folder
 
 log = structlog.get_logger(__name__)
 
@@ -131,7 +131,7 @@ class _Collection:
 
     async def run(self) -> None:
         now, lineage, rules = self._clock.now(), self._lineage, self._rules
-        await self._find_unknown_names()
+        self.unknown.update(await self._stores.unknown_names())
         epochs = [item async for item in self._named_epochs()]
         self._epochs = {number for number, _ in epochs}
         manifests = [item async for item in self._sequences(Folder.MANIFEST)]
@@ -182,13 +182,6 @@ class _Collection:
         with crash_points(f"clean.{kind}"):
             await delete()
         self._deletions += 1
-
-    async def _find_unknown_names(self) -> None:
-        prefix = self._stores.key("")
-        async for info in self._stores.storage.list(prefix, delimiter="/"):
-            name = info.key.removeprefix(prefix)
-            if not info.is_prefix or name.rstrip("/") not in FOLDERS:
-                self.unknown.add(name)
 
     async def _named(self, folder: str) -> AsyncIterator[tuple[str, Found]]:
         async for info in self._stores.storage.list(self._stores.key(f"{folder}/")):

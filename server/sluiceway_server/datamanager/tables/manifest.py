@@ -118,7 +118,7 @@ class ManifestStore:
     def __init__(self, storage: ObjectStorage, *, prefix: str) -> None:
         self._storage = storage
         self._folder = f"{prefix}/{Folder.MANIFEST}/"
-        self._strange: set[str] = set()
+        self.strange: frozenset[str] = frozenset()  # keys in the folder that are not names of manifests
 
     def key(self, sequence: LogSequence) -> str:
         return f"{self._folder}{sequence}"
@@ -147,8 +147,8 @@ class ManifestStore:
             try:
                 found.append(LogSequence.parse(info.key.removeprefix(self._folder)))
             except ValueError:
-                if info.key not in self._strange:
-                    self._strange.add(info.key)
+                if info.key not in self.strange:
+                    self.strange |= {info.key}
                     log.warning("no_manifest", key=info.key, do="move it away; it is ignored")
         return found
 

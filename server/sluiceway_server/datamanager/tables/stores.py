@@ -14,6 +14,7 @@ from sluiceway_server.datamanager.log.segments import SegmentStore
 from sluiceway_server.datamanager.tables.data_file import FileStore
 from sluiceway_server.datamanager.tables.manifest import ManifestStore
 from sluiceway_server.kv.port import KeyValueStore
+from sluiceway_server.objectstorage.layout import FOLDERS
 from sluiceway_server.objectstorage.port import ObjectStorage
 
 
@@ -31,6 +32,20 @@ class StoredObjects:
     def key(self, name: str) -> str:
         """Return a whole key for one below the prefix."""
         return f"{self.prefix}/{name}"
+
+    @property
+    def strange(self) -> frozenset[str]:
+        """Keys that were listed in the folders of epochs, segments and manifests and are not names of any."""
+        return self.epochs.strange | self.segments.strange | self.manifests.strange
+
+    async def unknown_names(self) -> list[str]:
+        """List the names below the prefix that are not folders of an installation; folders end with `/`."""
+        prefix = self.key("")
+        return [
+            info.key.removeprefix(prefix)
+            async for info in self.storage.list(prefix, delimiter="/")
+            if not info.is_prefix or info.key.removeprefix(prefix).rstrip("/") not in FOLDERS
+        ]
 
 
 class Stores(StoredObjects):
