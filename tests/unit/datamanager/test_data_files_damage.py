@@ -158,7 +158,7 @@ async def test_files_that_were_exchanged_are_told() -> None:
 
 async def test_a_reference_to_another_folder_is_told() -> None:
     storage, ref, _ = await written()
-    for key in ("wal/1", "data/run", "data//x", "data/run/x/y", "index/run/1-0-a"):
+    for key in ("wal/1", "data/run", "data//x", "index/run/1-0-a"):
         twisted = FileRef()
         twisted.CopyFrom(ref)
         twisted.key = key

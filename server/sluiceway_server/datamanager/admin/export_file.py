@@ -66,8 +66,7 @@ class ExportInfo:
     """The header and the totals of an export.
 
     Attributes:
-        database_id: of the database that was exported.
-        sequence: its last entry that is in here.
+        sequence: the last entry that is in it.
         time: of that entry.
         made: when the export began.
         version: of the software that made it.

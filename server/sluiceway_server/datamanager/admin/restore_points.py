@@ -19,14 +19,7 @@ from sluiceway_server.datamanager.tables.stores import Stores
 
 @dataclass(frozen=True, slots=True)
 class RestorePoint:
-    """The last entry of a segment.
-
-    Attributes:
-        sequence: of the entry.
-        time: of it.
-        entries: how many the segment has of the history.
-        writer: the server that wrote the entry.
-    """
+    """The last entry of a segment, which has so many `entries` of the history."""
 
     sequence: LogSequence
     time: datetime

@@ -7,7 +7,7 @@ also works when one of the stores is away, damaged, or not the right one.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from typing import TypeVar
@@ -55,7 +55,7 @@ class StoredView:
 
 @dataclass(frozen=True, slots=True)
 class ObjectsView:
-    """The objects of a kind: how many, and their bytes together."""
+    """The objects of a kind."""
 
     kind: str
     count: int
@@ -64,15 +64,7 @@ class ObjectsView:
 
 @dataclass(frozen=True, slots=True)
 class StorageView:
-    """What the object storage holds.
-
-    Attributes:
-        epochs: all epoch objects that can be read, oldest first.
-        lineage: the history; None when it cannot be found.
-        newest_segment: of the history; None: there is none, or it cannot be read.
-        newest_manifest: likewise.
-        objects: by kind.
-    """
+    """What the object storage holds; what cannot be read is empty or None."""
 
     epochs: Sequence[Epoch] = ()
     lineage: Lineage | None = None
@@ -89,12 +81,9 @@ class StorageView:
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """The state of both stores.
+    """The state of both stores. A store that cannot be read is None, because of its fault.
 
     Attributes:
-        time: when they were read.
-        etcd: None: it cannot be read, because of `etcd_fault`.
-        storage: None: it cannot be read, because of `storage_fault`.
         kind: of the diagnosis; None: there is none.
         findings: faults, each with what to do; empty: all is well.
     """
@@ -117,11 +106,11 @@ class Overview:
         return next((epoch for epoch in self.storage.epochs if epoch.number == present), None)
 
 
-@dataclass(slots=True)
 class _Findings:
     """The list of faults, one sentence each."""
 
-    found: list[str] = field(default_factory=list)
+    def __init__(self) -> None:
+        self.found: list[str] = []
 
     def add(self, sentence: str) -> None:
         if sentence and sentence not in self.found:

@@ -28,12 +28,10 @@ R = TypeVar("R")
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A fault or a note.
+    """A fault, or a note about something harmless: what it is, and what to do.
 
     Attributes:
         object: the key that it is about; empty: both stores.
-        message: what it is, and what to do.
-        is_fault: something is missing or damaged; otherwise it is a note.
     """
 
     object: str

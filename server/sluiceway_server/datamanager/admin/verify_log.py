@@ -34,7 +34,6 @@ class LogCheck:
     """The check of segments, taken in the order of their names.
 
     Attributes:
-        lineage: the history.
         marks: digests of entries that are named elsewhere.
         database_id: the one that segments should name.
         floor: the oldest manifest, as sequence and key: the segments must reach from it; None: from the beginning.

@@ -84,8 +84,8 @@ class BatchBuilder:
 
         Args:
             calls: at least one.
-            last: the entry after which the batch will stand.
-            time_us: now; the entry's time is never before the last one's.
+            last: the entry that the batch will follow.
+            time_us: now; the time of the entry is never before that of the last one.
 
         Returns:
             The outcomes of the first calls, in order (the others do not fit), and the batch; None: it has no actions.

@@ -60,11 +60,8 @@ class StoreHealth:
     """The state of etcd's database file.
 
     Attributes:
-        fullness: follows from the rest.
-        size_bytes: of its file.
-        in_use_bytes: of that.
+        in_use_bytes: of `size_bytes`.
         quota_bytes: of etcd, or else of the settings.
-        alarms: those that are raised, by name.
         keeps_history: it has not been compacted for longer than it should be.
     """
 

@@ -233,9 +233,7 @@ class LogTip:
     def _take(self, batch: Batch) -> None:
         entry = batch.entry
         self.state.inbox.append(batch)
-        same = entry.sequence.epoch == self.newest.position.sequence.epoch
-        total = (self.newest.total_bytes if same else 0) + len(entry.raw)
-        self.newest = AppliedUpTo(entry.position, entry.digest, entry.time_us, total)
+        self.newest = self.newest.plus(entry)
         self.fairness.wrote(entry.writer, self.clock.monotonic())
         self.newest_sequence.move(entry.sequence)
         self.subscriptions.publish(batch.transactions)

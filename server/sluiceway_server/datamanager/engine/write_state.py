@@ -31,7 +31,7 @@ from sluiceway_server.datamanager.log.entries import Catalogue, LogEntry, Logged
 from sluiceway_server.datamanager.model import Delete, LogSequence, Position, Put, View
 from sluiceway_server.datamanager.replica.cold_bodies import NO_BODIES, FetchedBodies
 from sluiceway_server.datamanager.replica.deleted_subtrees import TOMBSTONE, deleted_subtrees, tombstone_target
-from sluiceway_server.datamanager.replica.replica import AppliedUpTo, Replica
+from sluiceway_server.datamanager.replica.replica import Replica
 from sluiceway_server.datamanager.replica.schema import RecordKey, Version
 from sluiceway_server.datamanager.replica.view import Known, Overlay, ReplicaView
 
@@ -179,13 +179,9 @@ class State(Overlay):
     def _write_committed(self) -> None:
         if not self._unapplied:
             return
-        last = self._unapplied[-1]
-        # Counted from 0 in every epoch.
-        epoch = last.sequence.epoch
-        total = sum(len(entry.raw) for entry in self._unapplied if entry.sequence.epoch == epoch)
-        if self._written.position.sequence.epoch == epoch:
-            total += self._written.total_bytes
-        written = AppliedUpTo(last.position, last.digest, last.time_us, total)
+        written = self._written
+        for entry in self._unapplied:
+            written = written.plus(entry)
         times_us = {entry.sequence: entry.time_us for entry in self._unapplied}
         kept = [
             entry for entry in self._unapplied if entry.time_us >= self.keep_after_us or entry.sequence > self.flushed

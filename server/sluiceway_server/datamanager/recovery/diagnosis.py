@@ -62,9 +62,7 @@ class Holdings:
     """The facts of a diagnosis.
 
     Attributes:
-        etcd_name: the name of etcd in messages.
-        cluster_id: of the cluster that answered.
-        head: None when there is none; so `flushed`.
+        head: None: there is none; so `flushed`.
         epochs: all epoch objects, also of recoveries that were overtaken; oldest first.
         present: the epoch that etcd's head is in; with an empty etcd the newest that has a segment or a manifest, else
             the first; 0 when there is no epoch at all.

@@ -68,7 +68,7 @@ class Recovered:
 
     Attributes:
         epoch: the present one.
-        accepted: the entry that it continues from; None when another server recovered.
+        accepted: the entry that it continues from; None: another server recovered.
         won: False: another server recovered the database meanwhile; the rest is not known here.
         void: entries that are given up: they are not part of the history any more.
         from_etcd: how many entries only etcd had; they are in the object storage now.

@@ -44,12 +44,7 @@ _LOSSES = frozenset({"LOG_GAP", "LOG_DIVERGED", "ETCD_DAMAGED"})
 
 @dataclass(frozen=True, slots=True)
 class Rescued:
-    """The outcome of a rescue.
-
-    Attributes:
-        entries: the number that was put into segments.
-        missing: the number that the server knows and that do not follow from what is stored.
-    """
+    """How many entries were put into segments, and how many do not follow from what is stored."""
 
     entries: int
     missing: int

@@ -56,11 +56,7 @@ class _MessageCache(Overlay):
 
 
 class Readers:
-    """The reader threads. The file must exist at the first read.
-
-    Attributes:
-        messages: the cache of decoded messages.
-    """
+    """The reader threads. The file must exist at the first read."""
 
     def __init__(
         self,
@@ -126,27 +122,21 @@ class Readers:
             raise self._late() from cause
 
     async def _raw(self, function: Callable[[Replica], T]) -> T:
-        if self._closed:
-            raise _stopping()
         running: asyncio.Future[T] | None = None
         try:
             running = asyncio.get_running_loop().run_in_executor(self._pool, self._run, function)
             return await running
         except RuntimeError as error:
-            if running is None and self._closed:  # closed after the check above
+            if running is None and self._closed:
                 raise _stopping() from error
             raise
         except asyncio.CancelledError:
             # `close` cancels reads that have not begun; their callers were not cancelled and get an error.
             task = asyncio.current_task()
             dropped = running is not None and running.cancelled() and not (task and task.cancelling())
-            if dropped and self._is_closed():
+            if dropped and self._closed:
                 raise _stopping() from None
             raise
-
-    def _is_closed(self) -> bool:
-        # A method, because a type checker assumes that the attribute did not change during the await.
-        return self._closed
 
     def _late(self) -> Unavailable:
         return Unavailable(f"the replica did not respond within {self._timeout.total_seconds():g} s")

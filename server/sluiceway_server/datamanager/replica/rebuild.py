@@ -212,12 +212,7 @@ class ReplicaFile:
 
 
 class _BulkLoad:
-    """A new file that is being filled. Used by one thread at a time, except `interrupt`.
-
-    Attributes:
-        records: how many were added.
-        remote: how many of these without a body.
-    """
+    """A new file that is being filled. Used by one thread at a time, except `interrupt`."""
 
     def __init__(self, path: Path, tables: Tables) -> None:
         Replica.delete(path)
@@ -237,7 +232,7 @@ class _BulkLoad:
         for line in tables.schema:
             self._connection.execute(line)
         self.records = 0
-        self.remote = 0
+        self.remote = 0  # of these without a body
 
     def add_rows(self, table: Table, blocks: Sequence[IndexBlock]) -> None:
         for block in blocks:

@@ -49,6 +49,11 @@ class AppliedUpTo:
         position = Position(from_sequence_proto(manifest.sequence), max(manifest.transactions, 1) - 1)
         return AppliedUpTo(position, manifest.digest, manifest.time_us, manifest.total_bytes)
 
+    def plus(self, entry: LogEntry) -> AppliedUpTo:
+        """Return it with one more entry; bytes are counted from 0 in every epoch."""
+        total = self.total_bytes if entry.sequence.epoch == self.position.sequence.epoch else 0
+        return AppliedUpTo(entry.position, entry.digest, entry.time_us, total + len(entry.raw))
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
@@ -167,12 +172,9 @@ class Replica:
         *,
         times_us: Mapping[LogSequence, int] | None = None,
     ) -> None:
-        """Write records (None: remove) and change groups.
+        """Write records (None: delete) and change groups, with the times of their entries.
 
-        Args:
-            records: by type name and id.
-            groups: by name.
-            times_us: of their entries. None: the transaction will be rolled back.
+        Without times the transaction will be rolled back.
         """
         by_type: dict[str, list[tuple[str, Version | None]]] = {}
         for (name, id_), version in records.items():

@@ -66,16 +66,7 @@ class Statement:
 
 
 class Table:
-    """The statements of one record type.
-
-    Attributes:
-        type: the record type.
-        name: of the table.
-        columns: names in SQL, in the order of the type's.
-        schema: creates the table.
-        indexes: create its indexes.
-        is_remote: whether bodies may be NULL.
-    """
+    """The statements of one record type; `columns` are names in SQL, in the order of the type's."""
 
     def __init__(self, type_: RecordType[Any]) -> None:
         for name in (type_.name, *(column.name for column in type_.columns)):

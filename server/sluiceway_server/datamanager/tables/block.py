@@ -78,12 +78,7 @@ class StoredRow(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class RecordBlock:
-    """A block of a data file.
-
-    Attributes:
-        ids: strictly rising, at least one.
-        revisions: 16 bytes each, as in the replica.
-    """
+    """A block of a data file: ids in rising order, revisions of 16 bytes each as in the replica."""
 
     ids: Sequence[str]
     revisions: bytes
@@ -102,14 +97,7 @@ class RecordBlock:
 
 @dataclass(frozen=True, slots=True)
 class IndexBlock:
-    """A block of an index dump.
-
-    Attributes:
-        ids: strictly rising, at least one.
-        revisions: 16 bytes each, as in the replica.
-        columns: for each column of the dump, its values in the order of `ids`.
-        bodies: for each row the serialised message; None: in the data file only.
-    """
+    """A block of an index dump, as `RecordBlock`; a body that is None is in the data file only."""
 
     ids: Sequence[str]
     revisions: bytes

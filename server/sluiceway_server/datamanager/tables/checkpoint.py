@@ -126,11 +126,7 @@ class Checkpointer:
     async def run(self, flushed: FlushMark, lineage: Lineage) -> Manifest | None:
         """Make a manifest of everything in the object storage up to `flushed`.
 
-        May be repeated, and cancelled: its files are garbage then.
-
-        Args:
-            flushed: as etcd has it; its sequence is part of the history.
-            lineage: the history.
+        May be repeated, and cancelled: its files are garbage then. `flushed` is part of the history.
 
         Returns:
             The new manifest; the newest one if nothing follows it; None if the database has no entry.

@@ -45,16 +45,8 @@ class Compaction:
         known_dumps: set[str],
         still_wanted: Callable[[], None],
     ) -> None:
-        """Create it.
-
-        Args:
-            files: the files of the database.
-            catalogue: the types that this server knows; records of others are copied as they are.
-            sequence: of the manifest; part of file names.
-            file_bytes: a file ends when it has as many.
-            known_dumps: index dumps that have this server's columns; kept from manifest to manifest.
-            still_wanted: called after each piece of work; raises when the checkpoint is too old.
-        """
+        # `sequence` is that of the manifest. `known_dumps` are index dumps that have this server's columns. After each
+        # piece of work `still_wanted` is called, which raises when the checkpoint is too old.
         self._files = files
         self._catalogue = catalogue
         self._sequence = sequence

@@ -39,7 +39,7 @@ def checkpoint_due(limits: DataManagerSettings, *, entries: int, size: int, age:
     Args:
         limits: `checkpoint_entries`, `checkpoint_bytes` and `checkpoint_interval`.
         entries: in the object storage after the newest manifest.
-        size: of these entries in bytes; those of an earlier epoch need not be counted.
+        size: in bytes; entries of an earlier epoch need not be counted.
         age: of the newest manifest, or of the first entry.
     """
     if entries <= 0:

@@ -54,7 +54,6 @@ from sluiceway_server.datamanager.tables.footer import (
     index_block,
     ranges,
     record_block,
-    type_of_key,
 )
 from sluiceway_server.objectstorage.port import ObjectStorage
 
@@ -207,7 +206,7 @@ class FileStore:
             raise FileDamaged(key, f"it has {info.size_bytes} bytes, and the manifest says {ref.size}")
         kind = FileKind.INDEX if key.startswith(f"{FileKind.INDEX}/") else FileKind.DATA
         footer, end = await self._read_footer(ref, kind)
-        check_against(footer, ref)
+        check_against(footer, ref, kind)
         digest = hashlib.sha256()
         magic = await self._range(key, 0, MAGIC_BYTES)
         check_magic(key, kind, magic, where="beginning")
@@ -239,8 +238,7 @@ class FileStore:
             footer, _ = await self._read_footer(ref, kind)
             text = sum(map(len, footer.firsts)) + sum(map(len, footer.lasts))
             self._keep(ref.key, -1, footer, weight_of_footer(len(footer), text))
-        type_of_key(ref.key, kind)
-        check_against(footer, ref)
+        check_against(footer, ref, kind)
         return footer
 
     async def _read_footer(self, ref: FileRef, kind: FileKind) -> tuple[Footer, bytes]:

@@ -69,15 +69,10 @@ class Footer:
     """A footer that was checked. All sequences have an item for each block.
 
     Attributes:
-        records: of all blocks.
-        columns: of an index dump.
         type_version: of an index dump: the `RecordType.version` that computed the columns.
-        firsts: ids of first records.
-        lasts: ids of last records.
         offsets: where each block begins, and where the last one ends.
         sizes: bytes before compression.
         counts: of records.
-        checksums: 16 bytes each.
     """
 
     type: str
@@ -130,7 +125,7 @@ def decode_end(key: str, kind: FileKind, end: bytes, *, footer_offset: int) -> F
     """Decode and check the bytes from `footer_offset` to the object's end.
 
     Raises:
-        FileDamaged: they are not valid, the blocks do not fill the object, or it has another type than its key.
+        FileDamaged: they are not valid, or the blocks do not fill the object.
     """
     if len(end) < TRAILER_BYTES:
         raise FileDamaged(key, "it is cut off")
@@ -151,8 +146,6 @@ def decode_end(key: str, kind: FileKind, end: bytes, *, footer_offset: int) -> F
         raise FileDamaged(key, "its footer cannot be read") from cause
     for fault in _faults_of(message, kind, footer_offset):
         raise FileDamaged(key, fault)
-    if message.type != type_of_key(key, kind):
-        raise FileDamaged(key, f"it holds records of the type {message.type!r}")
     return Footer(
         type=message.type,
         records=message.records,
@@ -185,20 +178,13 @@ def _faults_of(message: storage_pb2.FileFooter, kind: FileKind, footer_offset: i
         yield "its footer names columns that it cannot have"
 
 
-def check_against(footer: Footer, ref: storage_pb2.FileRef) -> None:
+def check_against(footer: Footer, ref: storage_pb2.FileRef, kind: FileKind) -> None:
     """Raise `FileDamaged` if a footer does not agree with the manifest."""
+    if not ref.key.startswith(f"{kind.value}/{footer.type}/"):
+        raise FileDamaged(ref.key, f"it holds records of the type {footer.type!r}")
     found = (footer.firsts[0], footer.lasts[-1], footer.records, footer.offsets[-1])
     if found != (ref.first, ref.last, ref.records, ref.footer_offset):
         raise FileDamaged(ref.key, "it is not the file that the manifest names, but another one")
-
-
-def type_of_key(key: str, kind: FileKind) -> str:
-    """Return the record type in a key `<kind>/<type>/<name>`. Raises `FileDamaged` for any other key."""
-    folder, _, rest = key.partition("/")
-    type_, _, name = rest.partition("/")
-    if folder != kind.value or not type_ or not name or "/" in name:
-        raise FileDamaged(key, f"this is not the name of an object of the folder {kind.value}/")
-    return type_
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,12 +59,10 @@ _TRIES = 10
 
 @dataclass(slots=True)
 class Cleaned:
-    """The result of a garbage collection.
+    """The result of a garbage collection: how many objects of each kind were deleted.
 
     Attributes:
-        manifests: how many were deleted.
-        files: how many data files and index dumps were deleted.
-        segments: how many were deleted.
+        files: data files and index dumps.
         unknown: keys below the prefix that this version does not know, which stay; folders end with `/`.
         stopped: why it stopped early; empty: it was completed.
     """
@@ -89,10 +87,9 @@ class GarbageCollector:
         self._clock = clock
 
     async def run(self, lineage: Lineage) -> Cleaned:
-        """Delete what is not needed. May be repeated, and cancelled.
+        """Delete what the history does not need. May be repeated, and cancelled.
 
-        Args:
-            lineage: the history; nothing is deleted when etcd or the storage is in a newer epoch.
+        Nothing is deleted when etcd or the storage is in a newer epoch.
 
         Raises:
             DataLoss: a manifest is damaged, so that its files are not known. Nothing more was deleted.

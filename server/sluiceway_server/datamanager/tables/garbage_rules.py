@@ -68,7 +68,7 @@ def why_not_now(
         epochs: all epoch objects.
         sequences: of manifests and segments, and in the names of files.
         now: the time.
-        rules: for how long objects stay.
+        rules: how long objects stay.
     """
     present = lineage.present
     for sequence in sequences:
