@@ -10,7 +10,15 @@ from typing import cast
 
 from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
 
-from sluiceway.api.project.v1 import project_service_pb2
+from sluiceway.api.executor.v1 import executor_admin_service_pb2
+from sluiceway.api.project.v1 import (
+    delivery_service_pb2,
+    organization_service_pb2,
+    project_service_pb2,
+    schedule_service_pb2,
+    secret_service_pb2,
+    variable_service_pb2,
+)
 from sluiceway.api.run.v1 import run_service_pb2
 from sluiceway_server.gateway.descriptions import description_of, json_name
 
@@ -24,6 +32,10 @@ _HEAD = """\
 """
 # With all that they consist of.
 _ROOTS = (
+    delivery_service_pb2.ListDeliveriesResponse,
+    executor_admin_service_pb2.ListExecutorGroupsResponse,
+    executor_admin_service_pb2.ListExecutorsResponse,
+    organization_service_pb2.ListOrganizationMembersResponse,
     project_service_pb2.ListProjectGroupsResponse,
     project_service_pb2.ListProjectsResponse,
     run_service_pb2.FindLogErrorResponse,
@@ -32,6 +44,9 @@ _ROOTS = (
     run_service_pb2.RunExplanation,
     run_service_pb2.WatchRunResponse,
     run_service_pb2.WatchRunsResponse,
+    schedule_service_pb2.ListSchedulesResponse,
+    secret_service_pb2.ListSecretsResponse,
+    variable_service_pb2.ListVariablesResponse,
 )
 _STRINGS = frozenset(
     {

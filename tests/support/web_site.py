@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser
 
+from tests.fakes.forge.model import Repo
 from tests.support.browser import CHROMIUM, BrowserPage
-from tests.support.installation import Installation, make_repository
+from tests.support.installation import Installation, make_repository, until
+from tests.support.running_forge import RunningForge
 
 _BUILT = Path(__file__).resolve().parents[2] / "server" / "sluiceway_server" / "gateway" / "web" / "index.html"
 
@@ -64,3 +66,37 @@ def log_in(page: BrowserPage, token: str, path: str) -> None:
     page.page.fill("input[name=token]", token)
     page.page.click("text=Log in >> nth=-1")
     page.page.wait_for_url(f"**{path}")
+
+
+@dataclass(frozen=True)
+class LinkedProject:
+    """A project with a repository of a fake provider."""
+
+    site: Site
+    forge: RunningForge
+    repo: Repo
+    id: str
+    path: str
+
+    def push(self, folder: Path, files: dict[str, bytes], message: str, *, branch: str = "main") -> str:
+        """Push a commit as its owner; return the commit when its delivery was worked on."""
+        commit = self.forge.checkout(self.repo, folder).push(files, message, ref=f"HEAD:refs/heads/{branch}")
+
+        def is_done() -> bool:
+            found = self.site.get(f"projects/{self.id}/deliveries")["deliveries"]
+            return any((each["commitSha"], each["phase"]) == (commit, "DELIVERY_PHASE_DONE") for each in found)
+
+        until(is_done, f"the delivery of {commit} is worked on")
+        return commit
+
+
+def linked_project(site: Site, forge: RunningForge, name: str, files: dict[str, bytes]) -> LinkedProject:
+    """Make a repository of a fake provider, and a project of it, through the API."""
+    repo = forge.repository(f"acme/{name}", files)
+    source = {"name": name, "type": forge.fake.kind.product, "apiUrl": forge.fake.api_url}
+    source_id = site.post("remoteSources", {"remoteSource": source})["id"]
+    account = {"remoteSourceId": source_id, "accessToken": forge.user.token}
+    site.post("users/me/linkedAccounts", {"linkedAccount": account})
+    project = {"name": name, "parentId": "user/admin", "remoteSourceId": source_id, "repositoryPath": repo.path}
+    made = site.post("projects", {"project": project})
+    return LinkedProject(site, forge, repo, made["id"], made["path"])

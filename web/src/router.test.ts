@@ -4,8 +4,12 @@ import { localPath, type Page, pageOf, pathOf } from "./router.ts";
 
 const PAGES: [string, Page][] = [
   ["/runs", { name: "runs" }],
-  ["/projects/acme/back%20end/api", { name: "project", path: "acme/back end/api" }],
-  ["/projects", { name: "project", path: "" }],
+  ["/projects/acme/back%20end/api", { name: "project", path: "acme/back end/api", tab: "" }],
+  ["/projects", { name: "project", path: "", tab: "" }],
+  ["/projects/org/acme/api/deliveries", { name: "project", path: "org/acme/api", tab: "deliveries" }],
+  ["/projects/org/acme/api/settings", { name: "project", path: "org/acme/api", tab: "settings" }],
+  ["/projects/org/acme/settings", { name: "project", path: "org/acme/settings", tab: "" }],
+  ["/executors", { name: "executors" }],
   ["/runs/01a2", { name: "run", run: "01a2" }],
   ["/runs/01a2/tasks/01a3", { name: "task", run: "01a2", task: "01a3" }],
   ["/login", { name: "login", next: "/" }],
@@ -23,7 +27,7 @@ test("the root is the list of runs", () => {
 });
 
 test("other paths are unknown", () => {
-  for (const path of ["/x", "/runs/1/2", "/runs/1/tasks", "/runs/1/tasks/2/3", "/login/x", "/runs/%ff"]) {
+  for (const path of ["/x", "/executors/1", "/runs/1/2", "/runs/1/tasks", "/runs/1/tasks/2/3", "/login/x", "/runs/%ff"]) {
     assert.deepEqual(pageOf(path), { name: "unknown", path });
   }
 });

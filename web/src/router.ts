@@ -3,10 +3,18 @@
 // `pageOf` and `pathOf` are pure. `Router` follows the browser's history, and takes over clicks on links to pages; other
 // links, such as those of downloads, are left to the browser.
 
+/** The pages of a project; empty: its runs. */
+export type Tab = "" | "run" | "deliveries" | "settings";
+
+const TABS: readonly string[] = ["run", "deliveries", "settings"];
+/** Of the shortest path of a project: `user/NAME/PROJECT`. */
+const PROJECT_SEGMENTS = 3;
+
 export type Page =
   | { name: "login"; next: string }
   | { name: "runs" }
-  | { name: "project"; path: string }
+  | { name: "project"; path: string; tab: Tab }
+  | { name: "executors" }
   | { name: "run"; run: string }
   | { name: "task"; run: string; task: string }
   | { name: "unknown"; path: string };
@@ -20,7 +28,8 @@ export function pageOf(path: string, query = ""): Page {
   if (first === "login" && segments.length === 1) {
     return { name: "login", next: localPath(new URLSearchParams(query).get("next")) };
   }
-  if (first === "projects") return { name: "project", path: segments.slice(1).join("/") };
+  if (first === "projects") return projectPage(segments.slice(1));
+  if (first === "executors" && segments.length === 1) return { name: "executors" };
   if (first === "runs") {
     if (segments.length === 1) return { name: "runs" };
     if (segments.length === 2) return { name: "run", run: second! };
@@ -38,7 +47,9 @@ export function pathOf(page: Page): string {
     case "runs":
       return "/runs";
     case "project":
-      return ["/projects", ...page.path.split("/").filter(Boolean).map(one)].join("/");
+      return ["/projects", ...page.path.split("/").filter(Boolean).map(one), ...(page.tab ? [page.tab] : [])].join("/");
+    case "executors":
+      return "/executors";
     case "run":
       return `/runs/${one(page.run)}`;
     case "task":
@@ -46,6 +57,15 @@ export function pathOf(page: Page): string {
     case "unknown":
       return page.path;
   }
+}
+
+/** A path whose last name is that of a tab may be a project of this name, too: `Project.svelte` looks. */
+function projectPage(names: string[]): Page {
+  const last = names.at(-1) ?? "";
+  if (names.length > PROJECT_SEGMENTS && TABS.includes(last)) {
+    return { name: "project", path: names.slice(0, -1).join("/"), tab: last as Tab };
+  }
+  return { name: "project", path: names.join("/"), tab: "" };
 }
 
 /** Return a path of this site, or `/` for anything else: a login must not lead to another site. */

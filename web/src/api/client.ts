@@ -49,6 +49,18 @@ export function post<T = void>(path: string, body: unknown = {}): Promise<T> {
   return call<T>("POST", path, { body });
 }
 
+export function patch<T = void>(path: string, body: unknown): Promise<T> {
+  return call<T>("PATCH", path, { body });
+}
+
+export function put<T = void>(path: string, body: unknown = {}): Promise<T> {
+  return call<T>("PUT", path, { body });
+}
+
+export function remove(path: string): Promise<void> {
+  return call("DELETE", path, {});
+}
+
 /** Fetch without reading the body; raise for a failure. */
 export async function open(path: string, init: RequestInit = {}): Promise<Response> {
   let response: Response;

@@ -27,6 +27,68 @@ export interface Attempt {
   steps: Step[];
 }
 
+/** The rule that decided on a delivery, or on one run of the configuration at it. */
+export type DecisionReason =
+  | "DECISION_REASON_RUN_CREATED"
+  | "DECISION_REASON_RUN_EXISTS"
+  | "DECISION_REASON_SETUP_ERROR"
+  | "DECISION_REASON_WHEN"
+  | "DECISION_REASON_PATHS"
+  | "DECISION_REASON_SKIP_WORD"
+  | "DECISION_REASON_REF_DELETED"
+  | "DECISION_REASON_COMMIT_GONE"
+  | "DECISION_REASON_EVENT_IGNORED"
+  | "DECISION_REASON_OTHER_REPOSITORY"
+  | "DECISION_REASON_CONFIGURATION_READ"
+  | "DECISION_REASON_FAILED"
+  | "DECISION_REASON_ASKED_FOR"
+  | "DECISION_REASON_RUN_UNKNOWN"
+  | "DECISION_REASON_VARIABLE_REFUSED";
+
+/** A delivery of a webhook. */
+export interface Delivery {
+  /** The delivery's id, a UUIDv7. */
+  id: string;
+  /** The id of the project. */
+  projectId: string;
+  /** The id that the provider gave it. Empty: none. */
+  providerId: string;
+  /** When it was received. */
+  receiveTime?: string;
+  /** The event, such as `push`, `tag`, `pull_request synchronized`, `ping`, or `manual`. */
+  event: string;
+  /** The full name of the ref, such as `refs/heads/main`. Of a pull request: the ref of its head in the project's repository. */
+  ref: string;
+  /** The commit. */
+  commitSha: string;
+  /** The number of the pull request. Empty: none. */
+  pullRequestId: string;
+  /** Whether the pull request comes from a fork. */
+  fromFork: boolean;
+  /** The message of the commit; a long one is cut. */
+  message: string;
+  /** How far it is. */
+  phase?: DeliveryPhase;
+  /** The rule that decided on it. */
+  reason?: DecisionReason;
+  /** The decision in a sentence, or why it has to be tried again. */
+  sentence: string;
+  /** The decision on each run of the configuration, in the order of the file. */
+  decisions: RunDecision[];
+  /** When work on it ended. */
+  doneTime?: string;
+  /** How often it was delivered again through this API. */
+  redeliveries: number;
+  /** Of runs by hand: the variables that were chosen for them. */
+  variables: Record<string, string>;
+}
+
+/** How far a delivery is. */
+export type DeliveryPhase =
+  | "DELIVERY_PHASE_PENDING"
+  | "DELIVERY_PHASE_DONE"
+  | "DELIVERY_PHASE_FAILED";
+
 /** An edge of the graph. A task runs if all of its edges hold. An edge holds if one of its conditions does. */
 export interface Depend {
   /** The name of the parent task. */
@@ -43,10 +105,88 @@ export type DependCondition =
   | "DEPEND_CONDITION_ON_STOPPED"
   | "DEPEND_CONDITION_ALWAYS";
 
+/** An executor. */
+export interface Executor {
+  /** The id of the executor, unique in its group. If executors of several groups have the same id, methods that take an id use the one whose group comes first. */
+  id: string;
+  /** The name of the executor's group. */
+  group: string;
+  /** The ids of the other live executors of the group, sorted. */
+  siblings: string[];
+  /** The version of the executor's software. */
+  version: string;
+  /** The architectures of the tasks that the executor can run. */
+  archs: string[];
+  /** The labels that tasks can require. */
+  labels: Record<string, string>;
+  /** The number of tasks that the executor can run at the same time. */
+  slots: number;
+  /** The number of assignments that the executor holds. */
+  slotsUsed: number;
+  /** Whether the executor runs privileged containers. */
+  privilegedAllowed: boolean;
+  /** The names of the drivers of the executor. */
+  drivers: string[];
+  /** Whether the executor may vanish at any time, and be cleaned up by its siblings. */
+  dynamic: boolean;
+  /** Whether an operator has drained the executor: it gets no more tasks. */
+  draining: boolean;
+  /** Whether the executor is connected. */
+  online: boolean;
+  /** When the executor last connected or disconnected. */
+  lastSeenTime?: string;
+  /** When the executor's session started. */
+  sessionTime?: string;
+  /** Whether the executor is draining and runs no task any more. */
+  drained: boolean;
+  /** It is draining, and what still runs then is lost. Not set: there is no limit. */
+  drainDeadline?: string;
+}
+
+/** A group of executors that share a place, such as a Kubernetes namespace, and can clean up after each other. */
+export interface ExecutorGroup {
+  /** The name of the group. */
+  name: string;
+  /** The ids of the live executors of the group, sorted. */
+  executorIds: string[];
+}
+
 /** The response of `FindLogError`. */
 export interface FindLogErrorResponse {
   /** The excerpt. */
   excerpt?: LogExcerpt;
+}
+
+/** The response of `ListDeliveries`. */
+export interface ListDeliveriesResponse {
+  /** The deliveries, the newest first. */
+  deliveries: Delivery[];
+  /** The token of the next page. Empty: this is the last page. */
+  nextPageToken: string;
+}
+
+/** The response of `ListExecutorGroups`. */
+export interface ListExecutorGroupsResponse {
+  /** The groups, by name. */
+  executorGroups: ExecutorGroup[];
+  /** The token of the next page. Empty: this is the last page. */
+  nextPageToken: string;
+}
+
+/** The response of `ListExecutors`. */
+export interface ListExecutorsResponse {
+  /** The executors, by group and id. */
+  executors: Executor[];
+  /** The token of the next page. Empty: this is the last page. */
+  nextPageToken: string;
+}
+
+/** The response of `ListOrganizationMembers`. */
+export interface ListOrganizationMembersResponse {
+  /** The members, by name. */
+  members: OrganizationMember[];
+  /** The token of the next page. Empty: this is the last page. */
+  nextPageToken: string;
 }
 
 /** The response of `ListProjectGroups`. */
@@ -73,10 +213,32 @@ export interface ListRunsResponse {
   nextPageToken: string;
 }
 
+/** The response of `ListSchedules`. */
+export interface ListSchedulesResponse {
+  /** The schedules, the oldest first. */
+  schedules: Schedule[];
+}
+
+/** The response of `ListSecrets`. */
+export interface ListSecretsResponse {
+  /** The secrets, by name. */
+  secrets: Secret[];
+  /** The token of the next page. Empty: this is the last page. */
+  nextPageToken: string;
+}
+
 /** The response of `ListTasks`. */
 export interface ListTasksResponse {
   /** The tasks, by level and name. */
   tasks: Task[];
+  /** The token of the next page. Empty: this is the last page. */
+  nextPageToken: string;
+}
+
+/** The response of `ListVariables`. */
+export interface ListVariablesResponse {
+  /** The variables, by name. */
+  variables: Variable[];
   /** The token of the next page. Empty: this is the last page. */
   nextPageToken: string;
 }
@@ -94,6 +256,22 @@ export interface LogExcerpt {
   /** The number of bytes that the log had. */
   size: string;
 }
+
+/** A member of an organization. */
+export interface OrganizationMember {
+  /** The user's id. */
+  userId: string;
+  /** The user's name. */
+  userName: string;
+  /** The user's role. */
+  role?: OrganizationRole;
+}
+
+/** The role of a member. */
+export type OrganizationRole =
+  | "ORGANIZATION_ROLE_OWNER"
+  | "ORGANIZATION_ROLE_MEMBER"
+  | "ORGANIZATION_ROLE_READER";
 
 /** A project. */
 export interface Project {
@@ -234,6 +412,18 @@ export interface Run {
   variables: Record<string, string>;
 }
 
+/** The decision on one run of the configuration. */
+export interface RunDecision {
+  /** The name of the run in the configuration; of a run with setup errors, the name that it got. */
+  runName: string;
+  /** The rule that decided. */
+  reason?: DecisionReason;
+  /** The decision in a sentence. */
+  sentence: string;
+  /** The id of the run. Empty: there is none. */
+  runId: string;
+}
+
 /** A change of one field of a run or a task. Events are in the order in which they were committed. */
 export interface RunEvent {
   /** The position of the event. A watch can resume after it. */
@@ -289,6 +479,54 @@ export type RunResult =
   | "RUN_RESULT_SUCCESS"
   | "RUN_RESULT_FAILED"
   | "RUN_RESULT_STOPPED";
+
+/** A schedule. */
+export interface Schedule {
+  /** The schedule's id, a UUIDv7. */
+  id: string;
+  /** The id of the project. */
+  projectId: string;
+  /** The times, as five fields of cron: minute, hour, day of the month, month, day of the week. Names (`mon`, `jan`), lists, ranges and steps are taken. If both days are given, either is enough. */
+  cron: string;
+  /** The time zone of these times, such as `Europe/Berlin`. A time that does not exist on a day when clocks change comes right after the change; one that exists twice comes once. Empty: UTC. */
+  timeZone: string;
+  /** A branch by its name, or a branch or tag by its full name, such as `refs/tags/v1`. Empty: the default branch. */
+  ref: string;
+  /** Create only this run of the configuration, whether its `when` matches or not. Empty: all that apply to the ref. */
+  runName: string;
+  /** Whether it creates no runs at present. */
+  paused: boolean;
+  /** The id of the user who created it. */
+  createdBy: string;
+  /** When it was created. */
+  createTime?: string;
+  /** When it is due next. Unset: it is paused. */
+  nextTime?: string;
+  /** When it was due last. Unset: never. */
+  lastTime?: string;
+  /** The id of the delivery that was made then. */
+  lastDeliveryId: string;
+}
+
+/** A secret. */
+export interface Secret {
+  /** The secret's id, a UUIDv7. */
+  id: string;
+  /** The secret's name: 1 to 40 letters, digits and single inner hyphens or underscores. Starts with a letter. Not a UUID. */
+  name: string;
+  /** The version of the secret. It changes with every change. In an update, the stored version must be this one. */
+  etag: string;
+  /** When the secret was created. */
+  createTime?: string;
+  /** The organization, user, project group or project that it belongs to: its id, or in requests also its path. It cannot be changed. */
+  parentId: string;
+  /** The values by key: UTF-8 without NUL, each of 4 bytes to 48 KiB, at most 100 and 128 KiB together. A key is 1 to 100 letters, digits, `_`, `.` and `-`. Only in requests. */
+  values: Record<string, string>;
+  /** The keys of the values, sorted. */
+  keys: string[];
+  /** The version of the values. It grows with every change of them. */
+  version: string;
+}
 
 /** Where a run came from. */
 export interface Source {
@@ -454,6 +692,42 @@ export type TaskStatus =
   | "TASK_STATUS_FAILED"
   | "TASK_STATUS_LOST";
 
+/** A variable. */
+export interface Variable {
+  /** The variable's id, a UUIDv7. */
+  id: string;
+  /** The variable's name: 1 to 40 letters, digits and single inner hyphens or underscores. Starts with a letter. Not a UUID. */
+  name: string;
+  /** The version of the variable. It changes with every change. In an update, the stored version must be this one. */
+  etag: string;
+  /** When the variable was created. */
+  createTime?: string;
+  /** The organization, user, project group or project that it belongs to: its id, or in requests also its path. It cannot be changed. */
+  parentId: string;
+  /** The values, in order. The first one whose `when` matches is used. */
+  values: VariableValue[];
+}
+
+/** A value of a variable: a value of a secret, and when it is used. */
+export interface VariableValue {
+  /** The name of a secret of the variable's parent, or of an ancestor of it. */
+  secretName: string;
+  /** The key of the value in the secret. */
+  key: string;
+  /** When the value is used. Not set: always. */
+  when?: VariableWhen;
+}
+
+/** A condition under which a value is used. */
+export interface VariableWhen {
+  /** The rule about the branch. */
+  branch?: WhenRule;
+  /** The rule about the tag. */
+  tag?: WhenRule;
+  /** The rule about the full ref. */
+  ref?: WhenRule;
+}
+
 /** Who may see something. */
 export type Visibility =
   | "VISIBILITY_PUBLIC"
@@ -477,4 +751,12 @@ export interface WatchRunsResponse {
   position: string;
   /** The events of one transaction. Empty in the first message, which only has the position. */
   events: RunEvent[];
+}
+
+/** A rule about names. A name matches if `include` has it and `exclude` does not. */
+export interface WhenRule {
+  /** Names that match: exact, or a regular expression (RE2) between slashes. Empty: all names. */
+  include: string[];
+  /** Names that do not match: exact, or a regular expression (RE2) between slashes. */
+  exclude: string[];
 }

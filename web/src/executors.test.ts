@@ -1,0 +1,36 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { Executor } from "./api/types.ts";
+import { grouped, labelsOf, stateOfExecutor } from "./executors.ts";
+
+function executor(fields: Partial<Executor>): Executor {
+  return { id: "e", group: "default", labels: {}, slots: 2, slotsUsed: 0, online: true, draining: false, drained: false, ...fields } as Executor;
+}
+
+test("executors are in their groups, with the slots that tasks can get", () => {
+  const groups = grouped(
+    [executor({ id: "a", slotsUsed: 1 }), executor({ id: "b", group: "arm" }), executor({ id: "c", draining: true, slotsUsed: 1 })],
+    ["empty", "default"],
+  );
+  assert.deepEqual(groups.map((each) => [each.name, each.executors.length, each.used, each.slots]), [
+    ["arm", 1, 0, 2],
+    ["default", 2, 2, 2],
+    ["empty", 0, 0, 0],
+  ]);
+});
+
+test("an executor has a state", () => {
+  const words = [{}, { slotsUsed: 1 }, { draining: true }, { draining: true, drained: true }, { online: false }, { online: false, draining: true }];
+  assert.deepEqual(words.map((each) => stateOfExecutor(executor(each)).word), [
+    "idle",
+    "busy",
+    "draining",
+    "drained",
+    "offline",
+    "offline, drained",
+  ]);
+});
+
+test("labels are written as they are given", () => {
+  assert.deepEqual(labelsOf(executor({ labels: { zone: "a", gpu: "" } })), ["gpu", "zone=a"]);
+});
