@@ -17,6 +17,7 @@ import pytest
 
 from tests.fakes.forge import Kind
 from tests.fakes.forge.model import Repo
+from tests.support.hook_receiver import documented_example, threaded_receiver
 from tests.support.installation import SLUICE, Installation, installation, until
 from tests.support.running_forge import RunningForge, running_forge
 
@@ -297,6 +298,45 @@ def test_pull_request_is_run_by_hand_with_variables(linked: Linked, tmp_path: Pa
     again = linked.here.sluice("run", "restart", run["id"], "-o", "name").stdout.strip()
     linked.here.wait_for(again)
     assert linked.here.log(again, "pack", 0) == f"to the moon as {number}\n".encode()
+
+
+def test_outgoing_webhook_tells_of_a_run(linked: Linked, tmp_path: Path) -> None:
+    example, here = documented_example(tmp_path), linked.here
+    events: list[dict[str, Any]] = []
+    with threaded_receiver() as receiver:
+        secret = tmp_path / "secret"
+        secret.write_text("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwMfKQ9r8GKYo=\n")
+        options = ("--secret-file", str(secret), "-o", "name")
+        webhook = here.sluice("webhook", "create", linked.project_id, receiver.url, *options).stdout.strip()
+        here.sluice("project", "run", linked.project_id, "--name", "build", "--watch")
+        os.kill(here.state["processes"]["server"], signal.SIGKILL)
+        until(lambda: "run.finished" in receiver.types(), "the receiver knows the end of the run")
+        for each in receiver.received:
+            events.append(example.verify(secret.read_text().strip(), each.headers, each.body))
+        said = until(lambda: listed(here, webhook, "delivered"), "the deliveries are listed")
+        assert "run.finished" in said
+        delivery = json.loads(here.sluice("webhook", "deliveries", webhook, "-o", "json").stdout)[0]
+        count = len(receiver.received)
+        here.sluice("webhook", "redeliver", webhook, delivery["id"])
+        until(lambda: len(receiver.received) > count, "it is sent again")
+    here.sluice("webhook", "disable", webhook)
+    assert "disabled" in here.sluice("webhook", "list", linked.project_id).stdout
+    here.sluice("webhook", "enable", webhook)
+    assert "whsec_" in here.sluice("webhook", "rotate-secret", webhook).stdout
+    assert "signs until" in here.sluice("webhook", "get", webhook).stdout
+    here.sluice("webhook", "update", webhook, "--event", "run.finished")
+    here.sluice("webhook", "delete", webhook)
+    # A server that was killed after a response sends again: at least once, and in order.
+    assert list(dict.fromkeys(event["type"] for event in events)) == ["run.created", "run.started", "run.finished"]
+    assert events[-1]["data"]["run"]["result"] == "RUN_RESULT_SUCCESS"
+    assert events[-1]["data"]["project"]["path"] == f"user/admin/{linked.repo.path.removeprefix('acme/')}"
+
+
+def listed(here: Installation, webhook: str, state: str) -> str:
+    """Return the table of deliveries when all of them are in a state."""
+    said = here.sluice("webhook", "deliveries", webhook, check=False).stdout
+    rows = [line for line in said.splitlines()[1:] if "run." in line]
+    return said if rows and all(state in line for line in rows) else ""
 
 
 def test_schedule_is_created_paused_and_deleted(linked: Linked) -> None:

@@ -95,7 +95,7 @@ project = LazyGroup(
         "get": ("sluiceway.cli.projects:get", "Show a project."),
         "update": ("sluiceway.cli.projects:update", "Change or move a project."),
         "delete": ("sluiceway.cli.projects:delete", "Delete a project."),
-        "run": ("sluiceway.cli.deliveries:run", "Create the runs of a branch or tag by hand."),
+        "run": ("sluiceway.cli.deliveries:run", "Create the runs of a branch, tag or pull request by hand."),
         "deliveries": ("sluiceway.cli.deliveries:deliveries", "List the deliveries of a project's webhook."),
         "redeliver": ("sluiceway.cli.deliveries:redeliver", "Work on a delivery once more."),
         "why": ("sluiceway.cli.deliveries:why", "Explain which runs an event made, and why no others."),
@@ -118,6 +118,23 @@ audit = LazyGroup(
     name="audit",
     help="List who changed what.",
     places={"list": ("sluiceway.cli.audit:list_", "List changes, the newest first.")},
+)
+
+webhook = LazyGroup(
+    name="webhook",
+    help="Tell other systems of runs.",
+    places={
+        "create": ("sluiceway.cli.webhooks:create", "Create a webhook."),
+        "list": ("sluiceway.cli.webhooks:list_", "List webhooks."),
+        "get": ("sluiceway.cli.webhooks:get", "Show a webhook."),
+        "update": ("sluiceway.cli.webhooks:update", "Change where a webhook sends events, or which."),
+        "enable": ("sluiceway.cli.webhooks:enable", "Send events again."),
+        "disable": ("sluiceway.cli.webhooks:disable", "Send nothing until the webhook is enabled."),
+        "rotate-secret": ("sluiceway.cli.webhooks:rotate_secret", "Replace the secret."),
+        "delete": ("sluiceway.cli.webhooks:delete", "Delete a webhook with its deliveries."),
+        "deliveries": ("sluiceway.cli.webhooks:deliveries", "List what was sent, and the responses."),
+        "redeliver": ("sluiceway.cli.webhooks:redeliver", "Send a delivery once more."),
+    },
 )
 
 group = LazyGroup(
@@ -222,6 +239,7 @@ app = LazyGroup(
             "Create, list and change projects; show the events of their repositories.",
         ),
         "schedule": ("sluiceway.cli.main:schedule", "Create, list and pause runs at times of a calendar."),
+        "webhook": ("sluiceway.cli.main:webhook", "Tell other systems of runs."),
         "group": ("sluiceway.cli.main:group", "Create, list and change project groups."),
         "org": ("sluiceway.cli.main:org", "Create, list and change organizations and their members."),
         "user": ("sluiceway.cli.main:user", "Create, list and change users, their passwords and tokens."),

@@ -32,6 +32,7 @@ from sluiceway.client import (
     schedules,
     secrets,
     tokens,
+    webhooks,
 )
 from sluiceway.client.client import Client as AsyncClient
 from sluiceway.client.client import Duration
@@ -262,6 +263,20 @@ class Audit:
         self.list = loop.call(audit.list)
 
 
+class Webhooks:
+    """`sluiceway.client.webhooks.Webhooks`, blocking."""
+
+    def __init__(self, webhooks: webhooks.Webhooks, loop: _Loop) -> None:
+        self.create = loop.call(webhooks.create)
+        self.get = loop.call(webhooks.get)
+        self.list = loop.call(webhooks.list)
+        self.update = loop.call(webhooks.update)
+        self.rotate_secret = loop.call(webhooks.rotate_secret)
+        self.delete = loop.call(webhooks.delete)
+        self.deliveries = loop.call(webhooks.deliveries)
+        self.redeliver = loop.call(webhooks.redeliver)
+
+
 class Schedules:
     """`sluiceway.client.schedules.Schedules`, blocking."""
 
@@ -341,6 +356,7 @@ class Client:
         self.database = Database(client.database, loop)
         self.tokens = Tokens(client.tokens, loop)
         self.schedules = Schedules(client.schedules, loop)
+        self.webhooks = Webhooks(client.webhooks, loop)
         self.remote_sources = RemoteSources(client.remote_sources, loop)
         self.linked_accounts = LinkedAccounts(client.linked_accounts, loop)
         self.deliveries = Deliveries(client.deliveries, loop)

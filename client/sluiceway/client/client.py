@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from sluiceway.client.schedules import Schedules
     from sluiceway.client.secrets import Secrets, Variables
     from sluiceway.client.tokens import Tokens
+    from sluiceway.client.webhooks import Webhooks
 
 __all__ = ["Client", "Duration", "connect"]
 
@@ -52,6 +53,7 @@ class Client:
         deliveries: deliveries of webhooks, and what became of them.
         schedules: the runs of projects at times of a calendar.
         audit: who changed what, and when.
+        webhooks: outgoing webhooks of projects and what is above them.
         secrets: the secrets of projects and what is above them, without their values.
         variables: the variables of projects and what is above them.
         connection: the connection that all of them use.
@@ -140,6 +142,12 @@ class Client:
         from sluiceway.client.audit import Audit
 
         return Audit(self.connection)
+
+    @cached_property
+    def webhooks(self) -> Webhooks:
+        from sluiceway.client.webhooks import Webhooks
+
+        return Webhooks(self.connection)
 
     @cached_property
     def secrets(self) -> Secrets:

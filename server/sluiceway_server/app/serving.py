@@ -27,6 +27,7 @@ from sluiceway.api.project.v1 import (
     token_service_pb2_grpc,
     user_service_pb2_grpc,
     variable_service_pb2_grpc,
+    webhook_service_pb2_grpc,
 )
 from sluiceway.api.run.v1 import run_service_pb2_grpc
 from sluiceway_common.foundation.clock import Clock, IdSource
@@ -52,6 +53,10 @@ from sluiceway_server.logs.reader import LogReader
 from sluiceway_server.logs.receiver import LogReceiver
 from sluiceway_server.logs.states import StoredLogStates
 from sluiceway_server.logs.store import LogStore
+from sluiceway_server.notifications.queue import follow_new_run
+from sluiceway_server.notifications.sending import HookHttp
+from sluiceway_server.notifications.service import WebhookServicer
+from sluiceway_server.notifications.worker import WebhookWorker
 from sluiceway_server.objectstorage.port import ObjectStorage
 from sluiceway_server.projects.audit_service import AuditServicer
 from sluiceway_server.projects.auditing import AuditedDatabase
@@ -160,7 +165,7 @@ async def services(ground: ServerDependencies, database: DataManager) -> AsyncIt
             bodies=ground.storage,
             values=ProjectValues(database, ground.envelope),
             clone_access=CloneCredentialsOf(database, ground.envelope),
-            with_new_run=follow_run,
+            with_new_run=lambda view, run: (*follow_run(view, run), *follow_new_run(view, run)),
         )
 
         def is_elected() -> bool:
@@ -191,8 +196,10 @@ async def services(ground: ServerDependencies, database: DataManager) -> AsyncIt
             settings=ground.retention,
             is_elected=is_elected,
         )
-        http = ForgeHttp(AddressPolicy(ground.triggers.private_networks), clock=clock)
+        addresses = AddressPolicy(ground.triggers.private_networks)
+        http, hook_http = ForgeHttp(addresses, clock=clock), HookHttp(addresses, clock)
         stack.push_async_callback(http.close)
+        stack.push_async_callback(hook_http.close)
         providers = Providers(database, ground.envelope, lambda type_, api_url: forge_at(type_, api_url, http))
         links = RepositoryLinks(database, providers, ground.envelope, clock, settings=ground.triggers)
         cleaner = LinkCleaner(
@@ -202,6 +209,16 @@ async def services(ground: ServerDependencies, database: DataManager) -> AsyncIt
         schedules = ScheduleWorker(database, clock, ids=ids, settings=ground.triggers, is_elected=is_elected)
         statuses = StatusWorker(
             database, providers, clock, durable=barrier, settings=ground.triggers, is_elected=is_elected
+        )
+        webhooks = WebhookWorker(
+            database,
+            ground.envelope,
+            hook_http,
+            clock,
+            ids=ids,
+            durable=barrier,
+            settings=ground.triggers,
+            is_elected=is_elected,
         )
         expiry = Expiry(database, clock, is_elected=lambda: engine.is_scheduler)
         orphans = OrphanedRuns(database, engine, is_elected=is_elected)
@@ -223,6 +240,7 @@ async def services(ground: ServerDependencies, database: DataManager) -> AsyncIt
             deliveries.run(),
             statuses.run(),
             schedules.run(),
+            webhooks.run(),
         ):
             await directory.ready()
             audited = AuditedDatabase(database, clock, ids=ids, subjects=AUDIT_SUBJECTS)
@@ -291,6 +309,10 @@ async def services(ground: ServerDependencies, database: DataManager) -> AsyncIt
             offer.add(
                 variable_service_pb2_grpc.add_VariableServiceServicer_to_server,
                 VariableServicer(database, clock=clock, ids=ids),
+            )
+            offer.add(
+                webhook_service_pb2_grpc.add_WebhookServiceServicer_to_server,
+                WebhookServicer(database, ground.envelope, clock=clock, ids=ids),
             )
             offer.add(
                 project_service_pb2_grpc.add_ProjectServiceServicer_to_server,

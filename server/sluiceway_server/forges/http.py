@@ -1,7 +1,6 @@
 """The HTTP client for all calls to git providers: guarded, limited, with retries.
 
-- An address is checked when the connection to it is made, after the name was resolved: a name cannot be resolved to
-  one address for the check and to another for the connection (DNS rebinding).
+- Addresses are checked by `guarded_session`.
 - Redirects are followed here, each with the same checks: to another origin without credentials, from https to http not
   at all. Only GET is redirected: the target of another call is found again by its id.
 - Time, size (after decompression), headers and redirects have limits, so that a provider cannot hold up the server.
@@ -12,20 +11,18 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socket
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 import aiohttp
-from aiohttp.abc import AbstractResolver, ResolveResult
+from aiohttp.abc import AbstractResolver
 from yarl import URL
 
 from sluiceway_common.foundation.backoff import backoff_seconds
 from sluiceway_common.foundation.clock import Clock, SystemClock
 from sluiceway_common.foundation.errors import SluicewayError
 from sluiceway_common.foundation.time_limit import time_limit
-from sluiceway_common.foundation.version import VERSION
 from sluiceway_server.forges.addresses import ALLOW_OPTION, AddressPolicy
 from sluiceway_server.forges.errors import (
     AddressRefused,
@@ -33,6 +30,7 @@ from sluiceway_server.forges.errors import (
     ForgeResponseTooLarge,
     ForgeUnavailable,
 )
+from sluiceway_server.forges.guarded_session import RefusedAddress, guarded_session
 from sluiceway_server.forges.responses import REDIRECTS, Response, error_of
 
 __all__ = ["ForgeHttp", "HttpLimits", "Request"]
@@ -194,18 +192,8 @@ class ForgeHttp:
 
     def _opened(self) -> aiohttp.ClientSession:
         if self._session is None:
-            connector = aiohttp.TCPConnector(
-                resolver=_GuardedResolver(self._policy, self._resolver or aiohttp.ThreadedResolver()),
-                socket_factory=lambda info: _guarded_socket(self._policy, info),
-                limit_per_host=20,
-            )
-            self._session = aiohttp.ClientSession(
-                connector=connector,
-                cookie_jar=aiohttp.DummyCookieJar(),
-                timeout=aiohttp.ClientTimeout(total=None, connect=self._limits.connect_seconds),
-                headers={"User-Agent": f"Sluiceway/{VERSION}", "Accept-Encoding": "gzip, deflate"},
-                # A proxy of the environment would be the one to resolve names.
-                trust_env=False,
+            self._session = guarded_session(
+                self._policy, connect_seconds=self._limits.connect_seconds, resolver=self._resolver
             )
         return self._session
 
@@ -213,40 +201,6 @@ class ForgeHttp:
     def _secrets(request: Request) -> tuple[str, ...]:
         tokens = (value.rpartition(" ")[2] for value in request.credentials.values())
         return (*request.secrets, *tokens)
-
-
-class _RefusedAddress(OSError):
-    """An address that the policy refuses. An `OSError`, because the connector passes only these on."""
-
-
-class _GuardedResolver(AbstractResolver):
-    """Resolves names to those of their addresses that may be reached."""
-
-    def __init__(self, policy: AddressPolicy, inner: AbstractResolver) -> None:
-        self._policy = policy
-        self._inner = inner
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
-    ) -> list[ResolveResult]:
-        found = await self._inner.resolve(host, port, family)
-        allowed = [result for result in found if self._policy.fault(result["host"]) is None]
-        if found and not allowed:
-            # Without the address: whoever sees the message need not be able to resolve internal names.
-            raise _RefusedAddress(f"{host} has no public address")
-        return allowed
-
-    async def close(self) -> None:
-        await self._inner.close()
-
-
-def _guarded_socket(policy: AddressPolicy, info: tuple[Any, ...]) -> socket.socket:
-    """Create the socket for a connection to an address: the last check, also of a URL that has an address itself."""
-    family, kind, protocol, _, address = info
-    fault = policy.fault(str(address[0]))
-    if fault is not None:
-        raise _RefusedAddress(f"{address[0]} {fault}")
-    return socket.socket(family=family, type=kind, proto=protocol)
 
 
 def _origin(url: URL) -> tuple[str, str, int | None]:
@@ -269,7 +223,7 @@ def _failure(request: Request, error: BaseException) -> SluicewayError:
     url = _shown(request.url)
     cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
     match cause:
-        case _RefusedAddress():
+        case RefusedAddress():
             return AddressRefused(f"{url} must not be called: {cause}; an operator can allow it with {ALLOW_OPTION}")
         case aiohttp.InvalidURL():
             return AddressRefused(f"{url} is not a URL that can be called")

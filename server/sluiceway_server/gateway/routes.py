@@ -34,6 +34,7 @@ from sluiceway.api.project.v1 import (
     token_service_pb2,
     user_service_pb2,
     variable_service_pb2,
+    webhook_service_pb2,
 )
 from sluiceway.api.run.v1 import run_service_pb2
 from sluiceway_server.gateway.templates import PathTemplate
@@ -57,6 +58,7 @@ _FILES = (
     token_service_pb2,
     user_service_pb2,
     variable_service_pb2,
+    webhook_service_pb2,
     run_service_pb2,
 )
 

@@ -52,7 +52,7 @@ TREE_RESOURCES: Mapping[str, Resource] = {
     "project": _node({NodeType.PROJECT}),
     "parent": _node(PARENTS),
 }
-CHECKED_BY_THEIR_SERVICE = frozenset({"secret", "variable", "remote_source", "linked_account"})
+CHECKED_BY_THEIR_SERVICE = frozenset({"secret", "variable", "remote_source", "linked_account", "webhook"})
 """Resources that the guard leaves to the method itself."""
 
 

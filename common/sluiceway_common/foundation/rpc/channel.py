@@ -46,6 +46,7 @@ API_SERVICES = (
     "sluiceway.api.project.v1.TokenService",
     "sluiceway.api.project.v1.UserService",
     "sluiceway.api.project.v1.VariableService",
+    "sluiceway.api.project.v1.WebhookService",
     "sluiceway.api.run.v1.RunService",
 )
 
