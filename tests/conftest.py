@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import shutil
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from tests.support.s3_servers import S3Server
 
 CHOICE = "SLUICE_TEST_ETCD"
+OF_THE_SESSION = "session-"
+"""What the names of folders begin with that more than one module uses."""
 
 # Hypothesis fails an example that takes more than 200 ms, and data that are made slowly: on a busy machine, any do.
 settings.register_profile("sluiceway", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -58,6 +61,18 @@ def _logging_as_it_was() -> Iterator[None]:
     structlog.configure(**_LOGGING)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _folders_of_modules(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Delete the folders of a module whose tests all passed; pytest deletes those of tests only."""
+    top = tmp_path_factory.getbasetemp()
+    before, failed = set(top.iterdir()), request.session.testsfailed
+    yield
+    if request.session.testsfailed == failed:
+        for folder in set(top.iterdir()) - before:
+            if not folder.name.startswith(OF_THE_SESSION):
+                shutil.rmtree(folder, ignore_errors=True)
+
+
 @pytest.fixture(scope="session")
 def etcd_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Return the address of a real etcd that all tests of the session share; use keys below `etcd_prefix` only.
@@ -66,7 +81,7 @@ def etcd_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """
     from tests.support.etcd import etcd_process
 
-    with etcd_process(tmp_path_factory.mktemp("etcd") / "data") as process:
+    with etcd_process(tmp_path_factory.mktemp("session-etcd") / "data") as process:
         yield process.endpoint
 
 
@@ -81,7 +96,7 @@ def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
     """Yield a durable S3 server (SeaweedFS) that all tests of the session share: do not end or pause it."""
     from tests.support.s3_servers import Seaweed, started
 
-    with started(Seaweed(tmp_path_factory.mktemp("s3"))) as server:
+    with started(Seaweed(tmp_path_factory.mktemp("session-s3"))) as server:
         yield server
 
 
@@ -90,7 +105,7 @@ def s3_memory_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Ser
     """Yield a second implementation of S3 (moto), in memory, shared by all tests of the session."""
     from tests.support.s3_servers import Moto, started
 
-    with started(Moto(tmp_path_factory.mktemp("s3-memory"))) as server:
+    with started(Moto(tmp_path_factory.mktemp("session-s3-memory"))) as server:
         yield server
 
 

@@ -46,7 +46,7 @@ FILES: dict[str, bytes | None] = {
 @pytest.fixture(scope="session")
 def content(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """Return a bare repository, which is copied for each test, and its commit."""
-    folder = tmp_path_factory.mktemp("content") / "content.git"
+    folder = tmp_path_factory.mktemp("session-content") / "content.git"
 
     async def create() -> str:
         await git.create(folder, "main")
