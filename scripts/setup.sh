@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs what is missing, and nothing else: Debian packages when we are root, then the Python packages of uv.lock into .venv.
-# Without root it prints the one line to run and exits with 1. `--browser` installs Chromium and nothing else, if it can be had.
+# Without root it prints the one line to run and exits with 1. `--browser` installs Chromium and nothing else, if it can be had;
+# `--docker` a Docker daemon for tests.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -11,6 +12,17 @@ if [ "${1:-}" = --browser ]; then
   export DEBIAN_FRONTEND=noninteractive
   if [ "$(id -u)" != 0 ] || ! { apt-get update -qq; "${browser[@]}" >/dev/null; }; then
     echo "setup: no chromium, so the tests of the web UI in a browser are skipped; as root, run:  ${browser[*]}" >&2
+  fi
+  exit 0
+fi
+
+if [ "${1:-}" = --docker ]; then
+  # Tests start a daemon of their own, and make its images.
+  ! command -v dockerd >/dev/null || ! command -v busybox >/dev/null || exit 0
+  docker=(apt-get install -y -qq --no-install-recommends docker.io busybox-static)
+  export DEBIAN_FRONTEND=noninteractive
+  if [ "$(id -u)" != 0 ] || ! { apt-get update -qq; "${docker[@]}" >/dev/null; }; then
+    echo "setup: no dockerd, so the tests of the driver docker are skipped; as root, run:  ${docker[*]}" >&2
   fi
   exit 0
 fi

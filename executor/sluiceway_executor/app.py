@@ -28,6 +28,7 @@ from sluiceway_common.foundation.time_limit import time_limit
 from sluiceway_common.foundation.version import VERSION
 from sluiceway_executor.assignments import Assignments
 from sluiceway_executor.disk import DiskGuard
+from sluiceway_executor.drivers.docker_request import Owner
 from sluiceway_executor.drivers.host import HostDriver
 from sluiceway_executor.drivers.machine import ARCHS, default_memory_bytes
 from sluiceway_executor.drivers.port import Driver, Limits, Network
@@ -40,6 +41,8 @@ from sluiceway_executor.spool import Spools
 from sluiceway_executor.worker import WorkerSettings
 
 __all__ = ["ExecutorSettings", "Network", "StopRequest", "run_executor"]
+
+_DRIVERS = ("sandbox", "host", "docker")
 
 log = structlog.get_logger(__name__)
 
@@ -59,7 +62,7 @@ class ExecutorSettings:
         ca_file: connect with TLS, and verify the server's certificate with those in this file.
         insecure: send the token over a plain connection to another machine.
         executor_id: its id in its group; empty: chosen once, and kept in `work_dir`.
-        drivers: `sandbox`, `host`; the first one that supports a task runs it.
+        drivers: `sandbox`, `host`, `docker`; the first one that supports a task runs it.
         slots: tasks at a time.
         local_repositories: the folder below which repositories of this machine may be cloned; None: no such clones.
         archs: that it reports; empty: those of its driver.
@@ -67,6 +70,9 @@ class ExecutorSettings:
         dynamic: it may vanish without notice.
         network: the most access that tasks get; a task may ask for less.
         image_dir: the folder below which folders may be images; None: none may.
+        docker_host: the address of the engine of the driver `docker`; empty: as the command `docker` finds it.
+        docker_pull: when that driver pulls images: `always`, `missing` or `never`.
+        allow_privileged: tasks may have privileged containers.
         memory_bytes: the limit of a task that sets none; 0: its share of four fifths of the machine.
         processes: the limit of a task. More only for tasks that really have so many threads.
         spool_limit_bytes: of log that is not stored yet; beyond it output waits.
@@ -97,6 +103,9 @@ class ExecutorSettings:
     dynamic: bool = False
     network: Network = Network.ISOLATED
     image_dir: Path | None = None
+    docker_host: str = ""
+    docker_pull: str = "missing"
+    allow_privileged: bool = False
     memory_bytes: int = 0
     processes: int = 4096
     spool_limit_bytes: int = 4 << 30
@@ -138,9 +147,7 @@ async def run_executor(
     async with AsyncExitStack() as resources:
         resources.enter_context(_lock(settings.work_dir))
         journal = await Journal.open(settings.work_dir / "journal.json", executor_id=settings.executor_id)
-        drivers = await _drivers(settings)
-        for driver in drivers:
-            resources.callback(driver.close)
+        drivers = await _open_drivers(settings, journal, resources)
         spools = Spools(settings.work_dir / "spool", limit_bytes=settings.spool_limit_bytes)
         resources.callback(spools.close)
         await spools.load()
@@ -203,9 +210,9 @@ def _check(settings: ExecutorSettings) -> None:
     if not settings.drivers:
         violations.append(Violation("drivers", "at least one"))
     violations += [
-        Violation("drivers", f'"{name}" is unknown: there are sandbox and host')
+        Violation("drivers", f'"{name}" is unknown: there are sandbox, host and docker')
         for name in settings.drivers
-        if name not in {"sandbox", "host"}
+        if name not in _DRIVERS
     ]
     if settings.image_dir is not None and not settings.image_dir.is_dir():
         violations.append(Violation("image_dir", f"{settings.image_dir} is not a folder"))
@@ -269,22 +276,43 @@ def _lock(work_dir: Path) -> Iterator[None]:
         yield
 
 
-async def _drivers(settings: ExecutorSettings) -> list[Driver]:
+async def _open_drivers(settings: ExecutorSettings, journal: Journal, resources: AsyncExitStack) -> list[Driver]:
     drivers: list[Driver] = []
     for name in settings.drivers:
-        driver: SandboxDriver | HostDriver
-        if name == "sandbox":
-            first, count = settings.sandbox_uids
-            sandbox = SandboxSettings(
-                first_uid=first, uid_count=count, network=settings.network, image_dir=settings.image_dir
-            )
-            driver = SandboxDriver(settings.work_dir / "sandbox", sandbox)
-        else:
-            driver = HostDriver(settings.work_dir / "host")
+        driver = _driver(name, settings, journal)
+        resources.push_async_callback(driver.close)
         await driver.sweep()
         await driver.probe()
         drivers.append(driver)
     return drivers
+
+
+def _driver(name: str, settings: ExecutorSettings, journal: Journal) -> Driver:
+    if name == "sandbox":
+        first, count = settings.sandbox_uids
+        sandbox = SandboxSettings(
+            first_uid=first, uid_count=count, network=settings.network, image_dir=settings.image_dir
+        )
+        return SandboxDriver(settings.work_dir / "sandbox", sandbox)
+    if name == "docker":
+        # It needs packages that the others do not.
+        from sluiceway_executor.drivers.docker import DockerDriver, DockerSettings, PullPolicy  # noqa: PLC0415 - as above
+
+        docker = DockerSettings(
+            url=settings.docker_host,
+            pull=PullPolicy(settings.docker_pull),
+            network=settings.network,
+            allow_privileged=settings.allow_privileged,
+            owner=Owner(
+                journal_id=journal.journal_id,
+                process_id="",
+                executor_id=journal.executor_id,
+                group=settings.group or "",
+                server=settings.server,
+            ),
+        )
+        return DockerDriver(settings.work_dir / "docker", docker)
+    return HostDriver(settings.work_dir / "host")
 
 
 def _worker_settings(settings: ExecutorSettings) -> WorkerSettings:
@@ -306,6 +334,7 @@ def _identity(settings: ExecutorSettings, drivers: Sequence[Driver]) -> Identity
         archs=tuple(settings.archs) or tuple(drivers[0].archs),
         drivers=tuple(settings.drivers),
         labels=settings.labels,
+        privileged_allowed=settings.allow_privileged,
         dynamic=settings.dynamic,
         expected_group=settings.group,
     )

@@ -33,7 +33,7 @@ PATH = click.Path(path_type=Path)
 @option(
     "--driver",
     default="sandbox",
-    help="sandbox or host, or both separated by a comma. The first one runs the tasks.",
+    help="sandbox, host or docker, or several separated by commas. The first one that supports a task runs it.",
 )
 @option(
     "--slots",
@@ -56,6 +56,21 @@ PATH = click.Path(path_type=Path)
     help="What tasks may reach at most: other machines but not this one, nothing, or the network of this machine.",
 )
 @option("--image-dir", type=PATH, help="Tasks may use the folders below this folder as images. Default: none.")
+@option(
+    "--docker-host",
+    default="",
+    metavar="URL",
+    help="The address of Docker or Podman, such as unix:///run/docker.sock. Default: as the command docker finds it.",
+)
+@option(
+    "--docker-pull",
+    type=click.Choice(["always", "missing", "never"]),
+    default="missing",
+    help="When the driver docker pulls the image of a container.",
+)
+@option(
+    "--allow-privileged", is_flag=True, help="Tasks may have privileged containers, which are root on this machine."
+)
 @option(
     "--memory",
     metavar="SIZE",
@@ -103,6 +118,9 @@ def executor(
     local_repositories: Path | None,
     network: str,
     image_dir: Path | None,
+    docker_host: str,
+    docker_pull: str,
+    allow_privileged: bool,
     memory: str | None,
     processes: int,
     spool_limit: str,
@@ -135,6 +153,9 @@ def executor(
         local_repositories=None if local_repositories is None else local_repositories.resolve(),
         network=Network(network),
         image_dir=None if image_dir is None else image_dir.resolve(),
+        docker_host=docker_host,
+        docker_pull=docker_pull,
+        allow_privileged=allow_privileged,
         memory_bytes=0 if memory is None else parse_size("--memory", memory),
         processes=processes,
         spool_limit_bytes=parse_size("--spool-limit", spool_limit),

@@ -8,6 +8,10 @@ from __future__ import annotations
 
 CLONE = r"""
 set -eu
+if ! command -v git > /dev/null; then
+  echo "the image of this task has no git, which a clone step needs: use an image that has it"
+  exit 127
+fi
 if [ -n "${SLUICE_CLONE_KEY:-}" ] && [ -z "${SSH_AUTH_SOCK:-}" ]; then
   for program in ssh ssh-add ssh-agent; do
     if ! command -v "$program" > /dev/null; then

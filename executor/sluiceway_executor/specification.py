@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from sluiceway.api.executor.v1 import executor_service_pb2 as pb
 from sluiceway.api.run.v1 import definition_pb2
 from sluiceway_common.foundation.errors import FailedPrecondition
 from sluiceway_common.runconfig.capabilities import unsupported_parts
+from sluiceway_common.runconfig.shells import split_shell
 from sluiceway_executor import plan
-from sluiceway_executor.drivers.port import Command, Driver, Limits, Network, PodRequest, Repository, TmpfsMount
+from sluiceway_executor.drivers.port import (
+    Command,
+    Driver,
+    Limits,
+    Network,
+    PodRequest,
+    RegistryLogin,
+    Repository,
+    ServiceRequest,
+    TmpfsMount,
+)
 from sluiceway_executor.local_repository import is_local, local_repository
 from sluiceway_executor.steps import CloneOf, Source, SshAccess, clone_command, run_command
 
@@ -69,15 +82,64 @@ async def pod_request(
         image=main.image,
         arch=specification.runtime.arch,
         user=specification.user or main.user,
-        privileged=any(container.privileged for container in containers),
+        privileged=main.privileged,
         network=Network(specification.runtime.network or Network.ISOLATED),
-        services=len(containers) - 1,
-        tmpfs=tuple(TmpfsMount(volume.path, volume.tmpfs.size_bytes) for volume in main.volumes),
+        services=tuple(_service(container, default_limits) for container in containers[1:]),
+        tmpfs=_tmpfs(main),
         environment=_values(main.environment),
         repository=await _repository(specification, local_repositories),
         limits=_limits(default_limits, specification.resources, main.resources),
         fence_after=fence_seconds,
+        registries=_logins(specification.docker_registries_auth),
+        labels={
+            "run": specification.run_id,
+            "task": specification.task_id,
+            "attempt": f"{assign.epoch.database}.{assign.epoch.attempt}",
+        },
     )
+
+
+def _service(container: definition_pb2.Container, default_limits: Limits) -> ServiceRequest:
+    return ServiceRequest(
+        image=container.image,
+        environment=_values(container.environment),
+        user=container.user,
+        entrypoint=_words(container.entrypoint),
+        privileged=container.privileged,
+        tmpfs=_tmpfs(container),
+        limits=_limits(default_limits, definition_pb2.Resources(), container.resources),
+        ready_command=container.ready.command,
+        ready_port=container.ready.port,
+    )
+
+
+def _words(entrypoint: str) -> tuple[str, ...]:
+    try:
+        return tuple(split_shell(entrypoint)) if entrypoint else ()
+    except ValueError as error:
+        raise FailedPrecondition(f"the entrypoint {entrypoint!r} {error}", reason="STEP_INVALID") from error
+
+
+def _tmpfs(container: definition_pb2.Container) -> tuple[TmpfsMount, ...]:
+    return tuple(TmpfsMount(volume.path, volume.tmpfs.size_bytes) for volume in container.volumes)
+
+
+def _logins(registries: Mapping[str, definition_pb2.RegistryAuth]) -> dict[str, RegistryLogin]:
+    return {name: _login(name, auth) for name, auth in registries.items()}
+
+
+def _login(registry: str, auth: definition_pb2.RegistryAuth) -> RegistryLogin:
+    if auth.type != "encodedauth":
+        return RegistryLogin(auth.username.value, auth.password.value)
+    try:
+        username, colon, password = base64.b64decode(auth.auth.value, validate=True).decode().partition(":")
+    except ValueError:
+        username, colon, password = "", "", ""
+    if not colon:
+        raise FailedPrecondition(
+            f'the credentials of the registry "{registry}" are not USER:PASSWORD in base64', reason="IMAGE"
+        )
+    return RegistryLogin(username, password)
 
 
 async def _repository(specification: pb.Specification, local_repositories: Path | None) -> Repository | None:
@@ -147,7 +209,8 @@ def _values(environment: Mapping[str, definition_pb2.EnvironmentValue]) -> dict[
 
 def _limits(default: Limits, of_task: definition_pb2.Resources, of_container: definition_pb2.Resources) -> Limits:
     memory = of_task.memory_bytes or of_container.memory_bytes or default.memory_bytes
-    return Limits(default.processes, memory, default.open_files, default.file_bytes)
+    processors = of_task.cpu_millis or of_container.cpu_millis or default.cpu_millis
+    return replace(default, memory_bytes=memory, cpu_millis=processors)
 
 
 def _join(base: str, path: str) -> str:

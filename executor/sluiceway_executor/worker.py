@@ -192,7 +192,7 @@ class Worker:
                         local_repositories=self._settings.local_repositories,
                     )
                     await setup_log.note(f"driver {self._driver.name}, image {request.image}")
-                    pod = await self._driver.create_pod(request)
+                    pod = await self._driver.create_pod(request, setup_log.note)
             except TimeoutError as error:
                 raise FailedPrecondition(f"the pod did not start within {self._settings.setup_seconds:g} s") from error
             self._pod = pod

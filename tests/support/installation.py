@@ -156,11 +156,12 @@ class Installation:
         assert answer.status_code == 200, answer.text
         return {task["name"]: task for task in answer.json()["tasks"]}
 
-    def log(self, run_id: str, task: str, step: int) -> bytes:
-        """Return the stored log of a step, as the gateway shows it."""
+    def log(self, run_id: str, task: str, step: int | None) -> bytes:
+        """Return the stored log of a step, or that of the setup, as the gateway shows it."""
         task_id = self.tasks(run_id)[task]["id"]
+        of_what = {"setup": "true"} if step is None else {"step": str(step)}
         with self.http(Accept="text/plain") as client:
-            answer = client.get(f"/api/v1/runs/{run_id}/tasks/{task_id}/log", params={"step": step})
+            answer = client.get(f"/api/v1/runs/{run_id}/tasks/{task_id}/log", params=of_what)
         assert answer.status_code == 200, answer.text
         return answer.content
 
@@ -219,9 +220,11 @@ def installation(folder: Path, *arguments: str) -> Iterator[Installation]:
                 process.wait()
 
 
-def copy_example(name: str, target: Path) -> str:
-    """Make a git repository of an example."""
+def copy_example(name: str, target: Path, changes: Mapping[str, str] | None = None) -> str:
+    """Make a git repository of an example, with some texts of its files replaced."""
     source = ROOT / "examples" / name
     files = {str(p.relative_to(source)): p.read_text() for p in source.rglob("*") if p.is_file()}
+    for old, new in (changes or {}).items():
+        files = {path: text.replace(old, new) for path, text in files.items()}
     shutil.rmtree(target, ignore_errors=True)
     return make_repository(target, files)

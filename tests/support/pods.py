@@ -5,18 +5,57 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import Literal, overload
+from typing import Any, Literal, overload
 
-from sluiceway_executor.drivers.port import Command, ExitStatus, Limits, Network, Pod, PodRequest, Process
+from sluiceway_executor.drivers.port import (
+    Command,
+    Driver,
+    ExitStatus,
+    Limits,
+    Network,
+    Note,
+    Pod,
+    PodRequest,
+    Process,
+    no_note,
+)
 
 __all__ = ["REQUEST", "NewPod", "chunks_of", "drain", "marked", "python_in", "run", "until"]
 
 REQUEST = PodRequest(assignment_id="a1", session_id="s1", network=Network.NONE, limits=Limits(memory_bytes=1 << 30))
 
-NewPod = Callable[..., Awaitable[Pod]]
-"""Makes a pod of `REQUEST` with changes to its fields; it is removed after the test."""
+
+class NewPod:
+    """Makes pods of `REQUEST` with changes to its fields; they are removed after the test.
+
+    Attributes:
+        image: of the pods, unless it is changed.
+        settings: the arguments of the driver after its folder, as Python; empty: none.
+    """
+
+    def __init__(self, driver: Driver, *, image: str = "host", settings: str = "") -> None:
+        self.image = image
+        self.settings = settings
+        self._driver = driver
+        self._pods: list[Pod] = []
+
+    def request(self, **changes: Any) -> PodRequest:
+        """Return the request for a pod."""
+        return replace(REQUEST, **{"image": self.image, **changes})
+
+    async def __call__(self, note: Note = no_note, **changes: Any) -> Pod:
+        """Make a pod."""
+        pod = await self._driver.create_pod(self.request(**changes), note)
+        self._pods.append(pod)
+        return pod
+
+    async def remove_all(self) -> None:
+        """Remove them."""
+        for pod in self._pods:
+            await pod.remove()
 
 
 async def run(

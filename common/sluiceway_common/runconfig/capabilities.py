@@ -7,6 +7,7 @@ have the messages of this module. Pure.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -16,6 +17,14 @@ from sluiceway_common.runconfig.problems import DocumentPath, quoted
 
 BUILT_STEPS: Final = frozenset({"run", "clone"})
 """The types of steps that this version supports."""
+
+# The grammar of references of the OCI distribution: a host, a path, a tag, a digest.
+_PART: Final = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
+_REFERENCE: Final = re.compile(
+    rf"(?:[A-Za-z0-9][A-Za-z0-9.-]*(?::[0-9]+)?/)?{_PART}(?:/{_PART})*"
+    r"(?::[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?(?:@sha256:[0-9a-f]{64})?"
+)
+_MAX_REFERENCE: Final = 512
 
 
 class Feature(StrEnum):
@@ -37,6 +46,7 @@ class Capabilities:
     Attributes:
         driver: its name.
         steps: the types of steps that its executor supports.
+        host_image: the image `host`, which is the executor's own machine.
         registry_images: images of a registry, by name.
         folder_images: folders of the executor's machine as images, by absolute path.
         services: containers after the first.
@@ -50,6 +60,7 @@ class Capabilities:
 
     driver: str
     steps: frozenset[str] = BUILT_STEPS
+    host_image: bool = True
     registry_images: bool = False
     folder_images: bool = False
     services: bool = False
@@ -64,8 +75,18 @@ class Capabilities:
 SANDBOX: Final = Capabilities("sandbox", folder_images=True, volumes=True, users=frozenset({"sluice", "1000"}))
 # Its only user is that of the executor, which other processes do not know.
 HOST: Final = Capabilities("host", networks=frozenset({"host"}))
+# Its first process is the executor's, so an entrypoint is for services only.
+DOCKER: Final = Capabilities(
+    "docker",
+    host_image=False,
+    registry_images=True,
+    services=True,
+    privileged=True,
+    volumes=True,
+    limits_processors=True,
+)
 
-DRIVERS: Final = (SANDBOX, HOST)
+DRIVERS: Final = (SANDBOX, HOST, DOCKER)
 """The drivers of this version."""
 
 
@@ -101,10 +122,10 @@ def unsupported(needs: PodNeeds, capabilities: Capabilities) -> list[Unsupported
 
 
 def _unsupported(needs: PodNeeds, has: Capabilities) -> Iterator[Unsupported]:
-    is_folder = needs.image.startswith("/")
-    if needs.image != "host" and not (has.folder_images if is_folder else has.registry_images):
-        taken = ['"host"']
+    if not _takes_image(needs.image, has):
+        taken = ['"host"'] if has.host_image else []
         taken += ["the path of a folder below the executor's --image-dir"] if has.folder_images else []
+        taken += ["the name of an image in a registry"] if has.registry_images else []
         what = f"the image {quoted(needs.image)} is"
         yield Unsupported(Feature.IMAGE, what, f"an image is {' or '.join(taken)}")
     if needs.services and not has.services:
@@ -121,6 +142,14 @@ def _unsupported(needs: PodNeeds, has: Capabilities) -> Iterator[Unsupported]:
     if needs.network and needs.network not in has.networks:
         known = " or ".join(quoted(n) for n in sorted(has.networks))
         yield Unsupported(Feature.NETWORK, f"the network {quoted(needs.network)} is", f"a task has the network {known}")
+
+
+def _takes_image(image: str, has: Capabilities) -> bool:
+    if image == "host":
+        return has.host_image
+    if image.startswith("/"):
+        return has.folder_images
+    return has.registry_images and len(image) <= _MAX_REFERENCE and _REFERENCE.fullmatch(image) is not None
 
 
 def unsupported_step(kind: str, capabilities: Sequence[Capabilities]) -> str | None:
@@ -233,12 +262,15 @@ def drivers_for(runtime: Runtime, user: str, drivers: Sequence[Capabilities] = D
     return able if len(able) < len(drivers) else frozenset()
 
 
-def without_effect(drivers: Sequence[Capabilities] = DRIVERS) -> str | None:
-    """Warn of a limit of processors that none of the given drivers enforces; None if one does."""
-    if any(capabilities.limits_processors for capabilities in drivers):
+def without_effect(runtime: Runtime, user: str, drivers: Sequence[Capabilities] = DRIVERS) -> str | None:
+    """Warn of a limit of processors that none of the given drivers that can run a task enforces; else None."""
+    needs = needs_of(runtime, user)
+    able = [each for each in drivers if not unsupported(needs, each)] or drivers
+    if any(capabilities.limits_processors for capabilities in able):
         return None
-    who = f"the {drivers[0].driver} driver does not limit" if len(drivers) == 1 else "no driver of this version limits"
-    return f"this has no effect: {who} processors"
+    names = " and ".join(capabilities.driver for capabilities in able)
+    who = f"the {names} driver does" if len(able) == 1 else f"the drivers {names} do"
+    return f"this has no effect: {who} not limit processors"
 
 
 def _path_of(feature: Feature, runtime: Runtime, user: str) -> DocumentPath:

@@ -70,7 +70,7 @@ def _check_task(
         error(path, "a command of several lines needs a `name`")
     for part, message in unsupported_parts(task.runtime, task.user, task.steps, drivers):
         error((*task.path, *part), message)
-    idle = without_effect(drivers) if task.processors else None
+    idle = without_effect(task.runtime, task.user, drivers) if task.processors else None
     if idle is not None:
         for path in task.processors:
             warning(path, idle)

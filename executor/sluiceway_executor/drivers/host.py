@@ -17,7 +17,7 @@ from pathlib import Path
 
 from sluiceway_common.foundation.errors import FailedPrecondition
 from sluiceway_common.runconfig.capabilities import HOST, Capabilities
-from sluiceway_executor.drivers.port import PodRequest
+from sluiceway_executor.drivers.port import Note, PodRequest, no_note
 from sluiceway_executor.drivers.refusal import refuse_request
 from sluiceway_executor.drivers.supervised import INIT_SOCKET, Launch, SupervisedPod
 from sluiceway_executor.drivers.supervised_driver import SupervisedDriver
@@ -38,7 +38,7 @@ class HostDriver(SupervisedDriver):
         if not sys.platform.startswith("linux"):
             raise FailedPrecondition("the host driver needs Linux", reason="DRIVER_UNAVAILABLE")
 
-    async def create_pod(self, request: PodRequest) -> SupervisedPod:
+    async def create_pod(self, request: PodRequest, note: Note = no_note) -> SupervisedPod:
         refuse_request(request, self.capabilities)
         user = _own_name()
         folder = await asyncio.to_thread(self._prepare, request)

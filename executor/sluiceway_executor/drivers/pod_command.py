@@ -150,6 +150,11 @@ def _become(message: dict[str, Any], descriptors: list[int], report: int) -> NoR
     status, text = NOT_EXECUTABLE, ""
     try:
         _prepare(message, descriptors)
+        if "ids" in message:
+            uid, gid, groups = message["ids"]
+            os.setgroups(groups)
+            os.setresgid(gid, gid, gid)
+            os.setresuid(uid, uid, uid)
         try:
             _enter(message["cwd"])
         except OSError as error:

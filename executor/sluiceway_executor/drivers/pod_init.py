@@ -100,26 +100,37 @@ class PodInit:
         self.max_processes = 0
         self.watched_at = 0.0
 
+    def _register(self, poll: select.poll) -> None:
+        """Register further descriptors of this process."""
+
+    def _transfer(self, ready: set[int]) -> None:
+        """Read from and write to them."""
+
     def run(self) -> None:
         """Serve until the executor goes away or the pod starves. Never returns normally."""
         wake_read, wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
-        self._send({"event": "ready", "pid": os.getpid()})
+        self._send(self._ready())
         while True:
             poll = select.poll()
             # The reports of a supervisor that has ended are at their end, which is always readable.
             reports = [command.reports for command in self.commands if command.supervisor and not command.over]
             for descriptor in (self.connection.fileno(), wake_read, *reports):
                 poll.register(descriptor, select.POLLIN)
+            self._register(poll)
             readable = {descriptor for descriptor, _ in poll.poll(self._next_wait() * 1000)}
             if wake_read in readable:
                 with suppress(BlockingIOError):
                     os.read(wake_read, 4096)
             if self.connection.fileno() in readable and not self._receive():
                 self._end()
+            self._transfer(readable)
             self._reap()
             self._tick()
+
+    def _ready(self) -> dict[str, Any]:
+        return {"event": "ready", "pid": os.getpid()}
 
     def _next_wait(self) -> float:
         now = seconds_now()
@@ -191,6 +202,10 @@ class PodInit:
                 ]
         if not data:
             return False
+        self._take(data)
+        return True
+
+    def _take(self, data: bytes) -> None:
         self.incoming += data
         while len(self.incoming) >= HEADER_BYTES:
             end = HEADER_BYTES + int.from_bytes(self.incoming[:HEADER_BYTES], "big")
@@ -200,7 +215,6 @@ class PodInit:
             message = eval(bytes(self.incoming[HEADER_BYTES:end]), {"__builtins__": {}})  # noqa: S307 - from the executor
             del self.incoming[:end]
             self._obey(message)
-        return True
 
     def _obey(self, message: dict[str, Any]) -> None:
         kind = message["do"]
@@ -224,7 +238,7 @@ class PodInit:
         except OSError as error:
             text = f"cannot start a process: {error.strerror}"
             os.write(descriptors[2], f"sluice: {text}\n".encode())
-            self._send({"event": "exit", "id": message["id"], "status": NOT_EXECUTABLE, "error": text})
+            self._exited({"event": "exit", "id": message["id"], "status": NOT_EXECUTABLE, "error": text})
             os.close(reports)
         else:
             if pid == 0:
@@ -278,7 +292,7 @@ class PodInit:
     def _finish(self, command: Command) -> None:
         command.over = True
         os.close(command.output)
-        self._send(
+        self._exited(
             {
                 "event": "exit",
                 "id": command.number,
@@ -289,6 +303,10 @@ class PodInit:
             }
         )
         command.kill_at = None
+
+    def _exited(self, message: dict[str, Any]) -> None:
+        """Report the end of a command."""
+        self._send(message)
 
     def _read_reports(self) -> None:
         for command in self.commands:

@@ -8,7 +8,7 @@ container; the stop of a later command does not touch it.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -22,12 +22,23 @@ __all__ = [
     "ExitStatus",
     "Limits",
     "Network",
+    "Note",
     "Pod",
     "PodRequest",
     "Process",
+    "RegistryLogin",
     "Repository",
+    "ServiceRequest",
     "TmpfsMount",
+    "no_note",
 ]
+
+Note = Callable[[str], Awaitable[None]]
+"""Writes a line to the log of the setup."""
+
+
+async def no_note(text: str) -> None:
+    """Write nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +50,14 @@ class Limits:
         memory_bytes: of all its processes together.
         open_files: of each process.
         file_bytes: of each file that it writes.
+        cpu_millis: processor time, in thousandths of a processor.
     """
 
     processes: int = 4096
     memory_bytes: int = 0
     open_files: int = 65536
     file_bytes: int = 0
+    cpu_millis: int = 0
 
 
 class Network(StrEnum):
@@ -83,6 +96,41 @@ class Repository:
 
 
 @dataclass(frozen=True, slots=True)
+class ServiceRequest:
+    """A further container of a pod, which shares its network.
+
+    Attributes:
+        image: its root file system.
+        environment: of its first process, above the image's.
+        user: of its first process; empty is the image's.
+        entrypoint: its first process; empty is the image's.
+        privileged: with raised rights.
+        tmpfs: memory file systems.
+        limits: what it may use.
+        ready_command: a command that must exit with 0 in it before steps start; empty: none.
+        ready_port: a TCP port of localhost that must accept connections before steps start; 0: none.
+    """
+
+    image: str
+    environment: Mapping[str, str] = field(default_factory=dict)
+    user: str = ""
+    entrypoint: Sequence[str] = ()
+    privileged: bool = False
+    tmpfs: Sequence[TmpfsMount] = ()
+    limits: Limits = field(default_factory=Limits)
+    ready_command: str = ""
+    ready_port: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class RegistryLogin:
+    """Credentials of a registry of images."""
+
+    username: str
+    password: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class PodRequest:
     """The specification of a pod.
 
@@ -94,12 +142,14 @@ class PodRequest:
         user: who commands run as by default; empty is the image's.
         privileged: with raised rights; a driver without this feature refuses.
         network: what it reaches; a driver that cannot separate a pod from its machine ignores it.
-        services: the number of further containers; a driver without this feature refuses.
+        services: further containers; a driver without this feature refuses.
         tmpfs: memory file systems.
         environment: of every command, below its own.
         repository: of this machine, that the pod sees read-only, for `clone`.
         limits: what it may use.
         fence_after: how many seconds it lives without `feed`.
+        registries: credentials, by the name of the registry.
+        labels: what an operator finds it by, where pods have labels.
     """
 
     assignment_id: str
@@ -109,12 +159,14 @@ class PodRequest:
     user: str = ""
     privileged: bool = False
     network: Network = Network.ISOLATED
-    services: int = 0
+    services: Sequence[ServiceRequest] = ()
     tmpfs: Sequence[TmpfsMount] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
     repository: Repository | None = None
     limits: Limits = field(default_factory=Limits)
     fence_after: float = 720.0
+    registries: Mapping[str, RegistryLogin] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,8 +317,12 @@ class Driver(Protocol):
         """
         ...
 
-    async def create_pod(self, request: PodRequest) -> Pod:
-        """Make a pod.
+    async def sweep(self) -> None:
+        """Remove what an earlier process of this executor left. Before the first pod."""
+        ...
+
+    async def create_pod(self, request: PodRequest, note: Note = no_note) -> Pod:
+        """Make a pod. `note` is called with what takes long, such as the download of an image.
 
         Raises:
             FailedPrecondition: what was asked for is not possible here; the message goes to the setup log.
@@ -281,6 +337,6 @@ class Driver(Protocol):
         """Remove a pod that `list_pods` named. May be repeated."""
         ...
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """End what the driver itself runs on this machine, and with it the pods that are its children."""
         ...

@@ -32,8 +32,8 @@ from sluiceway_executor.drivers.mounted_repository import (
     repository_mounts,
 )
 from sluiceway_executor.drivers.pod_network import missing_for_isolation, this_machine
-from sluiceway_executor.drivers.port import Command, Network, PodRequest
-from sluiceway_executor.drivers.refusal import refuse_request
+from sluiceway_executor.drivers.port import Command, Network, Note, PodRequest, no_note
+from sluiceway_executor.drivers.refusal import narrower_network, refuse_request
 from sluiceway_executor.drivers.shared_files import GROUP, PASSWD, SharedFiles
 from sluiceway_executor.drivers.supervised import Launch, SupervisedPod
 from sluiceway_executor.drivers.supervised_driver import SupervisedDriver
@@ -114,7 +114,7 @@ class SandboxDriver(SupervisedDriver):
                 f"a sandbox started but `true` ended with {status.code}", reason="DRIVER_UNAVAILABLE"
             )
 
-    async def create_pod(self, request: PodRequest) -> SupervisedPod:
+    async def create_pod(self, request: PodRequest, note: Note = no_note) -> SupervisedPod:
         refuse_request(request, self.capabilities)
         _check_mounts(request)
         network = narrower_network(request.network, self._settings.network)
@@ -228,22 +228,6 @@ def _mounts(
     # A step could fill the memory through these.
     mounts += [("tmpfs", each.path, each.size_bytes or _TMPFS_BYTES) for each in request.tmpfs]
     return mounts
-
-
-def narrower_network(wanted: Network, offered: Network) -> Network:
-    """Return the network of a pod: that of its task, but no more access than the executor allows.
-
-    Raises:
-        FailedPrecondition: it requires the machine's own network, which the operator did not allow (`NETWORK`).
-    """
-    if wanted is Network.HOST and offered is not Network.HOST:
-        raise FailedPrecondition(
-            f'this executor has network "{offered}", so a task cannot have network "host"; only its operator can'
-            " allow that (--network host)",
-            reason="NETWORK",
-        )
-    order = list(Network)
-    return min(wanted, offered, key=order.index)
 
 
 def overlap(one: Path, other: Path) -> bool:

@@ -27,7 +27,7 @@ class SupervisedDriver:
     def archs(self) -> Sequence[str]:
         return machine_archs()
 
-    def close(self) -> None:
+    async def close(self) -> None:
         self._launcher.close()
 
     async def list_pods(self, session_id: str) -> Sequence[str]:

@@ -67,6 +67,8 @@ class StandaloneSettings:
         object_storage: `posix:DIR` or `s3://...`; empty: a folder below the data folder.
         executors: how many.
         slots: tasks at a time, of each executor.
+        drivers: of the executors.
+        docker_host: of the executors; empty: as the command `docker` finds it.
         local_repositories: tasks may clone repositories below this folder. None: no local repositories.
         executor_times: of the server.
         retention: of the server.
@@ -83,6 +85,8 @@ class StandaloneSettings:
     object_storage: str = ""
     executors: int = 1
     slots: int = 4
+    drivers: tuple[str, ...] = ("sandbox",)
+    docker_host: str = ""
     local_repositories: Path | None = None
     executor_times: ExecutorTimes = field(default_factory=ExecutorTimes)
     retention: RetentionSettings = field(default_factory=RetentionSettings)
@@ -299,7 +303,10 @@ class _Standalone:
         id_ = f"executor-{number}"
         work = self._data / "executors" / id_
         command = ["executor", "run", *self._to_server(), "--token-file", str(self._data / "executor.token")]
-        command += ["--id", id_, "--group", "default", "--driver", "sandbox", "--slots", str(self._settings.slots)]
+        command += ["--id", id_, "--group", "default", "--slots", str(self._settings.slots)]
+        command += ["--driver", ",".join(self._settings.drivers)]
+        if self._settings.docker_host:
+            command += ["--docker-host", self._settings.docker_host]
         command += ["--work-dir", str(work)]
         if self._settings.local_repositories is not None:
             command += ["--local-repositories", str(self._settings.local_repositories)]

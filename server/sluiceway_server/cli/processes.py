@@ -112,6 +112,8 @@ def master_key_options(command: C) -> C:
     default=4,
     help="The number of tasks that each executor runs at the same time.",
 )
+@option("--driver", default="sandbox", help="The drivers of the executors: sandbox, host or docker, or several.")
+@option("--docker-host", default="", metavar="URL", help="The address of Docker or Podman, for the driver docker.")
 @option("--local-repositories", type=PATH, help="Tasks may clone the repositories below this folder. Default: none.")
 @master_key_options
 @trigger_options
@@ -126,6 +128,8 @@ def standalone(
     object_storage: str | None,
     executors: int,
     slots: int,
+    driver: str,
+    docker_host: str,
     local_repositories: Path | None,
     master_key_file: Path | None,
     master_key_command: str,
@@ -152,6 +156,8 @@ def standalone(
         object_storage=object_storage or "",
         executors=executors,
         slots=slots,
+        drivers=parse_names(driver),
+        docker_host=docker_host,
         local_repositories=None if local_repositories is None else local_repositories.resolve(),
         executor_times=_executor_times(executor_times),
         retention=_retention(log_retention, run_retention),

@@ -282,7 +282,7 @@ def _likely_mistakes(
             message = overwritten_variable(name, environment[name].value, system=system, in_step=in_step)
             if message is not None:
                 yield (*path, "environment", name), message
-    idle = without_effect()
+    idle = without_effect(task.runtime, task.user)
     holders: list[tuple[DocumentPath, definition_api.Resources]] = [((), task.resources)]
     holders += [(("runtime", "containers", n), c.resources) for n, c in enumerate(task.runtime.containers)]
     for path, resources in holders:

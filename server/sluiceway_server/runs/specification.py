@@ -93,6 +93,7 @@ def specify(
         source=config.source,
         masks=sorted({text.encode() for text in secrets.values()}),
         log_limit_bytes=settings.log_limit_bytes,
+        docker_registries_auth=definition.docker_registries_auth,
     )
     if credentials is not None:
         specification.clone_credentials.CopyFrom(credentials)

@@ -2,34 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from dataclasses import replace
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
+from sluiceway_executor.drivers.docker import DockerDriver, DockerSettings
+from sluiceway_executor.drivers.docker_images import PullPolicy
 from sluiceway_executor.drivers.host import HostDriver
-from sluiceway_executor.drivers.port import Driver, Pod
+from sluiceway_executor.drivers.port import Driver
 from sluiceway_executor.drivers.sandbox import SandboxDriver
-from tests.support.pods import REQUEST, NewPod
+from tests.support.docker_daemon import DEBIAN, DockerDaemon, docker_daemon
+from tests.support.pods import NewPod
 
 
-@pytest.fixture(params=["sandbox", "host"])
+@pytest.fixture(scope="session")
+def daemon() -> Iterator[DockerDaemon]:
+    """A Docker daemon of the tests, for each process of them."""
+    with docker_daemon() as running:
+        yield running
+
+
+@pytest.fixture(params=["sandbox", "host", "docker"])
 async def driver(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Driver]:
-    made: Driver = HostDriver(tmp_path) if request.param == "host" else SandboxDriver(tmp_path)
+    made: Driver
+    if request.param == "docker":
+        running: DockerDaemon = request.getfixturevalue("daemon")
+        made = DockerDriver(tmp_path, DockerSettings(url=running.url, pull=PullPolicy.NEVER, allow_privileged=True))
+    else:
+        made = HostDriver(tmp_path) if request.param == "host" else SandboxDriver(tmp_path)
     yield made
-    made.close()
+    await made.close()
 
 
 @pytest.fixture
-async def new_pod(driver: Driver) -> AsyncIterator[NewPod]:
-    pods: list[Pod] = []
-
-    async def make(**changes: object) -> Pod:
-        pod = await driver.create_pod(replace(REQUEST, **changes))  # type: ignore[arg-type]
-        pods.append(pod)
-        return pod
-
-    yield make
-    for pod in pods:
-        await pod.remove()
+async def new_pod(request: pytest.FixtureRequest, driver: Driver) -> AsyncIterator[NewPod]:
+    if driver.name == "docker":
+        url = request.getfixturevalue("daemon").url
+        made = NewPod(driver, image=DEBIAN, settings=f'DockerSettings(url="{url}")')
+    else:
+        made = NewPod(driver)
+    yield made
+    await made.remove_all()

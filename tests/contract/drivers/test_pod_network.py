@@ -22,7 +22,7 @@ from pathlib import Path
 import pytest
 
 from sluiceway_common.foundation.errors import FailedPrecondition
-from sluiceway_executor.drivers import pod_network, sandbox
+from sluiceway_executor.drivers import pod_network, refusal
 from sluiceway_executor.drivers.port import Limits, Network, Pod, PodRequest
 from sluiceway_executor.drivers.sandbox import SandboxDriver, SandboxSettings
 from tests.support.pods import python_in
@@ -101,7 +101,7 @@ def own_addresses() -> list[str]:
 async def driver(tmp_path: Path) -> AsyncIterator[SandboxDriver]:
     made = SandboxDriver(tmp_path / "work")
     yield made
-    made.close()
+    await made.close()
 
 
 @pytest.fixture
@@ -277,7 +277,7 @@ async def test_host_network_needs_the_task_and_the_operator(tmp_path: Path) -> N
                     await pod.remove()
                 assert ("reached" in said) is reached, wanted
     finally:
-        driver.close()
+        await driver.close()
 
 
 @pytest.mark.parametrize(
@@ -292,13 +292,13 @@ async def test_host_network_needs_the_task_and_the_operator(tmp_path: Path) -> N
     ],
 )
 def test_a_task_gets_what_it_wants_and_no_more_than_is_offered(wanted: str, offered: str, has: str) -> None:
-    assert sandbox.narrower_network(Network(wanted), Network(offered)) is Network(has)
+    assert refusal.narrower_network(Network(wanted), Network(offered)) is Network(has)
 
 
 @pytest.mark.parametrize("offered", ["none", "isolated"])
 def test_a_task_that_wants_the_machine_s_network_is_refused(offered: str) -> None:
     with pytest.raises(FailedPrecondition, match="--network host"):
-        sandbox.narrower_network(Network.HOST, Network(offered))
+        refusal.narrower_network(Network.HOST, Network(offered))
 
 
 def test_the_network_of_a_pod_is_beside_those_of_the_machine() -> None:

@@ -25,7 +25,7 @@ REQUEST = PodRequest(assignment_id="a1", session_id="s1", network=Network.NONE, 
 async def driver(tmp_path: Path) -> AsyncIterator[SandboxDriver]:
     made = SandboxDriver(tmp_path / "work", SandboxSettings(image_dir=tmp_path / "images"))
     yield made
-    made.close()
+    await made.close()
 
 
 @pytest.fixture

@@ -34,7 +34,7 @@ READ_ONLY_IF_THERE = {
 async def driver(tmp_path: Path) -> AsyncIterator[SandboxDriver]:
     made = SandboxDriver(tmp_path / "work", SandboxSettings(image_dir=tmp_path / "images"))
     yield made
-    made.close()
+    await made.close()
 
 
 @pytest.fixture

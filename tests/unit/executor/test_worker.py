@@ -9,7 +9,7 @@ from pathlib import Path
 from sluiceway.api.executor.v1 import executor_service_pb2 as pb
 from sluiceway_common.foundation.clock import SystemClock
 from sluiceway_common.runconfig.capabilities import HOST
-from sluiceway_executor.drivers.port import Command, ExitStatus, Limits, PodRequest
+from sluiceway_executor.drivers.port import Command, ExitStatus, Limits, Note, PodRequest, no_note
 from sluiceway_executor.spool import Spools
 from sluiceway_executor.worker import Worker, WorkerSettings
 from tests.support.executor_process import script
@@ -49,10 +49,13 @@ class SlowPod:
     async def probe(self) -> None:
         """Works everywhere."""
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Holds nothing."""
 
-    async def create_pod(self, request: PodRequest) -> SlowPod:
+    async def sweep(self) -> None:
+        """There is nothing to remove."""
+
+    async def create_pod(self, request: PodRequest, note: Note = no_note) -> SlowPod:
         return self
 
     async def list_pods(self, session_id: str) -> Sequence[str]:

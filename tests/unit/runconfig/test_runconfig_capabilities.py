@@ -10,6 +10,7 @@ import pytest
 
 from sluiceway.api.run.v1 import definition_pb2
 from sluiceway_common.runconfig.capabilities import (
+    DOCKER,
     DRIVERS,
     HOST,
     SANDBOX,
@@ -22,6 +23,7 @@ from sluiceway_common.runconfig.capabilities import (
 from sluiceway_common.runconfig.compile import LoadResult, check_document, load_source
 from sluiceway_common.runconfig.documents import Document
 from sluiceway_common.runconfig.files import MappingFiles
+from sluiceway_common.runconfig.problems import quoted
 from sluiceway_common.runconfig.when import Context
 from tests.support.drivers import ABLE
 
@@ -77,6 +79,11 @@ REFUSED = [
      'the user "root" is not supported by the sandbox driver: steps run as "sluice" or "1000"'),
     ("user-of-the-container", in_container(user="root"), SANDBOX, "runtime.containers[0].user",
      'the user "root" is not supported by the sandbox driver: steps run as "sluice" or "1000"'),
+    ("host-image", {}, DOCKER, "runtime.containers[0].image",
+     'the image "host" is not supported by the docker driver: an image is the name of an image in a registry'),
+    ("entrypoint-of-the-steps", in_container(image="python", entrypoint="x"), DOCKER,
+     "runtime.containers[0].entrypoint",
+     "an entrypoint of the first container is not supported by the docker driver"),
     ("network", {"runtime": {"network": "none", "containers": [CONTAINER]}}, HOST, "runtime.network",
      'the network "none" is not supported by the host driver: a task has the network "host"'),
 ]  # fmt: skip
@@ -104,6 +111,8 @@ def test_part_that_a_driver_lacks_is_an_error_where_it_stands(
         ({"runtime": {"network": "host", "containers": [CONTAINER]}}, HOST),
         ({"steps": [{"run": "x"}, {"clone": {"depth": 1}}]}, SANDBOX),
         (SERVICES, ABLE[0]),
+        (in_container(image="python", privileged=True, user="whoever", volumes=[{"path": "/t", "tmpfs": {}}]), DOCKER),
+        ({"runtime": {"containers": [{"image": "python"}, {"image": "redis", "entrypoint": "x"}]}}, DOCKER),
     ],
 )
 def test_part_that_a_driver_has_is_no_error(task: dict[str, Any], driver: Capabilities) -> None:
@@ -124,10 +133,11 @@ def test_unsupported_step_is_an_error_with_every_driver(
 
 def test_without_a_driver_only_what_no_driver_can_do_is_an_error() -> None:
     assert errors_of(VOLUMES) == errors_of({"user": "root"}) == errors_of(in_container(image="/srv/x")) == []
-    assert errors_of(in_container(image="python")) == [
+    assert errors_of(in_container(image="python")) == []
+    assert errors_of(in_container(image="./x")) == [
         (
             "runtime.containers[0].image",
-            f'the image "python" is not supported by any driver of this version: an image is "host" or {FOLDER}',
+            f'the image "./x" is not supported by any driver of this version: an image is "host" or {FOLDER}',
         )
     ]
 
@@ -140,7 +150,7 @@ def test_task_that_no_single_driver_can_run_is_an_error() -> None:
 
 
 def test_unsupported_parts_are_told_beside_other_errors() -> None:
-    task = {"nope": 1, "steps": [{"save_cache": {}}], **in_container(image="python", privileged="yes")}
+    task = {"nope": 1, "steps": [{"save_cache": {}}], **in_container(image="./x", privileged="yes")}
     assert {path for path, _ in errors_of(task)} == {
         "nope",
         "steps[0]",
@@ -161,9 +171,11 @@ def test_limit_of_processors_that_has_no_effect_is_a_warning() -> None:
     }
     assert {w.message for w in loaded.warnings} == {"this has no effect: the sandbox driver does not limit processors"}
     assert [w.message for w in load(task).warnings] == [
-        "this has no effect: no driver of this version limits processors"
+        "this has no effect: the drivers sandbox and host do not limit processors"
     ] * 2
     assert load(task, *ABLE).warnings == ()
+    of_registry = {"resources": {"cpu": 2}, **in_container(image="python")}
+    assert load(of_registry).warnings == load(of_registry, DOCKER).warnings == ()
 
 
 def test_ready_of_the_container_of_the_steps_is_a_warning() -> None:
@@ -213,10 +225,38 @@ def test_definition_of_the_api_is_judged_like_a_configuration() -> None:
 def test_drivers_that_can_run_a_task_are_named_when_not_all_can() -> None:
     plain, folder, root = definition(), definition(), definition(user="root")
     folder.runtime.containers[0].image = "/srv/x"
-    nobody = definition()
-    nobody.runtime.containers[0].image = "python"
-    found = [drivers_for(task.runtime, task.user) for task in (plain, folder, root, nobody)]
-    assert found == [frozenset(), {"sandbox"}, {"host"}, frozenset()]
+    registry, nobody = definition(user="root"), definition()
+    registry.runtime.containers[0].image = "python"
+    registry.runtime.containers.add(image="redis:7", privileged=True)
+    nobody.runtime.containers[0].image = "./x"
+    found = [drivers_for(task.runtime, task.user) for task in (plain, folder, root, registry, nobody)]
+    assert found == [{"sandbox", "host"}, {"sandbox"}, {"host"}, {"docker"}, frozenset()]
+
+
+@pytest.mark.parametrize(
+    ("image", "is_taken"),
+    [
+        ("python", True),
+        ("python:3.11-slim", True),
+        ("library/python", True),
+        ("localhost:5000/a/b_c/d:V1.0", True),
+        ("registry.example.org/team/tool@sha256:" + "0" * 64, True),
+        ("REGISTRY.example.org/team/tool", True),
+        ("host", False),
+        ("/srv/x", False),
+        ("./x", False),
+        ("Python", False),
+        ("python:", False),
+        ("python:a b", False),
+        ("-python", False),
+        ("https://registry.example.org/python", False),
+        ("a" * 600, False),
+        ("a/" * 300, False),
+    ],
+)
+def test_image_of_a_registry_is_known_by_its_grammar(image: str, *, is_taken: bool) -> None:
+    lacks = unsupported(PodNeeds(image), DOCKER)
+    assert [lack.what for lack in lacks] == ([] if is_taken else [f"the image {quoted(image)} is"])
 
 
 def test_driver_with_every_capability_lacks_nothing() -> None:

@@ -330,7 +330,7 @@ class Specification(_message.Message):
     """Everything that an executor needs to run an assignment. It is made when it is sent, for this executor only, and not
     stored.
     """
-    __slots__ = ("run_id", "run_number", "task_id", "task_name", "runtime", "environment", "working_dir", "shell", "user", "steps", "timeout", "grace", "source", "masks", "log_limit_bytes", "resources", "clone_credentials")
+    __slots__ = ("run_id", "run_number", "task_id", "task_name", "runtime", "environment", "working_dir", "shell", "user", "steps", "timeout", "grace", "source", "masks", "log_limit_bytes", "resources", "clone_credentials", "docker_registries_auth")
     class EnvironmentEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -338,6 +338,13 @@ class Specification(_message.Message):
         key: str
         value: str
         def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    class DockerRegistriesAuthEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: _definition_pb2.RegistryAuth
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[_Union[_definition_pb2.RegistryAuth, _Mapping]] = ...) -> None: ...
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
     RUN_NUMBER_FIELD_NUMBER: _ClassVar[int]
     TASK_ID_FIELD_NUMBER: _ClassVar[int]
@@ -355,6 +362,7 @@ class Specification(_message.Message):
     LOG_LIMIT_BYTES_FIELD_NUMBER: _ClassVar[int]
     RESOURCES_FIELD_NUMBER: _ClassVar[int]
     CLONE_CREDENTIALS_FIELD_NUMBER: _ClassVar[int]
+    DOCKER_REGISTRIES_AUTH_FIELD_NUMBER: _ClassVar[int]
     run_id: str
     """The run's id."""
     run_number: int
@@ -389,7 +397,9 @@ class Specification(_message.Message):
     """The limits of the whole pod."""
     clone_credentials: CloneCredentials
     """What `clone` steps need to read the source. Not set: nothing, or the task has no such step."""
-    def __init__(self, run_id: _Optional[str] = ..., run_number: _Optional[int] = ..., task_id: _Optional[str] = ..., task_name: _Optional[str] = ..., runtime: _Optional[_Union[_definition_pb2.Runtime, _Mapping]] = ..., environment: _Optional[_Mapping[str, str]] = ..., working_dir: _Optional[str] = ..., shell: _Optional[str] = ..., user: _Optional[str] = ..., steps: _Optional[_Iterable[_Union[StepSpecification, _Mapping]]] = ..., timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., grace: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., source: _Optional[_Union[_definition_pb2.Source, _Mapping]] = ..., masks: _Optional[_Iterable[bytes]] = ..., log_limit_bytes: _Optional[int] = ..., resources: _Optional[_Union[_definition_pb2.Resources, _Mapping]] = ..., clone_credentials: _Optional[_Union[CloneCredentials, _Mapping]] = ...) -> None: ...
+    docker_registries_auth: _containers.MessageMap[str, _definition_pb2.RegistryAuth]
+    """Credentials of container registries, by the name of the registry, with secrets resolved."""
+    def __init__(self, run_id: _Optional[str] = ..., run_number: _Optional[int] = ..., task_id: _Optional[str] = ..., task_name: _Optional[str] = ..., runtime: _Optional[_Union[_definition_pb2.Runtime, _Mapping]] = ..., environment: _Optional[_Mapping[str, str]] = ..., working_dir: _Optional[str] = ..., shell: _Optional[str] = ..., user: _Optional[str] = ..., steps: _Optional[_Iterable[_Union[StepSpecification, _Mapping]]] = ..., timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., grace: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., source: _Optional[_Union[_definition_pb2.Source, _Mapping]] = ..., masks: _Optional[_Iterable[bytes]] = ..., log_limit_bytes: _Optional[int] = ..., resources: _Optional[_Union[_definition_pb2.Resources, _Mapping]] = ..., clone_credentials: _Optional[_Union[CloneCredentials, _Mapping]] = ..., docker_registries_auth: _Optional[_Mapping[str, _definition_pb2.RegistryAuth]] = ...) -> None: ...
 
 class Assign(_message.Message):
     """Run an assignment."""

@@ -1,0 +1,454 @@
+"""Pods whose first process is `pod_container.py`, reached over a stream to its standard input and output.
+
+What makes the containers is on the other side of two ports: a `Channel`, which is that stream, and `Containers`, which
+ends them. The protocol, the commands and their output are the same for each engine.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import json
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import structlog
+
+from sluiceway_common.foundation.errors import FailedPrecondition, SluicewayError
+from sluiceway_common.foundation.time_limit import time_limit
+from sluiceway_executor.drivers.pod_container import DATA, WINDOW_BYTES
+from sluiceway_executor.drivers.port import Command, ExitStatus, Limits, PodRequest
+
+__all__ = ["Channel", "ContainerPod", "PodPlan"]
+
+log = structlog.get_logger(__name__)
+
+_HEADER_BYTES = 4
+_START_SECONDS = 60.0
+_SEND_SECONDS = 30.0
+_END_SECONDS = 10.0
+_STOP_MARGIN_SECONDS = 30.0
+_ACKNOWLEDGE_BYTES = WINDOW_BYTES // 4
+_BASE_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_ROWS_AND_COLUMNS = (40).to_bytes(2, "little") + (120).to_bytes(2, "little") + bytes(4)
+"""The `struct winsize` of terminals."""
+
+
+class Channel(Protocol):
+    """The stream to the first process of a pod."""
+
+    async def read(self) -> bytes:
+        """Wait for its output; empty: the process has ended, or the connection has."""
+        ...
+
+    async def write(self, data: bytes) -> None:
+        """Write to its input.
+
+        Raises:
+            OSError: the connection has ended.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Close the connection, and with it the input. May be repeated."""
+        ...
+
+    @property
+    def errors(self) -> str:
+        """The text that the process has written to its standard error."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class PodPlan:
+    """The properties of a pod that come from its containers.
+
+    Attributes:
+        environment: of every command, below the request's: that of the image.
+        repository: the path from which commands clone the repository; empty: none.
+    """
+
+    environment: Mapping[str, str] = field(default_factory=dict)
+    repository: str = ""
+
+
+class ContainerPod:
+    """A pod with a first process of ours; see `port.Pod`."""
+
+    def __init__(
+        self, request: PodRequest, plan: PodPlan, channel: Channel, *, remove: Callable[[], Awaitable[None]]
+    ) -> None:
+        """Take the stream to its first process. `remove` ends its containers and may be repeated."""
+        self._request = request
+        self._plan = plan
+        self._channel = channel
+        self._remove_containers = remove
+        self._reader: asyncio.Task[None] | None = None
+        self._watcher: asyncio.Task[None] | None = None
+        self._sending = asyncio.Lock()
+        self._background: set[asyncio.Task[None]] = set()
+        self._ready = asyncio.Event()
+        self._gone = asyncio.Event()
+        self._why_gone = "ended"
+        self._home = ""
+        self._failed: FailedPrecondition | None = None
+        self._stops: list[asyncio.Future[None]] = []
+        self._processes: dict[int, ContainerProcess] = {}
+        self._answers: dict[int, asyncio.Future[bool]] = {}
+        self._numbers = itertools.count(1)
+
+    @property
+    def home(self) -> str:
+        return self._home
+
+    @property
+    def repository(self) -> str:
+        return self._plan.repository
+
+    async def start(self, *, ended: Coroutine[Any, Any, None]) -> None:
+        """Wait until the first process is ready. `ended` returns when its container has ended.
+
+        Raises:
+            FailedPrecondition: it did not start; the message has the reason.
+        """
+        self._reader = asyncio.create_task(self._receive(), name=f"pod {self._request.assignment_id}")
+        self._watcher = asyncio.create_task(self._watch(ended), name=f"end of {self._request.assignment_id}")
+        waits = [asyncio.create_task(event.wait()) for event in (self._ready, self._gone)]
+        try:
+            await asyncio.wait(waits, timeout=_START_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+        if self._failed is not None:
+            raise self._failed
+        if not self._ready.is_set() or self._gone.is_set():
+            printed = self._channel.errors.strip()[-2000:]
+            raise FailedPrecondition(f"the pod did not start: {printed or 'no response'}", reason="POD_START")
+        self.feed(self._request.fence_after)
+
+    async def _watch(self, ended: Coroutine[Any, Any, None]) -> None:
+        await ended
+        # What it has written is read to its end first.
+        if self._reader is not None:
+            await asyncio.wait([self._reader], timeout=_END_SECONDS)
+        self._went(self._why_gone)
+
+    async def exec(self, command: Command) -> ContainerProcess:
+        return await self._exec(command, has_input=False)
+
+    async def _exec(self, command: Command, *, has_input: bool) -> ContainerProcess:
+        if self._gone.is_set():
+            raise FailedPrecondition("the pod is gone", reason="POD_GONE")
+        number = next(self._numbers)
+        process = ContainerProcess(
+            acknowledge=lambda count: self._acknowledge(number, count),
+            stop=lambda grace: self._stop_command(number, grace),
+        )
+        self._processes[number] = process
+        inherited = {**self._plan.environment, **self._request.environment} if command.inherit else {}
+        environment = {"PATH": _BASE_PATH, **inherited, **command.environment}
+        if command.tty:
+            environment.setdefault("TERM", "xterm-256color")
+        message: dict[str, Any] = {
+            "do": "exec",
+            "id": number,
+            "argv": list(command.argv),
+            "env": environment,
+            "cwd": command.cwd,
+            "tty": command.tty,
+            "size": _ROWS_AND_COLUMNS,
+            "input": has_input,
+            "limits": _limits_of(self._request.limits),
+            "memory": self._request.limits.memory_bytes,
+        }
+        if command.user:
+            message["user"] = command.user
+        if command.script is not None:
+            message["script"] = command.script
+        try:
+            await self._send(message)
+            async with time_limit(_SEND_SECONDS):
+                refused = await process.started()
+        except TimeoutError as error:
+            raise FailedPrecondition("the pod does not respond", reason="POD_GONE") from error
+        if refused:
+            self._processes.pop(number, None)
+            raise FailedPrecondition(refused, reason="USER_UNSUPPORTED")
+        return process
+
+    async def copy_in(self, path: str, tar: AsyncIterator[bytes]) -> None:
+        command = Command(argv=("tar", "-x", "-f", "-", "-o"), inherit=False, cwd=path)
+        process = await self._exec(command, has_input=True)
+        number = next(number for number, each in self._processes.items() if each is process)
+        output_read = asyncio.create_task(_read_all(process))
+        async for chunk in tar:
+            for start in range(0, len(chunk), WINDOW_BYTES):
+                part = chunk[start : start + WINDOW_BYTES]
+                if not await process.may_write(len(part)):
+                    break
+                await self._send_data(number, part)
+        await self._send_data(number, b"")
+        text = await output_read
+        status = await process.wait()
+        if status.code != 0:
+            raise FailedPrecondition(
+                f"cannot unpack into {path}: {text.decode(errors='replace')[-500:]}", reason="COPY_FAILED"
+            )
+
+    async def copy_out(self, path: str) -> AsyncIterator[bytes]:
+        process = await self.exec(Command(argv=("tar", "-c", "-f", "-", "."), inherit=False, cwd=path))
+        while data := await process.read():
+            yield data
+        status = await process.wait()
+        if status.code != 0:
+            raise FailedPrecondition(f"cannot pack {path}: tar ended with {status.code}", reason="COPY_FAILED")
+
+    async def accepts(self, port: int) -> bool:
+        """Return whether a TCP port of its localhost accepts connections."""
+        number = next(self._numbers)
+        answer: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._answers[number] = answer
+        try:
+            await self._send({"do": "connect", "id": number, "port": port})
+            async with time_limit(_SEND_SECONDS):
+                return await answer
+        except TimeoutError:
+            return False
+        finally:
+            self._answers.pop(number, None)
+
+    def feed(self, seconds: float) -> None:
+        self._later({"do": "feed", "seconds": seconds})
+
+    async def stop(self, grace: float) -> None:
+        if self._gone.is_set():
+            return
+        stopped: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._stops.append(stopped)
+        await self._stop({"do": "stop", "grace": grace}, stopped, grace)
+
+    async def _stop_command(self, number: int, grace: float) -> None:
+        process = self._processes.get(number)
+        if process is not None and not process.is_over:
+            await self._stop({"do": "stop", "grace": grace, "id": number}, process.wait(), grace)
+
+    async def _stop(self, message: Mapping[str, Any], stopped: Awaitable[Any], grace: float) -> None:
+        with contextlib.suppress(FailedPrecondition):
+            await self._send(message)
+        try:
+            async with time_limit(grace + _STOP_MARGIN_SECONDS):
+                await stopped
+        except TimeoutError:
+            log.warning("pod_does_not_stop", assignment=self._request.assignment_id)
+            await self._end()
+
+    async def remove(self) -> None:
+        await asyncio.shield(self._end())
+
+    async def _end(self) -> None:
+        await self._channel.close()
+        await self._remove_containers()
+        for task in (self._reader, self._watcher):
+            if task is not None and task is not asyncio.current_task():
+                task.cancel()
+                await asyncio.wait([task])
+        self._went("ended")
+
+    # -- the connection -----------------------------------------------------------------------------------------
+
+    def _later(self, message: Mapping[str, Any]) -> None:
+        if self._gone.is_set():
+            return
+
+        async def send() -> None:
+            with contextlib.suppress(FailedPrecondition):
+                await self._send(message)
+
+        task = asyncio.create_task(send())
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+
+    def _acknowledge(self, number: int, count: int) -> None:
+        self._later({"do": "ack", "id": number, "bytes": count})
+
+    async def _send(self, message: Mapping[str, Any]) -> None:
+        # A Python literal, as `pod_init` reads it.
+        body = ascii(message).encode()
+        await self._write(len(body).to_bytes(_HEADER_BYTES, "big") + body)
+
+    async def _send_data(self, number: int, data: bytes) -> None:
+        header = (DATA | (4 + len(data))).to_bytes(_HEADER_BYTES, "big")
+        await self._write(header + number.to_bytes(4, "big") + data)
+
+    async def _write(self, data: bytes) -> None:
+        try:
+            async with time_limit(_SEND_SECONDS), self._sending:
+                await self._channel.write(data)
+        except (OSError, TimeoutError) as error:
+            raise FailedPrecondition("the pod is gone", reason="POD_GONE") from error
+
+    async def _receive(self) -> None:
+        incoming = bytearray()
+        try:
+            while data := await self._channel.read():
+                incoming += data
+                while len(incoming) >= _HEADER_BYTES:
+                    length = int.from_bytes(incoming[:_HEADER_BYTES], "big")
+                    end = _HEADER_BYTES + (length & ~DATA)
+                    if len(incoming) < end:
+                        break
+                    body = bytes(incoming[_HEADER_BYTES:end])
+                    del incoming[:end]
+                    if length & DATA:
+                        process = self._processes.get(int.from_bytes(body[:4], "big"))
+                        if process is not None:
+                            process.arrived(body[4:])
+                    else:
+                        self._heard(json.loads(body))
+        except (OSError, ValueError, SluicewayError) as error:
+            log.warning("pod_connection_failed", assignment=self._request.assignment_id, error=str(error))
+        finally:
+            self._went(self._why_gone)
+
+    def _heard(self, message: Mapping[str, Any]) -> None:
+        process = self._processes.get(message.get("id", 0))
+        match message["event"]:
+            case "ready":
+                self._home = message["home"]
+                self._ready.set()
+            case "stopped":
+                self._all_stopped()
+            case "failed":
+                reason = "USER_UNSUPPORTED" if message["user"] else "POD_START"
+                self._failed = FailedPrecondition(f"the pod did not start: {message['text']}", reason=reason)
+            case "connected":
+                answer = self._answers.get(message["id"])
+                if answer is not None and not answer.done():
+                    answer.set_result(message["accepted"])
+            case "starved":
+                self._why_gone = "fenced"
+            case _ if process is None:
+                pass
+            case "started":
+                process.began("")
+            case "refused":
+                process.began(message["text"])
+            case "taken":
+                process.taken(message["bytes"])
+            case "exit":
+                self._processes.pop(message["id"])
+                process.ended(
+                    ExitStatus(
+                        message["status"],
+                        limit=message.get("limit", ""),
+                        error=message.get("error", ""),
+                        output_open=message.get("output_open", False),
+                    )
+                )
+
+    def _all_stopped(self) -> None:
+        stops, self._stops = self._stops, []
+        for stopped in stops:
+            if not stopped.done():
+                stopped.set_result(None)
+
+    def _went(self, why: str) -> None:
+        if self._gone.is_set():
+            return
+        self._gone.set()
+        for process in self._processes.values():
+            process.ended(ExitStatus(None, pod_ended=why))
+        self._processes.clear()
+        for answer in self._answers.values():
+            if not answer.done():
+                answer.set_result(False)
+        self._all_stopped()
+
+
+class ContainerProcess:
+    """A command in a container; see `port.Process`."""
+
+    def __init__(self, *, acknowledge: Callable[[int], None], stop: Callable[[float], Awaitable[None]]) -> None:
+        self._acknowledge = acknowledge
+        self._stop = stop
+        loop = asyncio.get_running_loop()
+        self._started: asyncio.Future[str] = loop.create_future()
+        self._ended: asyncio.Future[ExitStatus] = loop.create_future()
+        self._chunks: deque[bytes] = deque()
+        self._changed = asyncio.Event()
+        self._may_write = WINDOW_BYTES
+        self._read = 0
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it has ended."""
+        return self._ended.done()
+
+    async def started(self) -> str:
+        """Wait until it has started; return why it was refused, else nothing."""
+        return await asyncio.shield(self._started)
+
+    async def read(self) -> bytes:
+        while not self._chunks and not self._ended.done():
+            self._changed.clear()
+            await self._changed.wait()
+        if not self._chunks:
+            return b""
+        data = self._chunks.popleft()
+        self._read += len(data)
+        if self._read >= _ACKNOWLEDGE_BYTES:
+            self._acknowledge(self._read)
+            self._read = 0
+        return data
+
+    async def wait(self) -> ExitStatus:
+        return await asyncio.shield(self._ended)
+
+    async def stop(self, grace: float) -> None:
+        await self._stop(grace)
+
+    async def may_write(self, count: int) -> bool:
+        """Wait until its input takes `count` more bytes; return whether it will read them."""
+        while self._may_write < count and not self._ended.done():
+            self._changed.clear()
+            await self._changed.wait()
+        self._may_write -= count
+        return not self._ended.done()
+
+    def began(self, refused: str) -> None:
+        """Set that it has started, or why not."""
+        if not self._started.done():
+            self._started.set_result(refused)
+
+    def arrived(self, data: bytes) -> None:
+        """Add output."""
+        self._chunks.append(data)
+        self._changed.set()
+
+    def taken(self, count: int) -> None:
+        """Set that so much input has been written to it."""
+        self._may_write += count
+        self._changed.set()
+
+    def ended(self, status: ExitStatus) -> None:
+        """Set how it ended. Only the first call has an effect."""
+        self.began("")
+        if not self._ended.done():
+            self._ended.set_result(status)
+        self._changed.set()
+
+
+def _limits_of(limits: Limits) -> dict[str, int]:
+    # Processes and memory are limits of the container.
+    named = {"files": limits.open_files, "file_size": limits.file_bytes}
+    return {name: value for name, value in named.items() if value}
+
+
+async def _read_all(process: ContainerProcess) -> bytes:
+    parts = []
+    while data := await process.read():
+        parts.append(data)
+    return b"".join(parts)

@@ -1,0 +1,230 @@
+"""Pods of containers, made by Docker or Podman over its API.
+
+A pod is a network of its own, a first container with the image of the task, which runs the steps, and a container for
+each service, which shares the network of the first. The first process of the first container is ours
+(`pod_container.py`): it is copied into the container before its start, with all that it needs (`pod_bundle.py`), so
+that an image need have nothing but what the steps use. Its input is held open by this process: when that ends, or does
+not feed the pod, the first container ends, and a guard (`docker_guard.py`) removes the rest.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from sluiceway_common.foundation.errors import FailedPrecondition
+from sluiceway_common.runconfig.capabilities import DOCKER, Capabilities
+from sluiceway_executor.drivers import docker_request as requests
+from sluiceway_executor.drivers.container_pod import ContainerPod, PodPlan
+from sluiceway_executor.drivers.docker_engine import DockerEngine, EngineError
+from sluiceway_executor.drivers.docker_guard import Guard
+from sluiceway_executor.drivers.docker_images import Image, Images, PullPolicy
+from sluiceway_executor.drivers.docker_services import Services
+from sluiceway_executor.drivers.mounted_repository import (
+    clone_source,
+    repository_files,
+    repository_folders,
+    repository_mounts,
+)
+from sluiceway_executor.drivers.pod_bundle import PodBundle, make_bundle
+from sluiceway_executor.drivers.port import Network, Note, PodRequest, no_note
+from sluiceway_executor.drivers.refusal import narrower_network, refuse_request
+
+__all__ = ["DockerDriver", "DockerSettings", "PullPolicy"]
+
+log = structlog.get_logger(__name__)
+
+_ARCHS = {"x86_64": ("amd64", "386"), "aarch64": ("arm64",), "armv7l": ("arm",), "i686": ("386",)}
+
+
+@dataclass(frozen=True, slots=True)
+class DockerSettings:
+    """The settings of the driver.
+
+    Attributes:
+        url: the address of the engine; empty: as the command `docker` finds it.
+        pull: when images are pulled.
+        network: the most access that pods get.
+        allow_privileged: tasks may have privileged containers.
+        owner: whose pods they are; `process_id` is chosen by the driver.
+    """
+
+    url: str = ""
+    pull: PullPolicy = PullPolicy.MISSING
+    network: Network = Network.ISOLATED
+    allow_privileged: bool = False
+    owner: requests.Owner = field(default_factory=lambda: requests.Owner(secrets.token_hex(8), ""))
+
+
+class DockerDriver:
+    """See the module; see `port.Driver`."""
+
+    name = DOCKER.driver
+
+    def __init__(self, work_dir: Path, settings: DockerSettings | None = None) -> None:
+        """Take a folder of its own, for files that pods see."""
+        self._work_dir = work_dir
+        self._settings = settings or DockerSettings()
+        self._owner = replace(self._settings.owner, process_id=secrets.token_hex(8))
+        self._engine = DockerEngine(self._settings.url)
+        self._images = Images(self._engine, self._settings.pull)
+        self._archs: Sequence[str] = ()
+        self._bundle: PodBundle | None = None
+        self._preparing = asyncio.Lock()
+        self._guard = Guard(self._settings.url, f"{requests.LABEL_PROCESS}={self._owner.process_id}")
+        self._pods: dict[str, ContainerPod] = {}
+
+    @property
+    def archs(self) -> Sequence[str]:
+        return self._archs
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return replace(DOCKER, privileged=self._settings.allow_privileged)
+
+    async def probe(self) -> None:
+        try:
+            await self._prepare()
+        except FailedPrecondition as error:
+            raise FailedPrecondition(
+                f"the docker driver does not work on this machine: {error}", reason="DRIVER_UNAVAILABLE"
+            ) from error
+
+    async def sweep(self) -> None:
+        """Remove what an earlier process of this executor left. Before the first pod."""
+        await self._engine.remove_all(f"{requests.LABEL_JOURNAL}={self._owner.journal_id}")
+
+    async def create_pod(self, request: PodRequest, note: Note = no_note) -> ContainerPod:
+        bundle = await self._prepare()
+        refuse_request(request, self.capabilities, self._archs)
+        access = narrower_network(request.network, self._settings.network)
+        image = await self._image(request.image, request, note)
+        services = [await self._images.get(each.image, request.registries, note) for each in request.services]
+        if services:
+            await note(f"starting {len(services)} services")
+        await self._remove(request.assignment_id)
+        try:
+            pod, first = await self._start(request, image, access, bundle)
+        except BaseException:
+            await asyncio.shield(self._remove(request.assignment_id))
+            raise
+        try:
+            await Services(self._engine, pod, first, self._labels(request), note).start(request.services)
+        except BaseException:
+            await pod.remove()
+            raise
+        return pod
+
+    async def list_pods(self, session_id: str) -> Sequence[str]:
+        label = f"{requests.LABEL_SESSION}={session_id}"
+        found = [*await self._engine.containers(label), *await self._engine.networks(label)]
+        return sorted({str((each.get("Labels") or {}).get(requests.LABEL_ASSIGNMENT, "")) for each in found} - {""})
+
+    async def remove_pod(self, session_id: str, assignment_id: str) -> None:
+        pod = self._pods.get(assignment_id)
+        if pod is not None:
+            await pod.remove()
+        elif assignment_id in await self.list_pods(session_id):
+            await self._remove(assignment_id)
+
+    async def close(self) -> None:
+        for pod in list(self._pods.values()):
+            await pod.remove()
+        await self._guard.close()
+        await self._engine.close()
+
+    # -- the parts of a pod -------------------------------------------------------------------------------------
+
+    async def _prepare(self) -> PodBundle:
+        async with self._preparing:
+            if self._bundle is None:
+                info = await self._engine.info()
+                machine = str(info.get("Architecture", ""))
+                self._archs = _ARCHS.get(machine, (machine,))
+                self._bundle = await asyncio.to_thread(make_bundle)
+                await self._guard.start()
+            return self._bundle
+
+    async def _image(self, name: str, request: PodRequest, note: Note) -> Image:
+        image = await self._images.get(name, request.registries, note)
+        if image.arch and image.arch not in self._archs:
+            raise FailedPrecondition(
+                f'the image "{name}" is for {image.arch}, and this machine runs {" and ".join(self._archs)}',
+                reason="ARCH_UNSUPPORTED",
+            )
+        return image
+
+    async def _start(
+        self, request: PodRequest, image: Image, access: Network, bundle: PodBundle
+    ) -> tuple[ContainerPod, str]:
+        labels, name = self._labels(request), requests.pod_name(request, self._owner)
+        mode = str(access)
+        if access is Network.ISOLATED:
+            mode = await self._create_network(name, labels)
+        config = requests.first_container(
+            request,
+            labels,
+            argv=bundle.argv,
+            user=request.user or image.user,
+            network_mode=mode,
+            mounts=await asyncio.to_thread(self._mounts, request, name),
+        )
+        first = await self._engine.create_container(name, config)
+        await self._engine.unpack(first, bundle.archive)
+        channel = await self._engine.attach(first)
+        plan = PodPlan(
+            environment={"SHELL": "/bin/sh", "LANG": "C.UTF-8", **image.environment},
+            repository=clone_source(request.repository),
+        )
+        pod = ContainerPod(request, plan, channel, remove=lambda: self._remove(request.assignment_id))
+        self._pods[request.assignment_id] = pod
+        try:
+            await self._engine.start(first)
+            await pod.start(ended=self._wait_end(first))
+        except BaseException:
+            await pod.remove()
+            raise
+        return pod, first
+
+    async def _create_network(self, name: str, labels: Mapping[str, str]) -> str:
+        try:
+            return await self._engine.create_network(requests.network(name, labels))
+        except EngineError as error:
+            hint = ""
+            if "address pool" in str(error):
+                hint = "; give the engine more of them (`default-address-pools` in /etc/docker/daemon.json)"
+            raise FailedPrecondition(f"{error}{hint}", reason="NETWORK_UNAVAILABLE") from error
+
+    async def _wait_end(self, container: str) -> None:
+        try:
+            await self._engine.wait(container)
+        except EngineError as error:
+            # The end of its output says the same.
+            log.warning("container_wait_failed", container=container[:12], error=str(error))
+
+    def _mounts(self, request: PodRequest, name: str) -> list[dict[str, Any]]:
+        """Return the mounts of a repository of this machine. Writes the files that are mounted over it."""
+        if request.repository is None:
+            return []
+        folder = self._work_dir / name
+        for path, text in repository_files(request.repository).items():
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            (folder / path).write_text(text)
+        sources = {**repository_folders(request.repository), "pod": folder}
+        return [
+            {"Type": "bind", "Source": str(source), "Target": str(target), "ReadOnly": True}
+            for _, target, source, *_ in repository_mounts(request.repository, sources)
+        ]
+
+    def _labels(self, request: PodRequest) -> dict[str, str]:
+        return requests.pod_labels(request, self._owner)
+
+    async def _remove(self, assignment_id: str) -> None:
+        await self._engine.remove_all(f"{requests.LABEL_ASSIGNMENT}={assignment_id}")
+        self._pods.pop(assignment_id, None)
