@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from sluiceway.client import Client
 
 _LOOK_SECONDS = 0.2
+_NOT_SENT = "the provider sent no event; found in the list of its refs"
 _FORMATS = tuple(each for each in ALL_FORMATS if each is not Format.WIDE)
 
 
@@ -183,6 +184,7 @@ def _print_decisions(delivery: pb.Delivery) -> None:
         {
             "delivery": delivery.id,
             "received": _moment(delivery),
+            "origin": _NOT_SENT if delivery.event.endswith(" caught_up") else "",
             "state": _phase(delivery),
             "decision": delivery.sentence,
             "variables": assignments(delivery.variables),

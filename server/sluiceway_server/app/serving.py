@@ -86,6 +86,7 @@ from sluiceway_server.runs.retention import Retention
 from sluiceway_server.runs.retention_rules import RetentionSettings
 from sluiceway_server.runs.service import RunServicer
 from sluiceway_server.triggers.audit_subjects import AUDIT_SUBJECTS
+from sluiceway_server.triggers.catching_up import CatchUp
 from sluiceway_server.triggers.clone_access import CloneCredentialsOf
 from sluiceway_server.triggers.linked_accounts import LinkedAccountServicer
 from sluiceway_server.triggers.links import LinkCleaner, RepositoryLinks
@@ -207,6 +208,7 @@ async def services(ground: ServerDependencies, database: DataManager) -> AsyncIt
         )
         deliveries = DeliveryWorker(database, engine, providers, clock, settings=ground.triggers, is_elected=is_elected)
         schedules = ScheduleWorker(database, clock, ids=ids, settings=ground.triggers, is_elected=is_elected)
+        catch_up = CatchUp(database, providers, clock, ids=ids, settings=ground.triggers, is_elected=is_elected)
         statuses = StatusWorker(
             database, providers, clock, durable=barrier, settings=ground.triggers, is_elected=is_elected
         )
@@ -241,6 +243,7 @@ async def services(ground: ServerDependencies, database: DataManager) -> AsyncIt
             statuses.run(),
             schedules.run(),
             webhooks.run(),
+            catch_up.run(),
         ):
             await directory.ready()
             audited = AuditedDatabase(database, clock, ids=ids, subjects=AUDIT_SUBJECTS)

@@ -74,7 +74,13 @@ def trigger_options(command: C) -> C:
         metavar="CIDR,...",
         help="Private, link-local and loopback networks in which git providers may be. Default: none.",
     )
-    return url(addresses(command))
+    interval = option(
+        "--catch-up-interval",
+        default="5m",
+        metavar="TIME",
+        help="How often the refs of each repository are listed, to find pushes that no webhook told of. 0: never.",
+    )
+    return url(addresses(interval(command)))
 
 
 def master_key_options(command: C) -> C:
@@ -134,6 +140,7 @@ def standalone(
     master_key_file: Path | None,
     master_key_command: str,
     public_url: str,
+    catch_up_interval: str,
     allow_private_addresses: str,
     fork_groups: str,
     log_retention: str,
@@ -162,7 +169,7 @@ def standalone(
         executor_times=_executor_times(executor_times),
         retention=_retention(log_retention, run_retention),
         master_keys=_master_keys(master_key_file, master_key_command),
-        triggers=_triggers(public_url, allow_private_addresses),
+        triggers=_triggers(public_url, allow_private_addresses, catch_up_interval),
         fork_groups=frozenset(parse_names(fork_groups)),
     )
     return main(settings)
@@ -214,6 +221,7 @@ def server(
     master_key_file: Path | None,
     master_key_command: str,
     public_url: str,
+    catch_up_interval: str,
     allow_private_addresses: str,
     fork_groups: str,
     log_retention: str,
@@ -245,7 +253,7 @@ def server(
         executor_times=_executor_times(executor_times),
         retention=_retention(log_retention, run_retention),
         master_keys=_master_keys(master_key_file, master_key_command),
-        triggers=_triggers(public_url, allow_private_addresses),
+        triggers=_triggers(public_url, allow_private_addresses, catch_up_interval),
         fork_groups=frozenset(parse_names(fork_groups)),
     )
     return main(settings)
@@ -322,19 +330,22 @@ def _master_keys(file: Path | None, command: str) -> MasterKeySource:
     return source
 
 
-def _triggers(public_url: str, private_addresses: str) -> TriggerSettings:
+def _triggers(public_url: str, private_addresses: str, catch_up_interval: str) -> TriggerSettings:
     from sluiceway_server.forges.addresses import parse_networks
     from sluiceway_server.triggers.settings import TriggerSettings, parse_public_url
 
     return TriggerSettings(
-        public_url=parse_public_url(public_url), private_networks=parse_networks([private_addresses])
+        public_url=parse_public_url(public_url),
+        private_networks=parse_networks([private_addresses]),
+        catch_up_interval=_span_or_never("--catch-up-interval", catch_up_interval) or timedelta(0),
     )
 
 
 def _retention(logs: str, runs: str) -> RetentionSettings:
     from sluiceway_server.runs.retention_rules import settings_for
 
-    def span(option: str, text: str) -> timedelta | None:
-        return None if text == "0" else parse_span(option, text)
+    return settings_for(logs=_span_or_never("--log-retention", logs), runs=_span_or_never("--run-retention", runs))
 
-    return settings_for(logs=span("--log-retention", logs), runs=span("--run-retention", runs))
+
+def _span_or_never(option: str, text: str) -> timedelta | None:
+    return None if text == "0" else parse_span(option, text)

@@ -77,22 +77,31 @@ class Api:
         """Read a value of a type."""
         return parsed(await self.get(token, path, query), adapter)
 
-    async def page(self, token: str, path: str, number: int, query: Mapping[str, str] | None = None) -> Page:
+    async def page(
+        self, token: str, path: str, number: int, query: Mapping[str, str] | None = None, *, conditional: bool = False
+    ) -> Page:
         """Read a page of a list; `number` from 1."""
         size = {self.page_size_name: str(self.page_size), "page": str(number)}
-        response = await self.get(token, path, {**(query or {}), **size})
+        request = self._request(token, path, {**(query or {}), **size})
+        response = await self.http.call(replace(request, conditional=conditional))
         return Page(response, _has_next(response))
 
     async def pages(
-        self, token: str, path: str, adapter: TypeAdapter[list[T]], query: Mapping[str, str] | None = None
+        self,
+        token: str,
+        path: str,
+        adapter: TypeAdapter[list[T]],
+        query: Mapping[str, str] | None = None,
+        *,
+        conditional: bool = False,
     ) -> AsyncIterator[T]:
-        """Yield the entries of all pages.
+        """Yield the entries of all pages; `conditional`: those that were not modified are not sent again.
 
         Raises:
             ForgeResponseTooLarge: there are too many.
         """
         for number in range(1, _MAX_PAGES + 1):
-            page = await self.page(token, path, number, query)
+            page = await self.page(token, path, number, query, conditional=conditional)
             for entry in parsed(page.response, adapter):
                 yield entry
             if not page.has_next:

@@ -186,7 +186,8 @@ class GitLabForge:
     async def refs(self, token: str, repository: Repository) -> Mapping[str, str]:
         found: dict[str, str] = {}
         for kind, prefix in (("branches", "refs/heads/"), ("tags", "refs/tags/")):
-            async for ref in self._api.pages(token, f"{_root(repository)}/repository/{kind}", shapes.REFS):
+            path = f"{_root(repository)}/repository/{kind}"
+            async for ref in self._api.pages(token, path, shapes.REFS, conditional=True):
                 # A tag can name an object that is no commit.
                 if ref.commit is not None and ref_fault(prefix + ref.name) is None:
                     found[prefix + ref.name] = ref.commit.id

@@ -31,6 +31,7 @@ from sluiceway_server.forges.errors import (
     ForgeUnavailable,
 )
 from sluiceway_server.forges.guarded_session import RefusedAddress, guarded_session
+from sluiceway_server.forges.response_cache import ResponseCache
 from sluiceway_server.forges.responses import REDIRECTS, Response, error_of
 
 __all__ = ["ForgeHttp", "HttpLimits", "Request"]
@@ -74,6 +75,7 @@ class Request:
         secrets: values in the body that never appear in errors.
         may_repeat: it has the same effect twice as once, so that it is sent again after a failure.
         limit_bytes: of the body of the response; None: `HttpLimits.response_bytes`.
+        conditional: sent with the ETag of the last response (RFC 9110), which is returned again if it still holds.
     """
 
     url: str
@@ -84,6 +86,7 @@ class Request:
     secrets: Sequence[str] = field(default=(), repr=False)
     may_repeat: bool = True
     limit_bytes: int | None = None
+    conditional: bool = False
 
 
 class ForgeHttp:
@@ -104,6 +107,7 @@ class ForgeHttp:
         self._resolver = resolver
         self._sleep = sleep
         self._session: aiohttp.ClientSession | None = None
+        self._etags = ResponseCache()
 
     async def close(self) -> None:
         """Close all connections. Calls in flight fail."""
@@ -128,6 +132,8 @@ class ForgeHttp:
         while True:
             try:
                 response = await self._attempt(request)
+                if request.conditional:
+                    response = self._etags.settled(request.url, self._secrets(request), response)
                 error = error_of(response, now=self._clock.now(), hide=self._secrets(request))
                 if error is None:
                     return response
@@ -153,6 +159,8 @@ class ForgeHttp:
         origin = _origin(url)
         for _ in range(self._limits.redirects + 1):
             headers = {**request.headers, **(request.credentials if _origin(url) == origin else {})}
+            if request.conditional:
+                headers |= self._etags.headers(request.url, self._secrets(request))
             response, location = await self._once(request, url, headers)
             if location is None:
                 return response

@@ -152,7 +152,7 @@ class HubForge(ABC):
     async def refs(self, token: str, repository: Repository) -> Mapping[str, str]:
         found: dict[str, str] = {}
         for kind, prefix in (("branches", "refs/heads/"), ("tags", "refs/tags/")):
-            async for ref in self._api.pages(token, f"{_root(repository)}/{kind}", shapes.REFS):
+            async for ref in self._api.pages(token, f"{_root(repository)}/{kind}", shapes.REFS, conditional=True):
                 if ref_fault(prefix + ref.name) is None:
                     found[prefix + ref.name] = ref.commit.id
         return found

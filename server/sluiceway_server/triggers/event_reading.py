@@ -79,7 +79,8 @@ class EventReader:
 
     async def _read(self, event: pb.EventRecord, linked: LinkedRepository, project_id: str) -> ReadEvent | Verdict:
         resolved = await _resolved(event, linked)
-        skipped = judge_message(resolved) if resolved.kind == PULL_REQUEST else None
+        # Of the others, the message was in the event.
+        skipped = judge_message(resolved) if resolved.kind == PULL_REQUEST or resolved.caught_up else None
         if skipped is not None:
             return skipped
         loaded = await self._loaded(resolved, linked, project_id)

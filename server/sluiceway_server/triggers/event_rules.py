@@ -28,6 +28,7 @@ __all__ = [
     "PUSH",
     "TAG",
     "Verdict",
+    "caught_up_event",
     "context_of",
     "describe",
     "event_record",
@@ -166,11 +167,26 @@ def scheduled_event(schedule: schedule_api.Schedule, due: datetime) -> pb.EventR
     )
 
 
+def caught_up_event(repository: Repository, ref: str, *, before: str, commit: str) -> pb.EventRecord:
+    """Return the event of a branch or tag that was found at a commit without an event of the provider."""
+    return pb.EventRecord(
+        kind=TAG if ref.startswith(_TAGS) else PUSH,
+        ref=ref,
+        before=before,
+        after=commit,
+        commit=commit,
+        repository_id=repository.id,
+        clone_url=repository.git_url,
+        caught_up=True,
+    )
+
+
 def describe(event: pb.EventRecord) -> str:
-    """Name an event for people: `push`, `pull_request opened`, `manual`, `schedule`."""
+    """Name an event for people: `push`, `pull_request opened`, `push caught_up`, `manual`, `schedule`."""
     if event.requested_by or event.schedule_id:
         return "manual" if event.requested_by else "schedule"
-    return " ".join(part for part in (event.kind or "other", event.action) if part)
+    origin = "caught_up" if event.caught_up else ""
+    return " ".join(part for part in (event.kind or "other", event.action, origin) if part)
 
 
 def request_id_of(event: pb.EventRecord, run_name: str) -> str:
@@ -178,7 +194,9 @@ def request_id_of(event: pb.EventRecord, run_name: str) -> str:
 
     Together with the project, which is the caller that creates the run.
     """
-    parts = [event.kind, event.action, event.ref, event.after, run_name]
+    # Of an annotated tag, some events name the tag object and others the commit only.
+    target = (event.commit or event.after) if event.kind == TAG else event.after
+    parts = [event.kind, event.action, event.ref, target, run_name]
     if event.request:
         parts.append(event.request)
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""The record types of remote sources, linked accounts, links, deliveries and commit statuses.
+"""The record types of remote sources, linked accounts, links, deliveries, known refs and commit statuses.
 
 Ids: a linked account is `<user>/<remote source>`, since a user has one account at each source; a link is that of its
 project; a delivery is `<project>/<delivery>`; a commit status is made of what it is unique for (`status_id`).
@@ -16,6 +16,7 @@ from sluiceway_server.datamanager.model import Column, RecordType, Under
 __all__ = [
     "COMMIT_STATUS",
     "DELIVERY",
+    "KNOWN_REFS",
     "LINK",
     "LINKED_ACCOUNT",
     "RECORD_TYPES",
@@ -115,6 +116,13 @@ DELIVERY: RecordType[pb.DeliveryRecord] = RecordType(
     sparse=("provider_key", "pending"),
     under=(Under("project", "project_id"),),
 )
+KNOWN_REFS: RecordType[pb.KnownRefsRecord] = RecordType(
+    "known_refs",
+    pb.KnownRefsRecord,
+    columns=(Column("project_id", lambda r: r.project_id),),
+    indexes=(("project_id",),),
+    under=(Under("project", "project_id"),),
+)
 COMMIT_STATUS: RecordType[pb.CommitStatusRecord] = RecordType(
     "commit_status",
     pb.CommitStatusRecord,
@@ -142,4 +150,12 @@ SCHEDULE: RecordType[pb.ScheduleRecord] = RecordType(
     under=(Under("project", "project_id"),),
 )
 
-RECORD_TYPES: tuple[RecordType[Any], ...] = (REMOTE_SOURCE, LINKED_ACCOUNT, LINK, DELIVERY, COMMIT_STATUS, SCHEDULE)
+RECORD_TYPES: tuple[RecordType[Any], ...] = (
+    REMOTE_SOURCE,
+    LINKED_ACCOUNT,
+    LINK,
+    DELIVERY,
+    COMMIT_STATUS,
+    SCHEDULE,
+    KNOWN_REFS,
+)

@@ -25,6 +25,7 @@ class TriggerSettings:
         deliveries_kept: how long deliveries are kept.
         installing: a webhook that was made for a project that is not there after so long is taken away.
         interval: between two looks at what may have been missed.
+        catch_up_interval: between two lists of the refs of a repository; 0: they are not listed.
     """
 
     public_url: str = ""
@@ -33,6 +34,7 @@ class TriggerSettings:
     deliveries_kept: timedelta = timedelta(days=90)
     installing: timedelta = timedelta(minutes=10)
     interval: timedelta = timedelta(seconds=30)
+    catch_up_interval: timedelta = timedelta(minutes=5)
 
 
 def parse_public_url(text: str) -> str:

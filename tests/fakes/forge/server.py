@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import hashlib
 import json
 import os
 import shutil
@@ -274,7 +275,13 @@ class FakeForge:
             headers["Link"] = f'<{self.url}{following}>; rel="next"'
         if self.kind is Kind.GITLAB:
             headers["X-Next-Page"] = str(page + 1) if page * size < len(items) else ""
-        return web.json_response(items[(page - 1) * size : page * size], headers=headers)
+        response = web.json_response(items[(page - 1) * size : page * size], headers=headers)
+        if self.kind in (Kind.GITHUB, Kind.GITLAB):
+            etag = hashlib.sha256(f"{request.path_qs} {response.text} {headers}".encode()).hexdigest()
+            response.headers["ETag"] = f'W/"{etag}"'
+            if request.headers.get("If-None-Match") == response.headers["ETag"]:
+                return web.Response(status=304, headers={"ETag": response.headers["ETag"]})
+        return response
 
     # Git.
 

@@ -24,6 +24,7 @@ from sluiceway_server.projects.records import PROJECT, USER
 from sluiceway_server.runrecords.types import RUN
 from sluiceway_server.runs.engine import Engine
 from sluiceway_server.triggers.audit_subjects import AUDIT_SUBJECTS
+from sluiceway_server.triggers.catching_up import CatchUp
 from sluiceway_server.triggers.linked_accounts import LinkedAccountServicer
 from sluiceway_server.triggers.links import LinkCleaner, RepositoryLinks, sealed_secret_name
 from sluiceway_server.triggers.providers import Providers
@@ -75,6 +76,7 @@ class Triggers:
     statuses: StatusWorker
     schedules: ScheduleServicer
     scheduler: ScheduleWorker
+    catch_up: CatchUp
     secret: str = ""
 
     async def link_project(self) -> None:
@@ -156,6 +158,7 @@ async def triggers() -> Triggers:
         ),
         schedules=ScheduleServicer(audited, providers, clock, ids=world.ids),
         scheduler=ScheduleWorker(database, clock, ids=world.ids, settings=settings, is_elected=is_elected),
+        catch_up=CatchUp(database, providers, clock, ids=world.ids, settings=settings, is_elected=is_elected),
     )
     await made.link_project()
     return made

@@ -55,7 +55,7 @@ export interface Delivery {
   providerId: string;
   /** When it was received. */
   receiveTime?: string;
-  /** The event, such as `push`, `tag`, `pull_request synchronized`, `ping`, or `manual`. */
+  /** The event, such as `push`, `tag`, `pull_request synchronized`, `ping`, or `manual`. `push caught_up` and `tag caught_up` were not sent by the provider: the commit was found in the list of its refs. */
   event: string;
   /** The full name of the ref, such as `refs/heads/main`. Of a pull request: the ref of its head in the project's repository. */
   ref: string;

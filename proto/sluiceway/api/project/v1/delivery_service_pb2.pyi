@@ -134,7 +134,9 @@ class Delivery(_message.Message):
     receive_time: _timestamp_pb2.Timestamp
     """When it was received."""
     event: str
-    """The event, such as `push`, `tag`, `pull_request synchronized`, `ping`, or `manual`."""
+    """The event, such as `push`, `tag`, `pull_request synchronized`, `ping`, or `manual`. `push caught_up` and
+    `tag caught_up` were not sent by the provider: the commit was found in the list of its refs.
+    """
     ref: str
     """The full name of the ref, such as `refs/heads/main`. Of a pull request: the ref of its head in the project's
     repository.

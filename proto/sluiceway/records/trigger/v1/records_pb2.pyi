@@ -97,7 +97,7 @@ class LinkRecord(_message.Message):
 
 class EventRecord(_message.Message):
     """An event of a provider, as `Forge.read_event` read it from a delivery."""
-    __slots__ = ("kind", "action", "ref", "before", "after", "message", "repository_id", "clone_url", "link", "pull_request", "base_branch", "base_commit", "from_fork", "sender_id", "commit", "ignored", "requested_by", "run_name", "request", "schedule_id", "variables")
+    __slots__ = ("kind", "action", "ref", "before", "after", "message", "repository_id", "clone_url", "link", "pull_request", "base_branch", "base_commit", "from_fork", "sender_id", "commit", "ignored", "requested_by", "run_name", "request", "schedule_id", "variables", "caught_up")
     class VariablesEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -126,6 +126,7 @@ class EventRecord(_message.Message):
     REQUEST_FIELD_NUMBER: _ClassVar[int]
     SCHEDULE_ID_FIELD_NUMBER: _ClassVar[int]
     VARIABLES_FIELD_NUMBER: _ClassVar[int]
+    CAUGHT_UP_FIELD_NUMBER: _ClassVar[int]
     kind: str
     """The kind of event: `push`, `tag`, `pull_request`, `ping`, or empty for any other."""
     action: str
@@ -170,7 +171,27 @@ class EventRecord(_message.Message):
     """The id of the schedule that was due. Empty: none."""
     variables: _containers.ScalarMap[str, str]
     """Of runs by hand: environment variables that were chosen for them."""
-    def __init__(self, kind: _Optional[str] = ..., action: _Optional[str] = ..., ref: _Optional[str] = ..., before: _Optional[str] = ..., after: _Optional[str] = ..., message: _Optional[str] = ..., repository_id: _Optional[str] = ..., clone_url: _Optional[str] = ..., link: _Optional[str] = ..., pull_request: _Optional[str] = ..., base_branch: _Optional[str] = ..., base_commit: _Optional[str] = ..., from_fork: _Optional[bool] = ..., sender_id: _Optional[str] = ..., commit: _Optional[str] = ..., ignored: _Optional[str] = ..., requested_by: _Optional[str] = ..., run_name: _Optional[str] = ..., request: _Optional[str] = ..., schedule_id: _Optional[str] = ..., variables: _Optional[_Mapping[str, str]] = ...) -> None: ...
+    caught_up: bool
+    """Whether the provider did not send it: the commit was found in the list of its refs."""
+    def __init__(self, kind: _Optional[str] = ..., action: _Optional[str] = ..., ref: _Optional[str] = ..., before: _Optional[str] = ..., after: _Optional[str] = ..., message: _Optional[str] = ..., repository_id: _Optional[str] = ..., clone_url: _Optional[str] = ..., link: _Optional[str] = ..., pull_request: _Optional[str] = ..., base_branch: _Optional[str] = ..., base_commit: _Optional[str] = ..., from_fork: _Optional[bool] = ..., sender_id: _Optional[str] = ..., commit: _Optional[str] = ..., ignored: _Optional[str] = ..., requested_by: _Optional[str] = ..., run_name: _Optional[str] = ..., request: _Optional[str] = ..., schedule_id: _Optional[str] = ..., variables: _Optional[_Mapping[str, str]] = ..., caught_up: _Optional[bool] = ...) -> None: ...
+
+class KnownRefsRecord(_message.Message):
+    """The refs of a project's repository that were seen when they were last listed. Its id is that of the project."""
+    __slots__ = ("project_id", "commits")
+    class CommitsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: bytes
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[bytes] = ...) -> None: ...
+    PROJECT_ID_FIELD_NUMBER: _ClassVar[int]
+    COMMITS_FIELD_NUMBER: _ClassVar[int]
+    project_id: str
+    """The id of the project."""
+    commits: _containers.ScalarMap[str, bytes]
+    """The commit of each branch and tag, by the full name of the ref. The refs that are gone are kept for a while."""
+    def __init__(self, project_id: _Optional[str] = ..., commits: _Optional[_Mapping[str, bytes]] = ...) -> None: ...
 
 class DeliveryRecord(_message.Message):
     """A delivery. Its id is `<project>/<delivery>`."""

@@ -1,0 +1,161 @@
+"""Finds the pushes that no webhook told of, in the refs of each project's repository. Runs on the elected server.
+
+Webhooks are lost: while this installation is away, and when a push moves more refs than a provider sends events for. So
+the refs of each repository are listed from time to time, and compared with what was seen (`known_refs`). The looks at
+different projects are spread over the interval. A project whose provider fails is looked at less and less often.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Callable
+from datetime import timedelta
+
+import structlog
+
+from sluiceway.records.trigger.v1 import records_pb2 as pb
+from sluiceway_common.foundation.backoff import backoff_seconds
+from sluiceway_common.foundation.clock import Clock, IdSource
+from sluiceway_common.foundation.errors import SluicewayError, Unavailable
+from sluiceway_server.datamanager.model import Decision, View
+from sluiceway_server.datamanager.port import Database
+from sluiceway_server.forges.port import Repository
+from sluiceway_server.projects.records import PROJECT
+from sluiceway_server.triggers.changes import Changes
+from sluiceway_server.triggers.known_refs import MAX_RECORD_BYTES, CaughtUp, catch_up
+from sluiceway_server.triggers.providers import Providers
+from sluiceway_server.triggers.records import LINK
+from sluiceway_server.triggers.settings import TriggerSettings
+
+log = structlog.get_logger(__name__)
+
+_AT_A_TIME = 4
+_FIRST_WITHIN = timedelta(minutes=1)
+_LIMIT_SECONDS = 3600.0
+
+
+class CatchUp:
+    """Lists the refs of all projects, again and again; `run` is its loop."""
+
+    def __init__(
+        self,
+        database: Database,
+        providers: Providers,
+        clock: Clock,
+        *,
+        ids: IdSource,
+        settings: TriggerSettings,
+        is_elected: Callable[[], bool],
+    ) -> None:
+        self._database = database
+        self._providers = providers
+        self._clock = clock
+        self._ids = ids
+        self._settings = settings
+        self._is_elected = is_elected
+        self._places = asyncio.Semaphore(_AT_A_TIME)
+        # In memory: a server that is elected begins anew, which finds what was missed before.
+        self._due: dict[str, float] = {}
+        self._failures: dict[str, int] = {}
+        self._busy: set[str] = set()
+        self._wake: Callable[[], None] = lambda: None
+
+    async def run(self) -> None:
+        """Look until cancelled."""
+        if not self._settings.catch_up_interval:
+            await asyncio.Event().wait()
+        changes = Changes(self._database, (LINK,), interval=self._settings.interval)
+        self._wake = changes.wake
+        pause: float | None = None
+        async with changes.followed(), asyncio.TaskGroup() as group:
+            while True:
+                await changes.wait(seconds=pause)
+                pause = None
+                if not self._is_elected():
+                    self._due.clear()
+                    continue
+                try:
+                    pause = await self._begin(group)
+                except SluicewayError as error:
+                    log.warning("refs_not_listed", error=str(error))
+
+    async def look(self) -> None:
+        """List the refs of all projects, once.
+
+        Raises:
+            Unavailable: the database is away.
+        """
+        for link in await self._database.read(_links):
+            await self._look_at(link)
+
+    async def _begin(self, group: asyncio.TaskGroup) -> float | None:
+        """Begin to look at the projects that are due. Returns the seconds until another one is; None: there is none."""
+        links = {link.project_id: link for link in await self._database.read(_links)}
+        now = self._clock.monotonic()
+        self._due = {id_: self._due.get(id_, now + self._first_after(id_)) for id_ in links}
+        self._failures = {id_: count for id_, count in self._failures.items() if id_ in links}
+        for id_, link in links.items():
+            if self._due[id_] <= now and id_ not in self._busy:
+                self._busy.add(id_)
+                group.create_task(self._look_in_turn(link), name="catch-up")
+        waits = [due - now for id_, due in self._due.items() if id_ not in self._busy]
+        return max(0.0, min(waits)) if waits else None
+
+    def _first_after(self, project_id: str) -> float:
+        """Return how long after the start a project is looked at: another time for each."""
+        share = int.from_bytes(hashlib.sha256(project_id.encode()).digest()[:4], "big") / 2**32
+        return share * min(self._settings.catch_up_interval, _FIRST_WITHIN).total_seconds()
+
+    async def _look_in_turn(self, link: pb.LinkRecord) -> None:
+        try:
+            async with self._places:
+                pause = await self._look_at(link)
+            self._due[link.project_id] = self._clock.monotonic() + pause
+        finally:
+            self._busy.discard(link.project_id)
+            self._wake()
+
+    async def _look_at(self, link: pb.LinkRecord) -> float:
+        """Look at a project; return the seconds until the next time."""
+        interval = self._settings.catch_up_interval.total_seconds()
+        try:
+            done = await self._compare(link)
+        except SluicewayError as error:
+            failures = self._failures[link.project_id] = self._failures.get(link.project_id, 0) + 1
+            pause = max(interval, backoff_seconds(failures, first=interval, limit=_LIMIT_SECONDS))
+            if isinstance(error, Unavailable):
+                pause = max(pause, error.retry_after.total_seconds())
+            log.info("refs_not_listed", project=link.project_id, error=str(error), seconds=round(pause))
+            return pause
+        self._failures.pop(link.project_id, None)
+        if done.delivery_ids:
+            log.info("refs_caught_up", project=link.project_id, deliveries=len(done.delivery_ids))
+        return 0.0 if done.is_partial else interval
+
+    async def _compare(self, link: pb.LinkRecord) -> CaughtUp:
+        """List the refs of a project's repository, and store what is new.
+
+        Raises:
+            SluicewayError: as `forges.port`, or the database is away.
+        """
+        linked = await self._providers.repository(link)
+        found = await linked.account.forge.refs(linked.account.token, linked.repository)
+        if sum(len(ref) + 40 for ref in found) > MAX_RECORD_BYTES:
+            log.warning("too_many_refs_to_catch_up", project=link.project_id, refs=len(found))
+            return CaughtUp()
+
+        def store(view: View) -> Decision[CaughtUp]:
+            repository: Repository = linked.repository
+            now = self._clock.now()
+            return catch_up(view, link.project_id, repository, found, now=now, new_id=self._ids.new_id)
+
+        # Looked at first, since a transaction costs etcd a turn.
+        if not await self._database.read(lambda view: bool(store(view).actions)):
+            return CaughtUp()
+        return (await self._database.transact(store)).value
+
+
+def _links(view: View) -> tuple[pb.LinkRecord, ...]:
+    """Return the links of the projects that are there."""
+    return tuple(link for id_, link in view.scan(LINK) if link.is_active and view.fields(PROJECT, id_) is not None)
