@@ -97,10 +97,15 @@ def openapi_of(rules: Iterable[Rule], *, version: str) -> Json:
     schemas = Schemas({"Error": _ERROR}, (rule.takes for rule in all_rules))
     paths: Json = {}
     tags: dict[str, str] = {}
+    described: set[str] = set()
     for rule in all_rules:
         tags[_service(rule)] = service_text(rule.rpc)
-        operations = paths.setdefault(_path(rule), {})
-        operations[rule.http_method.lower()] = _operation(rule, schemas)
+        operation = _operation(rule, schemas)
+        if rule.rpc in described:
+            # Another way to call the method: the ids of operations are unique.
+            operation["operationId"] += f"_{rule.template.verb or rule.http_method.lower()}"
+        described.add(rule.rpc)
+        paths.setdefault(_path(rule), {})[rule.http_method.lower()] = operation
     return {
         "openapi": "3.1.0",
         "info": {"title": "Sluiceway", "version": version, "description": _API},

@@ -115,6 +115,8 @@ class SecretServiceServicer:
         """Changes the fields of a secret that the mask names, and single values of it. A change of values makes a new version;
         runs that exist continue with the version that they were created with.
 
+        Over HTTP, `PATCH` takes the fields of the secret, and `:setValues` the whole request, with single values.
+
         Errors:
         - INVALID_ARGUMENT: A field is invalid or cannot be changed.
         - NOT_FOUND: There is no such secret, or the caller may not see it.

@@ -67,6 +67,8 @@ class SecretServiceStub:
     """Changes the fields of a secret that the mask names, and single values of it. A change of values makes a new version;
     runs that exist continue with the version that they were created with.
 
+    Over HTTP, `PATCH` takes the fields of the secret, and `:setValues` the whole request, with single values.
+
     Errors:
     - INVALID_ARGUMENT: A field is invalid or cannot be changed.
     - NOT_FOUND: There is no such secret, or the caller may not see it.
@@ -123,6 +125,8 @@ class SecretServiceAsyncStub(SecretServiceStub):
     UpdateSecret: _aio.UnaryUnaryMultiCallable[_secret_service_pb2.UpdateSecretRequest, _secret_service_pb2.UpdateSecretResponse]  # type: ignore[assignment]
     """Changes the fields of a secret that the mask names, and single values of it. A change of values makes a new version;
     runs that exist continue with the version that they were created with.
+
+    Over HTTP, `PATCH` takes the fields of the secret, and `:setValues` the whole request, with single values.
 
     Errors:
     - INVALID_ARGUMENT: A field is invalid or cannot be changed.
@@ -201,6 +205,8 @@ class SecretServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_secret_service_pb2.UpdateSecretResponse, _abc.Awaitable[_secret_service_pb2.UpdateSecretResponse]]:
         """Changes the fields of a secret that the mask names, and single values of it. A change of values makes a new version;
         runs that exist continue with the version that they were created with.
+
+        Over HTTP, `PATCH` takes the fields of the secret, and `:setValues` the whole request, with single values.
 
         Errors:
         - INVALID_ARGUMENT: A field is invalid or cannot be changed.

@@ -1,0 +1,25 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { ancestorsOf, base64Of, ruleOfText, textOfRule, wordsOfWhen } from "./settings.ts";
+
+test("the ancestors of a project are its groups and its organization", () => {
+  assert.deepEqual(ancestorsOf("org/acme/backend/tools/api"), ["org/acme/backend/tools", "org/acme/backend", "org/acme"]);
+  assert.deepEqual(ancestorsOf("user/ada/app"), ["user/ada"]);
+});
+
+test("a rule is a text, and a text its rule", () => {
+  for (const text of ["main", "main /^release-/ !/^release-0/", "!wip"]) assert.equal(textOfRule(ruleOfText(text)), text);
+  assert.deepEqual(ruleOfText("main  !/x/"), { include: ["main"], exclude: ["/x/"] });
+  assert.equal(ruleOfText("  ! "), undefined);
+  assert.equal(textOfRule(undefined), "");
+});
+
+test("a condition has words", () => {
+  assert.equal(wordsOfWhen(undefined), "");
+  assert.equal(wordsOfWhen({ branch: { include: ["main"], exclude: [] }, tag: { include: [], exclude: ["v1"] } }), "branch main, tag !v1");
+});
+
+test("values are base64 of UTF-8", () => {
+  assert.equal(base64Of("hé\n"), Buffer.from("hé\n").toString("base64"));
+  assert.equal(base64Of("x".repeat(49_152)).length, 65_536);
+});
