@@ -98,6 +98,7 @@ project = LazyGroup(
         "run": ("sluiceway.cli.deliveries:run", "Create the runs of a branch, tag or pull request by hand."),
         "deliveries": ("sluiceway.cli.deliveries:deliveries", "List the deliveries of a project's webhook."),
         "redeliver": ("sluiceway.cli.deliveries:redeliver", "Work on a delivery once more."),
+        "badge": ("sluiceway.cli.badges:badge", "Print the Markdown of a badge."),
         "why": ("sluiceway.cli.deliveries:why", "Explain which runs an event made, and why no others."),
     },
 )

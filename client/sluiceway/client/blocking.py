@@ -185,6 +185,8 @@ class Projects:
         self.list = loop.call(of.list)
         self.update = loop.call(of.update)
         self.delete = loop.call(of.delete)
+        self.create_badge_token = loop.call(of.create_badge_token)
+        self.delete_badge_token = loop.call(of.delete_badge_token)
 
 
 class ProjectGroups:
@@ -364,6 +366,7 @@ class Client:
         self.secrets = Secrets(client.secrets, loop)
         self.variables = Variables(client.variables, loop)
         self.version = loop.call(client.version)
+        self.public_url = loop.call(client.public_url)
 
 
 @contextmanager

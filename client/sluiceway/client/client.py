@@ -163,9 +163,15 @@ class Client:
 
     async def version(self) -> str:
         """Return the version of the server."""
+        return (await self._described()).version
+
+    async def public_url(self) -> str:
+        """Return the URL of the gateway as people see it, without a slash at its end; empty: it is not known."""
+        return (await self._described()).public_url
+
+    async def _described(self) -> version_service_pb2.GetVersionResponse:
         stub = version_service_pb2_grpc.VersionServiceStub(self.connection.channel)
-        response = await self.connection.call(stub.GetVersion, version_service_pb2.GetVersionRequest())
-        return response.version
+        return await self.connection.call(stub.GetVersion, version_service_pb2.GetVersionRequest())
 
 
 @asynccontextmanager

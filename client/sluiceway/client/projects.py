@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
+from sluiceway.api.project.v1 import badge_service_pb2 as badge_pb
+from sluiceway.api.project.v1 import badge_service_pb2_grpc as badge_grpc
 from sluiceway.api.project.v1 import organization_service_pb2 as organization_pb
 from sluiceway.api.project.v1 import organization_service_pb2_grpc as organization_grpc
 from sluiceway.api.project.v1 import project_service_pb2 as pb
@@ -26,6 +28,7 @@ class Projects:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._stub = pb_grpc.ProjectServiceStub(connection.channel)
+        self._badges = badge_grpc.BadgeServiceStub(connection.channel)
 
     async def create(self, name: str, parent: str, *, visibility: str = "", **settings: Any) -> pb.Project:
         """Create a project below a user, an organization or a project group.
@@ -65,6 +68,16 @@ class Projects:
         """Delete a project with everything below it; its runs are stopped."""
         request = self._connection.request(pb.DeleteProjectRequest, project_id=project, etag=etag)
         await self._connection.call(self._stub.DeleteProject, request)
+
+    async def create_badge_token(self, project: str) -> str:
+        """Return a new token with which everybody may see the badges of a private project."""
+        request = self._connection.request(badge_pb.CreateBadgeTokenRequest, project_id=project)
+        return (await self._connection.call(self._badges.CreateBadgeToken, request)).token
+
+    async def delete_badge_token(self, project: str) -> None:
+        """Delete the token of a project's badges."""
+        request = self._connection.request(badge_pb.DeleteBadgeTokenRequest, project_id=project)
+        await self._connection.call(self._badges.DeleteBadgeToken, request)
 
 
 class ProjectGroups:

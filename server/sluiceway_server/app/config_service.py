@@ -85,7 +85,10 @@ def _check_files(config: pb.ConfigFiles) -> None:
 class VersionServicer(version_service_pb2_grpc.VersionServiceServicer):
     """Implements `VersionService`."""
 
+    def __init__(self, *, public_url: str = "") -> None:
+        self._public_url = public_url
+
     async def GetVersion(
         self, request: version_service_pb2.GetVersionRequest, context: object
     ) -> version_service_pb2.GetVersionResponse:
-        return version_service_pb2.GetVersionResponse(version=VERSION)
+        return version_service_pb2.GetVersionResponse(version=VERSION, public_url=self._public_url)

@@ -17,6 +17,7 @@ from sluiceway.api.database.v1 import database_service_pb2_grpc
 from sluiceway.api.executor.v1 import executor_admin_service_pb2_grpc, executor_service_pb2_grpc
 from sluiceway.api.project.v1 import (
     audit_service_pb2_grpc,
+    badge_service_pb2_grpc,
     delivery_service_pb2_grpc,
     linked_account_service_pb2_grpc,
     organization_service_pb2_grpc,
@@ -53,6 +54,7 @@ from sluiceway_server.logs.reader import LogReader
 from sluiceway_server.logs.receiver import LogReceiver
 from sluiceway_server.logs.states import StoredLogStates
 from sluiceway_server.logs.store import LogStore
+from sluiceway_server.notifications.badges import BadgeServicer
 from sluiceway_server.notifications.queue import follow_new_run
 from sluiceway_server.notifications.sending import HookHttp
 from sluiceway_server.notifications.service import WebhookServicer
@@ -270,7 +272,10 @@ async def services(ground: ServerDependencies, database: DataManager) -> AsyncIt
                 ExecutorAdminServicer(audited, directory, detector=detector, clock=clock),
             )
             offer.add(config_service_pb2_grpc.add_ConfigServiceServicer_to_server, ConfigServicer())
-            offer.add(version_service_pb2_grpc.add_VersionServiceServicer_to_server, VersionServicer())
+            offer.add(
+                version_service_pb2_grpc.add_VersionServiceServicer_to_server,
+                VersionServicer(public_url=ground.triggers.public_url),
+            )
             offer.add(
                 database_service_pb2_grpc.add_DatabaseServiceServicer_to_server,
                 DatabaseServicer(
@@ -312,6 +317,10 @@ async def services(ground: ServerDependencies, database: DataManager) -> AsyncIt
             offer.add(
                 variable_service_pb2_grpc.add_VariableServiceServicer_to_server,
                 VariableServicer(database, clock=clock, ids=ids),
+            )
+            offer.add(
+                badge_service_pb2_grpc.add_BadgeServiceServicer_to_server,
+                BadgeServicer(database, clock=clock, ids=ids),
             )
             offer.add(
                 webhook_service_pb2_grpc.add_WebhookServiceServicer_to_server,

@@ -1,7 +1,7 @@
 """The gateway as an ASGI application: its own pages, the routes of the API, and one shape of error for everything.
 
 It holds no state of the installation. What a request was, and how it ended, is decided in this order: limits, CORS,
-what is mounted, webhooks, our own pages, then the routes that the descriptors give.
+what is mounted, webhooks, badges, our own pages, then the routes that the descriptors give.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ from sluiceway_common.foundation.rpc.admission import METHOD_NOT_OFFERED
 from sluiceway_common.foundation.rpc.status import status_of
 from sluiceway_common.foundation.version import VERSION
 from sluiceway_server.gateway.access import AccessChecks
+from sluiceway_server.gateway.badges import PREFIX as BADGES_PREFIX
+from sluiceway_server.gateway.badges import Badges
 from sluiceway_server.gateway.browsers import SESSION_PATH, Browsers
 from sluiceway_server.gateway.calls import Calls
 from sluiceway_server.gateway.conditional import tag_is_listed
@@ -75,7 +77,7 @@ class GatewayApp:
             server: its address, for messages.
             settings: limits.
             ids: of requests and incidents.
-            mounts: applications by the prefix of their paths (`/badges/`).
+            mounts: applications by the prefix of their paths.
             sessions: of browsers; default: sessions that end with this process.
         """
         self._settings = settings or GatewaySettings()
@@ -88,6 +90,7 @@ class GatewayApp:
         logins = Logins(channel, timeout=self._settings.deadline.total_seconds())
         self._browsers = Browsers(sessions or Sessions(), logins)
         self._webhooks = Webhooks(channel)
+        self._badges = Badges(channel)
         self._metrics = GatewayMetrics(lambda: self._calls.streams)
         self.rules = rules_of()
         self._table: RouteTable[Rule] = RouteTable((rule.http_method, rule.template, rule) for rule in self.rules)
@@ -171,6 +174,13 @@ class GatewayApp:
                 await self._webhooks.serve(exchange, project_id)
             else:
                 await self._refuse_method(exchange, frozenset({"POST"}))
+            return
+        if self._badges.is_badge(exchange.path):
+            found.route = BADGES_PREFIX
+            if exchange.method in {"GET", "HEAD"}:
+                await self._badges.serve(exchange)
+            else:
+                await self._refuse_method(exchange, frozenset({"GET", "HEAD"}))
             return
         own = self._own.get(exchange.path)
         route = exchange.path if own is not None else self._files.route_of(exchange.path)

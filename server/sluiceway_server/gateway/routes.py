@@ -24,6 +24,7 @@ from sluiceway.api.executor.v1 import executor_admin_service_pb2
 from sluiceway.api.options.v1 import options_pb2
 from sluiceway.api.project.v1 import (
     audit_service_pb2,
+    badge_service_pb2,
     delivery_service_pb2,
     linked_account_service_pb2,
     organization_service_pb2,
@@ -47,6 +48,7 @@ _FILES = (
     config_service_pb2,
     version_service_pb2,
     database_service_pb2,
+    badge_service_pb2,
     delivery_service_pb2,
     executor_admin_service_pb2,
     linked_account_service_pb2,

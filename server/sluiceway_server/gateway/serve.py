@@ -52,7 +52,7 @@ async def serve_gateway(
         ca_file: connect to the server with TLS, and trust the authorities in this file.
         insecure: send the tokens of callers over a plain connection to another machine.
         on_listening: called with the port once connections are accepted.
-        mounts: applications by prefix of path (`/badges/`).
+        mounts: applications by prefix of path.
         session_key: of the sessions of browsers; None: they end with this gateway.
         grace: for what is in flight at the end.
 

@@ -1,4 +1,4 @@
-"""The record types of outgoing webhooks.
+"""The record types of outgoing webhooks and badges.
 
 Ids: a run that is followed is `<webhook>/<run>`, a delivery `<webhook>/<delivery>`. Both are deleted with their
 webhook, and a webhook with its parent.
@@ -72,4 +72,12 @@ WEBHOOK_DELIVERY: RecordType[pb.WebhookDeliveryRecord] = RecordType(
     under=(Under("webhook", "webhook_id"),),
 )
 
-RECORD_TYPES: tuple[RecordType[Any], ...] = (WEBHOOK, FOLLOWED_RUN, WEBHOOK_DELIVERY)
+BADGE_TOKEN: RecordType[pb.BadgeTokenRecord] = RecordType(
+    "badge_token",
+    pb.BadgeTokenRecord,
+    columns=(Column("project_id", lambda r: r.project_id),),
+    indexes=(("project_id",),),
+    under=(Under("project", "project_id"),),
+)
+
+RECORD_TYPES: tuple[RecordType[Any], ...] = (WEBHOOK, FOLLOWED_RUN, WEBHOOK_DELIVERY, BADGE_TOKEN)

@@ -36,6 +36,7 @@ API_SERVICES = (
     "sluiceway.api.executor.v1.ExecutorService",
     "sluiceway.api.peer.v1.PeerService",
     "sluiceway.api.project.v1.AuditService",
+    "sluiceway.api.project.v1.BadgeService",
     "sluiceway.api.project.v1.DeliveryService",
     "sluiceway.api.project.v1.LinkedAccountService",
     "sluiceway.api.project.v1.OrganizationService",

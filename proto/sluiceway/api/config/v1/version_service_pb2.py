@@ -26,7 +26,7 @@ from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from sluiceway.api.options.v1 import options_pb2 as sluiceway_dot_api_dot_options_dot_v1_dot_options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n-sluiceway/api/config/v1/version_service.proto\x12\x17sluiceway.api.config.v1\x1a\x1cgoogle/api/annotations.proto\x1a&sluiceway/api/options/v1/options.proto\"\x13\n\x11GetVersionRequest\"%\n\x12GetVersionResponse\x12\x0f\n\x07version\x18\x01 \x01(\t2\x97\x01\n\x0eVersionService\x12\x84\x01\n\nGetVersion\x12*.sluiceway.api.config.v1.GetVersionRequest\x1a+.sluiceway.api.config.v1.GetVersionResponse\"\x1d\x8a\x94#\x02\x08\x01\x82\xd3\xe4\x93\x02\x11\x12\x0f/api/v1/versionb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n-sluiceway/api/config/v1/version_service.proto\x12\x17sluiceway.api.config.v1\x1a\x1cgoogle/api/annotations.proto\x1a&sluiceway/api/options/v1/options.proto\"\x13\n\x11GetVersionRequest\"9\n\x12GetVersionResponse\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\x12\n\npublic_url\x18\x02 \x01(\t2\x97\x01\n\x0eVersionService\x12\x84\x01\n\nGetVersion\x12*.sluiceway.api.config.v1.GetVersionRequest\x1a+.sluiceway.api.config.v1.GetVersionResponse\"\x1d\x8a\x94#\x02\x08\x01\x82\xd3\xe4\x93\x02\x11\x12\x0f/api/v1/versionb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,7 +38,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETVERSIONREQUEST']._serialized_start=144
   _globals['_GETVERSIONREQUEST']._serialized_end=163
   _globals['_GETVERSIONRESPONSE']._serialized_start=165
-  _globals['_GETVERSIONRESPONSE']._serialized_end=202
-  _globals['_VERSIONSERVICE']._serialized_start=205
-  _globals['_VERSIONSERVICE']._serialized_end=356
+  _globals['_GETVERSIONRESPONSE']._serialized_end=222
+  _globals['_VERSIONSERVICE']._serialized_start=225
+  _globals['_VERSIONSERVICE']._serialized_end=376
 # @@protoc_insertion_point(module_scope)

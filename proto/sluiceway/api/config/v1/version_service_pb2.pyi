@@ -13,8 +13,13 @@ class GetVersionRequest(_message.Message):
 
 class GetVersionResponse(_message.Message):
     """The response of `GetVersion`."""
-    __slots__ = ("version",)
+    __slots__ = ("version", "public_url")
     VERSION_FIELD_NUMBER: _ClassVar[int]
+    PUBLIC_URL_FIELD_NUMBER: _ClassVar[int]
     version: str
     """The version of the software, such as `1.2.3`."""
-    def __init__(self, version: _Optional[str] = ...) -> None: ...
+    public_url: str
+    """The URL of the gateway as people see it, without a slash at its end; the page of a run is at `/runs/<id>`. Empty: the
+    server was started without `--public-url`.
+    """
+    def __init__(self, version: _Optional[str] = ..., public_url: _Optional[str] = ...) -> None: ...

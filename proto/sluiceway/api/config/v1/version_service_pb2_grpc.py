@@ -47,7 +47,7 @@ class VersionServiceServicer:
     """
 
     def GetVersion(self, request, context):
-        """Returns the version of the server that responds. May be repeated.
+        """Returns the version of the server that responds, and where its pages are. May be repeated.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

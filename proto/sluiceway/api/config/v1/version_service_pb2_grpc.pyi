@@ -34,7 +34,7 @@ class VersionServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> VersionServiceAsyncStub: ...
     GetVersion: _grpc.UnaryUnaryMultiCallable[_version_service_pb2.GetVersionRequest, _version_service_pb2.GetVersionResponse]
-    """Returns the version of the server that responds. May be repeated."""
+    """Returns the version of the server that responds, and where its pages are. May be repeated."""
 
 @_typing.type_check_only
 class VersionServiceAsyncStub(VersionServiceStub):
@@ -42,7 +42,7 @@ class VersionServiceAsyncStub(VersionServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetVersion: _aio.UnaryUnaryMultiCallable[_version_service_pb2.GetVersionRequest, _version_service_pb2.GetVersionResponse]  # type: ignore[assignment]
-    """Returns the version of the server that responds. May be repeated."""
+    """Returns the version of the server that responds, and where its pages are. May be repeated."""
 
 class VersionServiceServicer(metaclass=_abc_1.ABCMeta):
     """The version of the installation."""
@@ -53,6 +53,6 @@ class VersionServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _version_service_pb2.GetVersionRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_version_service_pb2.GetVersionResponse, _abc.Awaitable[_version_service_pb2.GetVersionResponse]]:
-        """Returns the version of the server that responds. May be repeated."""
+        """Returns the version of the server that responds, and where its pages are. May be repeated."""
 
 def add_VersionServiceServicer_to_server(servicer: VersionServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

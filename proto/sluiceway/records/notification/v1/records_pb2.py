@@ -26,7 +26,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from sluiceway.api.project.v1 import webhook_service_pb2 as sluiceway_dot_api_dot_project_dot_v1_dot_webhook__service__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n/sluiceway/records/notification/v1/records.proto\x12!sluiceway.records.notification.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a.sluiceway/api/project/v1/webhook_service.proto\"\x80\x01\n\rWebhookRecord\x12\x32\n\x07webhook\x18\x01 \x01(\x0b\x32!.sluiceway.api.project.v1.Webhook\x12\x18\n\x10\x65ncrypted_secret\x18\x02 \x01(\x0c\x12!\n\x19\x65ncrypted_previous_secret\x18\x03 \x01(\x0c\"]\n\x11\x46ollowedRunRecord\x12\x12\n\nwebhook_id\x18\x01 \x01(\t\x12\x0e\n\x06run_id\x18\x02 \x01(\t\x12\x0f\n\x07settled\x18\x03 \x03(\t\x12\x13\n\x0b\x64\x65livery_id\x18\x04 \x01(\t\"\x9e\x01\n\x15WebhookDeliveryRecord\x12;\n\x08\x64\x65livery\x18\x01 \x01(\x0b\x32).sluiceway.api.project.v1.WebhookDelivery\x12\x36\n\x12\x66irst_attempt_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08\x66\x61ilures\x18\x03 \x01(\x05\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n/sluiceway/records/notification/v1/records.proto\x12!sluiceway.records.notification.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a.sluiceway/api/project/v1/webhook_service.proto\"\x80\x01\n\rWebhookRecord\x12\x32\n\x07webhook\x18\x01 \x01(\x0b\x32!.sluiceway.api.project.v1.Webhook\x12\x18\n\x10\x65ncrypted_secret\x18\x02 \x01(\x0c\x12!\n\x19\x65ncrypted_previous_secret\x18\x03 \x01(\x0c\"]\n\x11\x46ollowedRunRecord\x12\x12\n\nwebhook_id\x18\x01 \x01(\t\x12\x0e\n\x06run_id\x18\x02 \x01(\t\x12\x0f\n\x07settled\x18\x03 \x03(\t\x12\x13\n\x0b\x64\x65livery_id\x18\x04 \x01(\t\"\x9e\x01\n\x15WebhookDeliveryRecord\x12;\n\x08\x64\x65livery\x18\x01 \x01(\x0b\x32).sluiceway.api.project.v1.WebhookDelivery\x12\x36\n\x12\x66irst_attempt_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08\x66\x61ilures\x18\x03 \x01(\x05\"6\n\x10\x42\x61\x64geTokenRecord\x12\x12\n\nproject_id\x18\x01 \x01(\t\x12\x0e\n\x06\x64igest\x18\x02 \x01(\x0c\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,4 +39,6 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_FOLLOWEDRUNRECORD']._serialized_end=391
   _globals['_WEBHOOKDELIVERYRECORD']._serialized_start=394
   _globals['_WEBHOOKDELIVERYRECORD']._serialized_end=552
+  _globals['_BADGETOKENRECORD']._serialized_start=554
+  _globals['_BADGETOKENRECORD']._serialized_end=608
 # @@protoc_insertion_point(module_scope)

@@ -54,3 +54,14 @@ class WebhookDeliveryRecord(_message.Message):
     failures: int
     """How often it failed since then."""
     def __init__(self, delivery: _Optional[_Union[_webhook_service_pb2.WebhookDelivery, _Mapping]] = ..., first_attempt_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., failures: _Optional[int] = ...) -> None: ...
+
+class BadgeTokenRecord(_message.Message):
+    """The token of a project's badges. Its id is that of the project."""
+    __slots__ = ("project_id", "digest")
+    PROJECT_ID_FIELD_NUMBER: _ClassVar[int]
+    DIGEST_FIELD_NUMBER: _ClassVar[int]
+    project_id: str
+    """The id of the project."""
+    digest: bytes
+    """SHA-256 of the token."""
+    def __init__(self, project_id: _Optional[str] = ..., digest: _Optional[bytes] = ...) -> None: ...
