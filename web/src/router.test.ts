@@ -12,7 +12,8 @@ const PAGES: [string, Page][] = [
   ["/executors", { name: "executors" }],
   ["/runs/01a2", { name: "run", run: "01a2" }],
   ["/runs/01a2/tasks/01a3", { name: "task", run: "01a2", task: "01a3" }],
-  ["/login", { name: "login", next: "/" }],
+  ["/account", { name: "account", error: "" }],
+  ["/login", { name: "login", next: "/", error: "" }],
 ];
 
 test("a path is a page, and a page its path", () => {
@@ -40,7 +41,7 @@ test("an escaped slash stays inside its segment", () => {
 test("a login leads back to pages of this site only", () => {
   const good = "/runs/1/tasks/2?x=1#step-1:L2";
   assert.equal(localPath(good), good);
-  assert.deepEqual(pageOf("/login", `?next=${encodeURIComponent(good)}`), { name: "login", next: good });
+  assert.deepEqual(pageOf("/login", `?next=${encodeURIComponent(good)}`), { name: "login", next: good, error: "" });
   for (const text of [null, "", "runs", "//evil.example", "/\\evil.example", "https://evil.example", "/\t/evil", "/a\\b"]) {
     assert.equal(localPath(text), "/");
   }

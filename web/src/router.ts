@@ -11,7 +11,9 @@ const TABS: readonly string[] = ["run", "deliveries", "settings"];
 const PROJECT_SEGMENTS = 3;
 
 export type Page =
-  | { name: "login"; next: string }
+  /** `error`: the reason why a login with a git provider failed; empty: it did not. */
+  | { name: "login"; next: string; error: string }
+  | { name: "account"; error: string }
   | { name: "runs" }
   | { name: "project"; path: string; tab: Tab }
   | { name: "executors" }
@@ -26,7 +28,11 @@ export function pageOf(path: string, query = ""): Page {
   if (segments === null) return { name: "unknown", path };
   if (segments.length === 0) return { name: "runs" };
   if (first === "login" && segments.length === 1) {
-    return { name: "login", next: localPath(new URLSearchParams(query).get("next")) };
+    const given = new URLSearchParams(query);
+    return { name: "login", next: localPath(given.get("next")), error: given.get("error") ?? "" };
+  }
+  if (first === "account" && segments.length === 1) {
+    return { name: "account", error: new URLSearchParams(query).get("error") ?? "" };
   }
   if (first === "projects") return projectPage(segments.slice(1));
   if (first === "executors" && segments.length === 1) return { name: "executors" };
@@ -44,6 +50,8 @@ export function pathOf(page: Page): string {
   switch (page.name) {
     case "login":
       return page.next === "/" ? "/login" : `/login?next=${one(page.next)}`;
+    case "account":
+      return "/account";
     case "runs":
       return "/runs";
     case "project":

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 _FORMATS = tuple(each for each in ALL_FORMATS if each is not Format.WIDE)
 _TYPES = ("gitea", "github", "gitlab")
 _CLIENT_FILE = "A file with the client secret of this installation at the provider (OAuth 2). -: standard input."
+_LOGIN = "Whether users log in with their account there. Default: no."
+_REGISTRATION = "Whether a login with an account that nobody has linked creates a user. Default: no."
 _PATH = click.Path(path_type=Path, allow_dash=True)
 
 
@@ -37,6 +39,8 @@ _PATH = click.Path(path_type=Path, allow_dash=True)
 @option("--oauth2-client-id", default="", metavar="ID", help="The client id of this installation there (OAuth 2).")
 @option("--oauth2-client-secret-file", type=_PATH, metavar="FILE", help=_CLIENT_FILE)
 @option("--ssh-host-key", default="", metavar="KEY", help="Its SSH host key: a line of known_hosts.")
+@option("--login/--no-login", default=False, help=_LOGIN)
+@option("--registration/--no-registration", default=False, help=_REGISTRATION)
 @output_option(*_FORMATS)
 @server_options
 def create(
@@ -46,6 +50,8 @@ def create(
     oauth2_client_id: str,
     oauth2_client_secret_file: Path | None,
     ssh_host_key: str,
+    login: bool,
+    registration: bool,
     output: Format,
     server: str | None,
     token: str | None,
@@ -61,6 +67,8 @@ def create(
             oauth2_client_id=oauth2_client_id,
             oauth2_client_secret=secret,
             ssh_host_key=ssh_host_key,
+            login_allowed=login,
+            registration_allowed=registration,
         )
 
     _print(with_client(server, token, conversation), output, f"created remote source {name}")
@@ -103,6 +111,8 @@ def get(remote_source: str, output: Format, server: str | None, token: str | Non
             "API URL": found.api_url,
             "OAuth 2 client": found.oauth2_client_id,
             "SSH host key": found.ssh_host_key,
+            "logins": "allowed" if found.login_allowed else "not allowed",
+            "registration": "allowed" if found.registration_allowed else "not allowed",
             "created": moment(found.create_time),
         },
     )
@@ -115,6 +125,8 @@ def get(remote_source: str, output: Format, server: str | None, token: str | Non
 @option("--oauth2-client-id", metavar="ID", help="Another client id (OAuth 2).")
 @option("--oauth2-client-secret-file", type=_PATH, metavar="FILE", help=_CLIENT_FILE)
 @option("--ssh-host-key", metavar="KEY", help="Another SSH host key.")
+@option("--login/--no-login", "login_allowed", default=None, help=_LOGIN)
+@option("--registration/--no-registration", "registration_allowed", default=None, help=_REGISTRATION)
 @output_option(*_FORMATS)
 @server_options
 def update(
@@ -124,10 +136,10 @@ def update(
     output: Format,
     server: str | None,
     token: str | None,
-    **texts: str | None,
+    **others: str | bool | None,
 ) -> None:
     """Change a remote source. NAME may be an id."""
-    fields = {name: text for name, text in {"name": new_name, **texts}.items() if text is not None}
+    fields: dict[str, Any] = {name: value for name, value in {"name": new_name, **others}.items() if value is not None}
     if oauth2_client_secret_file is not None:
         fields["oauth2_client_secret"] = _text_of(oauth2_client_secret_file)
     if not fields:

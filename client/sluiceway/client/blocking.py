@@ -26,6 +26,7 @@ from sluiceway.client import (
     database,
     deliveries,
     executors,
+    logins,
     projects,
     remote_sources,
     runs,
@@ -310,6 +311,16 @@ class LinkedAccounts:
         self.delete = loop.call(accounts.delete)
 
 
+class Logins:
+    """`sluiceway.client.logins.Logins`, blocking."""
+
+    def __init__(self, logins: logins.Logins, loop: _Loop) -> None:
+        self.sources = loop.call(logins.sources)
+        self.begin = loop.call(logins.begin)
+        self.begin_link = loop.call(logins.begin_link)
+        self.complete = loop.call(logins.complete)
+
+
 class Deliveries:
     """`sluiceway.client.deliveries.Deliveries`, blocking."""
 
@@ -361,6 +372,7 @@ class Client:
         self.webhooks = Webhooks(client.webhooks, loop)
         self.remote_sources = RemoteSources(client.remote_sources, loop)
         self.linked_accounts = LinkedAccounts(client.linked_accounts, loop)
+        self.logins = Logins(client.logins, loop)
         self.deliveries = Deliveries(client.deliveries, loop)
         self.audit = Audit(client.audit, loop)
         self.secrets = Secrets(client.secrets, loop)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from sluiceway.client.database import Database
     from sluiceway.client.deliveries import Deliveries
     from sluiceway.client.executors import Executors
+    from sluiceway.client.logins import Logins
     from sluiceway.client.projects import Organizations, ProjectGroups, Projects, Users
     from sluiceway.client.remote_sources import LinkedAccounts, RemoteSources
     from sluiceway.client.schedules import Schedules
@@ -50,6 +51,7 @@ class Client:
         tokens: the tokens of the installation, for operators.
         remote_sources: the git providers of the installation.
         linked_accounts: accounts of users at git providers.
+        logins: logins with the account at a git provider.
         deliveries: deliveries of webhooks, and what became of them.
         schedules: the runs of projects at times of a calendar.
         audit: who changed what, and when.
@@ -124,6 +126,12 @@ class Client:
         from sluiceway.client.remote_sources import LinkedAccounts
 
         return LinkedAccounts(self.connection)
+
+    @cached_property
+    def logins(self) -> Logins:
+        from sluiceway.client.logins import Logins
+
+        return Logins(self.connection)
 
     @cached_property
     def deliveries(self) -> Deliveries:

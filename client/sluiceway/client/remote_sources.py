@@ -30,6 +30,8 @@ class RemoteSources:
         oauth2_client_id: str = "",
         oauth2_client_secret: str = "",
         ssh_host_key: str = "",
+        login_allowed: bool = False,
+        registration_allowed: bool = False,
     ) -> pb.RemoteSource:
         """Create a remote source. `type_` is `gitea`, `github` or `gitlab`."""
         source = self._connection.request(
@@ -40,6 +42,8 @@ class RemoteSources:
             oauth2_client_id=oauth2_client_id,
             oauth2_client_secret=oauth2_client_secret,
             ssh_host_key=ssh_host_key,
+            login_allowed=login_allowed,
+            registration_allowed=registration_allowed,
         )
         request = pb.CreateRemoteSourceRequest(remote_source=source)
         return (await self._connection.call(self._stub.CreateRemoteSource, request)).remote_source

@@ -20,6 +20,7 @@ from sluiceway.api.project.v1 import (
     badge_service_pb2_grpc,
     delivery_service_pb2_grpc,
     linked_account_service_pb2_grpc,
+    login_service_pb2_grpc,
     organization_service_pb2_grpc,
     project_service_pb2_grpc,
     remote_source_service_pb2_grpc,
@@ -48,6 +49,7 @@ from sluiceway_server.forges.addresses import AddressPolicy
 from sluiceway_server.forges.http import ForgeHttp
 from sluiceway_server.forges.kinds import forge_at
 from sluiceway_server.kv.port import KeyValueStore
+from sluiceway_server.logins.service import LoginServicer
 from sluiceway_server.logs.buffer import LogBuffers
 from sluiceway_server.logs.owners import StoredLogOwners
 from sluiceway_server.logs.reader import LogReader
@@ -90,6 +92,7 @@ from sluiceway_server.runs.service import RunServicer
 from sluiceway_server.triggers.audit_subjects import AUDIT_SUBJECTS
 from sluiceway_server.triggers.catching_up import CatchUp
 from sluiceway_server.triggers.clone_access import CloneCredentialsOf
+from sluiceway_server.triggers.grants import Grants
 from sluiceway_server.triggers.linked_accounts import LinkedAccountServicer
 from sluiceway_server.triggers.links import LinkCleaner, RepositoryLinks
 from sluiceway_server.triggers.providers import Providers
@@ -203,7 +206,13 @@ async def services(ground: ServerDependencies, database: DataManager) -> AsyncIt
         http, hook_http = ForgeHttp(addresses, clock=clock), HookHttp(addresses, clock)
         stack.push_async_callback(http.close)
         stack.push_async_callback(hook_http.close)
-        providers = Providers(database, ground.envelope, lambda type_, api_url: forge_at(type_, api_url, http))
+        grants = Grants(database, ground.envelope, http, clock, ids=ids)
+        stack.push_async_callback(grants.close)
+        providers = Providers(
+            database,
+            lambda kind, api_url, through=None: forge_at(kind, api_url, http if through is None else through(http)),
+            grants,
+        )
         links = RepositoryLinks(database, providers, ground.envelope, clock, settings=ground.triggers)
         cleaner = LinkCleaner(
             database, providers, ground.envelope, clock, settings=ground.triggers, is_elected=is_elected
@@ -300,6 +309,18 @@ async def services(ground: ServerDependencies, database: DataManager) -> AsyncIt
             offer.add(
                 linked_account_service_pb2_grpc.add_LinkedAccountServiceServicer_to_server,
                 LinkedAccountServicer(audited, providers, ground.envelope, clock, ids=ids),
+            )
+            offer.add(
+                login_service_pb2_grpc.add_LoginServiceServicer_to_server,
+                LoginServicer(
+                    database,
+                    providers,
+                    grants,
+                    ground.envelope,
+                    clock,
+                    ids=ids,
+                    public_url=ground.triggers.public_url,
+                ),
             )
             offer.add(
                 delivery_service_pb2_grpc.add_DeliveryServiceServicer_to_server,

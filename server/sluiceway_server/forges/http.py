@@ -14,6 +14,7 @@ import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
+from urllib.parse import urlencode
 
 import aiohttp
 from aiohttp.abc import AbstractResolver
@@ -72,6 +73,8 @@ class Request:
         headers: without credentials.
         credentials: headers that only the origin of `url` receives. Their values never appear in errors.
         body: sent as JSON, unless None.
+        form: sent as a form (`application/x-www-form-urlencoded`) in place of `body`, unless None.
+        returned: statuses that are no errors here: their responses are returned.
         secrets: values in the body that never appear in errors.
         may_repeat: it has the same effect twice as once, so that it is sent again after a failure.
         limit_bytes: of the body of the response; None: `HttpLimits.response_bytes`.
@@ -83,6 +86,8 @@ class Request:
     headers: Mapping[str, str] = field(default_factory=dict)
     credentials: Mapping[str, str] = field(default_factory=dict, repr=False)
     body: object = field(default=None, repr=False)
+    form: Mapping[str, str] | None = field(default=None, repr=False)
+    returned: frozenset[int] = frozenset()
     secrets: Sequence[str] = field(default=(), repr=False)
     may_repeat: bool = True
     limit_bytes: int | None = None
@@ -116,7 +121,7 @@ class ForgeHttp:
             await session.close()
 
     async def call(self, request: Request) -> Response:
-        """Make a call, and return its response, which has a 2xx status.
+        """Make a call, and return its response, which has a 2xx status, or one of `Request.returned`.
 
         Raises:
             SluicewayError: what `port` lists.
@@ -134,6 +139,8 @@ class ForgeHttp:
                 response = await self._attempt(request)
                 if request.conditional:
                     response = self._etags.settled(request.url, self._secrets(request), response)
+                if response.status in request.returned:
+                    return response
                 error = error_of(response, now=self._clock.now(), hide=self._secrets(request))
                 if error is None:
                     return response
@@ -175,6 +182,9 @@ class ForgeHttp:
         if request.body is not None:
             arguments["data"] = json.dumps(request.body).encode()
             arguments["headers"] = {**headers, "Content-Type": "application/json"}
+        elif request.form is not None:
+            arguments["data"] = urlencode(request.form).encode()
+            arguments["headers"] = {**headers, "Content-Type": "application/x-www-form-urlencoded"}
         async with self._opened().request(request.method, url, **arguments) as answer:
             head = {name.lower(): value for name, value in answer.headers.items()}
             shown_url = _shown(str(url))

@@ -37,6 +37,7 @@ from sluiceway_server.gateway.logins import Logins
 from sluiceway_server.gateway.metrics import CONTENT_TYPE, GatewayMetrics
 from sluiceway_server.gateway.offered import OfferedMethods
 from sluiceway_server.gateway.openapi import openapi_of
+from sluiceway_server.gateway.provider_logins import BEGIN_PATH, CALLBACK_PATH, ProviderLogins
 from sluiceway_server.gateway.routes import Rule, rules_of
 from sluiceway_server.gateway.sessions import Sessions
 from sluiceway_server.gateway.settings import GatewaySettings
@@ -89,6 +90,9 @@ class GatewayApp:
         self._calls = Calls(channel, self._settings, server=server, ids=self._ids, access=access)
         logins = Logins(channel, timeout=self._settings.deadline.total_seconds())
         self._browsers = Browsers(sessions or Sessions(), logins)
+        self._provider_logins = ProviderLogins(
+            channel, self._browsers, server=server, timeout=self._settings.deadline.total_seconds()
+        )
         self._webhooks = Webhooks(channel)
         self._badges = Badges(channel)
         self._metrics = GatewayMetrics(lambda: self._calls.streams)
@@ -198,6 +202,16 @@ class GatewayApp:
                 await self._browsers.serve(exchange)
             else:
                 await self._refuse_method(exchange, _SESSION_METHODS)
+            return
+        if exchange.path in {BEGIN_PATH, CALLBACK_PATH}:
+            found.route = exchange.path
+            is_begin = exchange.path == BEGIN_PATH
+            if exchange.method != ("POST" if is_begin else "GET"):
+                await self._refuse_method(exchange, frozenset({"POST" if is_begin else "GET"}))
+            elif is_begin:
+                await self._provider_logins.begin(exchange)
+            else:
+                await self._provider_logins.complete(exchange)
             return
         if exchange.path == "*":
             await self._refuse_method(exchange, _METHODS)  # the whole server (RFC 9112, 3.2.4)

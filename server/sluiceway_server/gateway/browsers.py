@@ -8,31 +8,29 @@ session, if these hold; together they refuse what another site makes a browser s
 - A request that may change something repeats the CSRF token of its session in `x-csrf-token`. Only a script of this
   origin can read it.
 
-The cookie has the prefix `__Host-`, with which browsers take it over HTTPS only, and no other host can set it. On plain
-HTTP there is no session, but on loopback, where browsers differ in whether they take `__Host-`: there the name is
-`sluice-session-PORT`, since ports share their cookies.
+The cookie is `__Host-sluice-session`, or `sluice-session-PORT` on plain HTTP of loopback: see `cookies`.
 """
 
 from __future__ import annotations
 
 import hmac
-import ipaddress
 import json
 import re
-from datetime import UTC
+from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
 from sluiceway_common.foundation.errors import InvalidInput, PermissionDenied, Unauthenticated
 from sluiceway_server.gateway.calls import position_cookie
+from sluiceway_server.gateway.cookies import cookie, cookie_names, new_cookie_name
 from sluiceway_server.gateway.exchange import Exchange
 from sluiceway_server.gateway.logins import Logins
 from sluiceway_server.gateway.sessions import SESSION_LIFETIME, Session, Sessions
 
-__all__ = ["SESSION_PATH", "Browsers"]
+__all__ = ["SESSION_COOKIE", "SESSION_PATH", "Browsers", "check_origin", "json_body"]
 
 SESSION_PATH = "/session"
+SESSION_COOKIE = "sluice-session"
 
-_SECURE_NAME = "__Host-sluice-session"
 _MAX_TOKEN_CHARACTERS = 1000
 _TOKEN = re.compile(r"[!-~]+")
 _CREDENTIALS = ({"token"}, {"userName", "password"})
@@ -60,7 +58,7 @@ class Browsers:
             return
         session = self._session(exchange)
         if session is not None:
-            _check_origin(exchange)
+            check_origin(exchange)
             _check_csrf_token(exchange, session)
             exchange.session_token = session.token
 
@@ -77,19 +75,29 @@ class Browsers:
         if session is None:
             await exchange.respond(204)
             return
-        _check_origin(exchange)
+        check_origin(exchange)
         if exchange.method in _READS:
             await exchange.respond_json(200, _shown(session))
             return
         _check_csrf_token(exchange, session)
         self._sessions.end(session)
-        name = next(name for name in _cookie_names(exchange) if exchange.cookie(name))
-        exchange.set_cookies.append(_cookie(name, "", 0))
+        name = next(name for name in cookie_names(exchange, SESSION_COOKIE) if exchange.cookie(name))
+        exchange.set_cookies.append(cookie(name, "", 0))
         await exchange.respond(204)
 
+    def begin(self, exchange: Exchange, name: str, token: str) -> Session:
+        """Begin a session of a token that was checked, in a cookie with a name."""
+        session = self._sessions.begin(token)
+        exchange.set_cookies.append(cookie(name, self._sessions.seal(session), int(SESSION_LIFETIME.total_seconds())))
+        return session
+
+    def next_end(self) -> datetime:
+        """Return when a session ends that begins now."""
+        return self._sessions.next_end()
+
     async def _log_in(self, exchange: Exchange) -> None:
-        _check_origin(exchange)
-        name = _new_cookie_name(exchange)
+        check_origin(exchange)
+        name = new_cookie_name(exchange, SESSION_COOKIE)
         given = _credentials(exchange, await exchange.body())
         if "token" in given:
             login = await self._logins.with_token(_checked_token(given["token"]), exchange.request_id)
@@ -97,14 +105,13 @@ class Browsers:
             login = await self._logins.with_password(
                 given["userName"], given["password"], self._sessions.next_end(), exchange.request_id
             )
-        session = self._sessions.begin(login.token)
-        exchange.set_cookies.append(_cookie(name, self._sessions.seal(session), int(SESSION_LIFETIME.total_seconds())))
+        session = self.begin(exchange, name, login.token)
         if login.position:
             exchange.set_cookies.append(position_cookie(login.position))
         await exchange.respond_json(200, _shown(session))
 
     def _session(self, exchange: Exchange) -> Session | None:
-        for name in _cookie_names(exchange):
+        for name in cookie_names(exchange, SESSION_COOKIE):
             value = exchange.cookie(name)
             if value:
                 return self._sessions.open(value)
@@ -116,14 +123,22 @@ def _shown(session: Session) -> dict[str, str]:
     return {"csrfToken": session.csrf_token, "expireTime": expires}
 
 
-def _credentials(exchange: Exchange, body: bytes) -> dict[str, str]:
-    # A form of another site cannot send this type.
+def json_body(exchange: Exchange, body: bytes) -> object:
+    """Return the JSON of a body; None if it is none.
+
+    Raises:
+        InvalidInput: it is of another type. A form of another site cannot send this one.
+    """
     if exchange.header("content-type").partition(";")[0].strip().lower() != "application/json":
         raise InvalidInput("the body must be application/json", reason="UNSUPPORTED_MEDIA_TYPE")
     try:
-        given = json.loads(body)
-    except (ValueError, RecursionError) as error:
-        raise _not_credentials() from error
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _credentials(exchange: Exchange, body: bytes) -> dict[str, str]:
+    given = json_body(exchange, body)
     if (
         not isinstance(given, dict)
         or given.keys() not in _CREDENTIALS
@@ -146,7 +161,12 @@ def _checked_token(text: str) -> str:
     return token
 
 
-def _check_origin(exchange: Exchange) -> None:
+def check_origin(exchange: Exchange) -> None:
+    """Check that a request comes from a page of ours.
+
+    Raises:
+        PermissionDenied: `CROSS_SITE_REQUEST`.
+    """
     said = exchange.header("sec-fetch-site")
     if said:
         is_ours = said == _OURS or (said == _TYPED and exchange.method in _READS)
@@ -167,40 +187,3 @@ def _check_csrf_token(exchange: Exchange, session: Session) -> None:
         raise PermissionDenied(
             "the header x-csrf-token is not that of the session; load the page again", reason="CSRF_TOKEN_INVALID"
         )
-
-
-def _new_cookie_name(exchange: Exchange) -> str:
-    origin = urlsplit(exchange.header("origin"))
-    if origin.scheme == "https":
-        return _SECURE_NAME
-    names = _cookie_names(exchange)
-    if origin.scheme != "http" or len(names) == 1 or not _is_loopback(origin.hostname or ""):
-        raise PermissionDenied(
-            "a browser logs in over https, or on the gateway's own machine; put a proxy with TLS in front of it",
-            reason="SESSION_NEEDS_HTTPS",
-        )
-    return names[0]
-
-
-def _cookie_names(exchange: Exchange) -> tuple[str, ...]:
-    """Return the names that the cookie can have at the host of a request, that of a new one on loopback first."""
-    try:
-        host = urlsplit(f"//{exchange.header('host')}")
-        port = host.port or 80
-    except ValueError:
-        return (_SECURE_NAME,)
-    return (f"sluice-session-{port}", _SECURE_NAME) if _is_loopback(host.hostname or "") else (_SECURE_NAME,)
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost" or host.endswith(".localhost"):
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-def _cookie(name: str, value: str, max_age: int) -> str:
-    secure = "; Secure" if name == _SECURE_NAME else ""
-    return f"{name}={value}; Path=/; Max-Age={max_age}; HttpOnly; SameSite=Strict{secure}"

@@ -1,4 +1,4 @@
-"""Deletes records of the project side that are kept for a time only: answers to creations, and audit records.
+"""Deletes records of the project side that are kept for a time only (`KEPT_FOR`).
 
 The scheduler's server does it, every hour. May be repeated, and interrupted anywhere.
 """
@@ -16,7 +16,7 @@ from sluiceway_common.foundation.clock import Clock
 from sluiceway_common.foundation.errors import SluicewayError
 from sluiceway_server.datamanager.model import Decision, Delete, Query, RecordType, View
 from sluiceway_server.datamanager.port import Database
-from sluiceway_server.projects.records import AUDIT_RECORD, CREATION_REQUEST
+from sluiceway_server.projects.records import AUDIT_RECORD, CREATION_REQUEST, USED_AUTHORIZATION
 
 __all__ = ["KEPT_FOR", "Expiry"]
 
@@ -26,6 +26,8 @@ KEPT_FOR: tuple[tuple[RecordType[Any], timedelta], ...] = (
     (CREATION_REQUEST, timedelta(days=30)),
     # A year, and a month in which to look at it.
     (AUDIT_RECORD, timedelta(days=400)),
+    # Longer than an authorization may take.
+    (USED_AUTHORIZATION, timedelta(hours=1)),
 )
 _AT_ONCE = 500
 

@@ -24,6 +24,7 @@ __all__ = [
     "RECORD_TYPES",
     "TOKEN",
     "UNDER_PARENT",
+    "USED_AUTHORIZATION",
     "USER",
     "member_id",
     "repository_key",
@@ -127,6 +128,13 @@ AUDIT_RECORD: RecordType[pb.AuditRecord] = RecordType(
 )
 """Its id is a UUIDv7."""
 
+USED_AUTHORIZATION: RecordType[pb.UsedAuthorization] = RecordType(
+    "used_authorization",
+    pb.UsedAuthorization,
+    columns=(Column("time", lambda used: used.time.seconds),),
+    indexes=(("time",),),
+)
+
 
 def member_id(organization_id: str, user_id: str) -> str:
     """Return the id of the record of a member."""
@@ -148,4 +156,5 @@ RECORD_TYPES: tuple[RecordType[Any], ...] = (
     PROJECT,
     CREATION_REQUEST,
     AUDIT_RECORD,
+    USED_AUTHORIZATION,
 )

@@ -6,7 +6,7 @@ The interceptor has checked that the caller is the named user or an operator (`g
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any, cast
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -40,6 +40,7 @@ from sluiceway_server.datamanager.replica.deleted_subtrees import delete_subtree
 from sluiceway_server.projects.auditing import Subject
 from sluiceway_server.projects.changes import Change, Changes, check_etag, etag_of
 from sluiceway_server.projects.fields import changed_fields, check_fields
+from sluiceway_server.projects.login_tokens import login_expiry, login_name
 from sluiceway_server.projects.pages import page_of_visible, requested
 from sluiceway_server.projects.passwords import Passwords
 from sluiceway_server.projects.records import TOKEN, USER
@@ -62,8 +63,6 @@ _USERS = frozenset({NodeType.USER})
 _FIELDS = frozenset({"name", "operator"})
 _RESERVED = frozenset({"me"})
 """`/user/me` is the group of the caller's own runs."""
-_DEFAULT_SESSION = timedelta(days=1)
-_LONGEST_SESSION = timedelta(days=30)
 
 
 class UserServicer(pb_grpc.UserServiceServicer):
@@ -259,7 +258,7 @@ class UserServicer(pb_grpc.UserServiceServicer):
         return pb.SetUserPasswordResponse()
 
     async def LogIn(self, request: pb.LogInRequest, context: Any) -> pb.LogInResponse:
-        expire = self._expiry_of_session(request)
+        expire = login_expiry(request.expire_time if request.HasField("expire_time") else None, self._clock.now())
         node = await self._database.read(
             lambda view: resolve(view, f"user/{request.user_name}", _USERS), after=requested()
         )
@@ -269,22 +268,13 @@ class UserServicer(pb_grpc.UserServiceServicer):
             raise Unauthenticated("the name or the password is wrong", reason="PASSWORD_WRONG")
         kind = CallerKind.OPERATOR if record.operator else CallerKind.USER
         user = Caller(kind, node.id, frozenset({ALL_SCOPES}))
-        name = f"login {self._clock.now():%Y-%m-%d %H:%M:%S} {new_text()[-6:]}"
+        name = login_name(new_text(), self._clock.now())
         with as_caller(user, origin=current_origin()):
             text = await self._make_token("LogIn", node.id, name, user, scopes=user.scopes, expire=expire)
         shown = await self._database.read(lambda view: _user(view, require(view, node.id, _USERS)))
         return pb.LogInResponse(token=text, user=shown)
 
     # --
-
-    def _expiry_of_session(self, request: pb.LogInRequest) -> datetime:
-        now = self._clock.now()
-        if not request.HasField("expire_time"):
-            return now + _DEFAULT_SESSION
-        expire = request.expire_time.ToDatetime(tzinfo=UTC)
-        if not now < expire <= now + _LONGEST_SESSION:
-            raise InvalidInput([Violation("expire_time", f"must be within {_LONGEST_SESSION.days} days from now")])
-        return expire
 
     async def _make_token(
         self, method: str, user_id: str, name: str, caller: Caller, *, scopes: frozenset[str], expire: datetime | None

@@ -17,13 +17,15 @@ from sluiceway_common.foundation.texts import line_fault, shown
 from sluiceway_server.datamanager.model import Decision, Delete, Put, Query, View
 from sluiceway_server.datamanager.port import Database
 from sluiceway_server.forges.errors import TokenRefused
+from sluiceway_server.forges.oauth2 import TokenGrant
 from sluiceway_server.projects.envelope import Envelope
 from sluiceway_server.projects.tree import NodeType, resolve
-from sluiceway_server.triggers.providers import Providers, sealed_token_name
-from sluiceway_server.triggers.records import LINKED_ACCOUNT, account_id
+from sluiceway_server.triggers.grants import problem_of, put_grant
+from sluiceway_server.triggers.providers import Providers
+from sluiceway_server.triggers.records import LINKED_ACCOUNT, REMOTE_SOURCE, account_id
 from sluiceway_server.triggers.remote_sources import find_source
 
-__all__ = ["LinkedAccountServicer"]
+__all__ = ["LinkedAccountServicer", "linked_once_more", "shown_account"]
 
 _ME = "me"
 _MAX_ACCOUNTS = 1000
@@ -61,40 +63,31 @@ class LinkedAccountServicer(api_grpc.LinkedAccountServiceServicer):
             remote_source_id=source_id,
             remote_user_id=account.id,
             remote_name=shown(account.name, most=100),
-            encrypted_access_token=self._envelope.seal(
-                sealed_token_name(user_id, source_id), wanted.access_token.encode()
-            ),
         )
-        made.create_time.FromDatetime(self._clock.now())
+        now = self._clock.now()
+        made.create_time.FromDatetime(now)
+        put_grant(made, TokenGrant(wanted.access_token), self._envelope, now)
 
         def link(view: View) -> Decision[pb.LinkedAccountRecord]:
             find_source(view, source_id)
-            stored = view.get(LINKED_ACCOUNT, key)
-            if stored is None:
-                return Decision(made, [Put(LINKED_ACCOUNT, key, made)])
-            if stored.remote_user_id != account.id:
-                raise AlreadyExists(
-                    f"the account {stored.remote_name} is linked at {source.source.name}, and the access token is of"
-                    f" {made.remote_name}; remove that one first",
-                    resource_type="linked account",
-                    resource_name=stored.id,
-                )
-            renewed = pb.LinkedAccountRecord()
-            renewed.CopyFrom(stored)
-            renewed.remote_name, renewed.encrypted_access_token = made.remote_name, made.encrypted_access_token
-            return Decision(renewed, [Put(LINKED_ACCOUNT, key, renewed)])
+            linked = linked_once_more(view.get(LINKED_ACCOUNT, key), made, source.source.name)
+            return Decision(linked, [Put(LINKED_ACCOUNT, key, linked)])
 
         committed = await self._database.transact(link)
         answer_position(str(committed.position))
-        return api.CreateLinkedAccountResponse(linked_account=_shown(committed.value))
+        return api.CreateLinkedAccountResponse(linked_account=shown_account(committed.value, source.source.name))
 
     async def ListLinkedAccounts(
         self, request: api.ListLinkedAccountsRequest, context: Any
     ) -> api.ListLinkedAccountsResponse:
         user_id = await self._user(request.user_id)
         query = Query(where={"user_id": user_id}, size=_MAX_ACCOUNTS)
-        found = await self._database.read(lambda view: view.select(LINKED_ACCOUNT, query).records)
-        return api.ListLinkedAccountsResponse(linked_accounts=[_shown(record) for _, record in found])
+
+        def read(view: View) -> list[api.LinkedAccount]:
+            found = view.select(LINKED_ACCOUNT, query).records
+            return [shown_account(record, _source_name(view, record.remote_source_id)) for _, record in found]
+
+        return api.ListLinkedAccountsResponse(linked_accounts=await self._database.read(read))
 
     async def DeleteLinkedAccount(
         self, request: api.DeleteLinkedAccountRequest, context: Any
@@ -131,11 +124,43 @@ class LinkedAccountServicer(api_grpc.LinkedAccountServiceServicer):
         return user.id
 
 
-def _shown(record: pb.LinkedAccountRecord) -> api.LinkedAccount:
+def linked_once_more(
+    stored: pb.LinkedAccountRecord | None, made: pb.LinkedAccountRecord, source_name: str
+) -> pb.LinkedAccountRecord:
+    """Return the record of an account that is linked, perhaps once more: then with its id, and the new tokens. Pure.
+
+    Raises:
+        AlreadyExists: another account of the provider is linked.
+    """
+    if stored is None:
+        return made
+    if stored.remote_user_id != made.remote_user_id:
+        raise AlreadyExists(
+            f"the account {stored.remote_name} is linked at {source_name}, and this authorization is of"
+            f" {made.remote_name}; remove that one first",
+            resource_type="linked account",
+            resource_name=stored.id,
+        )
+    linked = pb.LinkedAccountRecord()
+    linked.CopyFrom(made)
+    linked.id = stored.id
+    linked.create_time.CopyFrom(stored.create_time)
+    return linked
+
+
+def shown_account(record: pb.LinkedAccountRecord, source_name: str) -> api.LinkedAccount:
+    """Return a linked account as clients see it."""
     return api.LinkedAccount(
         id=record.id,
         remote_source_id=record.remote_source_id,
         remote_user_id=record.remote_user_id,
         remote_name=record.remote_name,
         create_time=record.create_time,
+        problem=problem_of(record, source_name),
+        authorized=record.authorized,
     )
+
+
+def _source_name(view: View, source_id: str) -> str:
+    source = view.get(REMOTE_SOURCE, source_id)
+    return source_id if source is None else source.source.name

@@ -5,22 +5,32 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Protocol
 
 from sluiceway.records.trigger.v1 import records_pb2 as pb
 from sluiceway_common.foundation.clock import Clock, SystemClock
 from sluiceway_common.foundation.errors import FailedPrecondition
 from sluiceway_server.datamanager.model import View
 from sluiceway_server.datamanager.port import Database
+from sluiceway_server.forges.api import Caller
 from sluiceway_server.forges.port import Forge, Repository
-from sluiceway_server.projects.envelope import Envelope
+from sluiceway_server.triggers.grants import Grants
 from sluiceway_server.triggers.records import LINKED_ACCOUNT, REMOTE_SOURCE, account_id
 
-__all__ = ["Account", "AccountMissing", "ForgeOf", "LinkedRepository", "Providers", "sealed_token_name"]
+__all__ = ["Account", "AccountMissing", "ForgeOf", "LinkedRepository", "Providers"]
 
 _MOST_REMEMBERED = 1000
 
-ForgeOf = Callable[[str, str], Forge]
-"""Returns the client of a provider for its type and the URL of its API."""
+
+class ForgeOf(Protocol):
+    """Makes clients of providers."""
+
+    def __call__(self, kind: str, api_url: str, through: Callable[[Caller], Caller] | None = None, /) -> Forge:
+        """Return the client of a provider for its type and the URL of its API.
+
+        `through` puts something before what sends its requests.
+        """
+        ...
 
 
 class AccountMissing(FailedPrecondition):
@@ -60,20 +70,13 @@ class LinkedRepository:
     is_remembered: bool = False
 
 
-def sealed_token_name(user_id: str, source_id: str) -> str:
-    """Return the name under which the access token of a linked account is encrypted."""
-    return f"linked_account/{account_id(user_id, source_id)}"
-
-
 class Providers:
     """The git providers of an installation."""
 
-    def __init__(
-        self, database: Database, envelope: Envelope, forge_of: ForgeOf, *, clock: Clock | None = None
-    ) -> None:
+    def __init__(self, database: Database, forge_of: ForgeOf, grants: Grants, *, clock: Clock | None = None) -> None:
         self._database = database
-        self._envelope = envelope
         self._forge_of = forge_of
+        self._grants = grants
         self._clock = clock or SystemClock()
         # By remote source, user and id: what one user may see says nothing about another.
         self._remembered: dict[tuple[str, str, str], tuple[float, Repository]] = {}
@@ -87,25 +90,32 @@ class Providers:
 
         Raises:
             AccountMissing: there is none, or no such remote source any more.
+            GrantRevoked: the provider does not accept its authorization any more.
             FailedPrecondition: the master key is missing.
+            SluicewayError: the access token has expired, and cannot be refreshed now.
         """
 
         def read(view: View) -> tuple[pb.RemoteSourceRecord | None, pb.LinkedAccountRecord | None]:
             return view.get(REMOTE_SOURCE, source_id), view.get(LINKED_ACCOUNT, account_id(user_id, source_id))
 
         source, account = await self._database.read(read)
-        if source is None or account is None:
+        if source is None or account is None or not account.encrypted_access_token:
             await self._database.linearize()  # it may have been linked through another server
             source, account = await self._database.read(read)
-        if source is None or account is None:
+        if source is None or account is None or not account.encrypted_access_token:
             name = source_id if source is None else source.source.name
             raise AccountMissing(
                 f"user {user_id} has no linked account at {name}; link one with:"
                 f" sluice linked-account create {name} --access-token-file FILE",
                 subject=user_id,
             )
-        token = self._envelope.open_(sealed_token_name(user_id, source_id), account.encrypted_access_token).decode()
-        return Account(self.forge(source), token)
+        token = await self._grants.token(user_id, source_id)
+        linked = account
+
+        def through(caller: Caller) -> Caller:
+            return self._grants.through(linked, caller)
+
+        return Account(self._forge_of(source.source.type, source.source.api_url, through), token)
 
     async def repository(self, link: pb.LinkRecord, *, age: timedelta = timedelta(0)) -> LinkedRepository:
         """Return the repository of a project as it is at the provider now.

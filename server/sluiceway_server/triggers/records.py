@@ -83,8 +83,9 @@ LINKED_ACCOUNT: RecordType[pb.LinkedAccountRecord] = RecordType(
     columns=(
         Column("user_id", lambda r: r.user_id),
         Column("remote_source_id", lambda r: r.remote_source_id),
+        Column("remote_user_id", lambda r: r.remote_user_id),
     ),
-    indexes=(("user_id",), ("remote_source_id",)),
+    indexes=(("user_id",), ("remote_source_id",), ("remote_source_id", "remote_user_id")),
     under=(Under("user", "user_id"),),
 )
 # Not under its project: a link without a project is what has to be taken away at the provider.

@@ -37,7 +37,16 @@ FORGE_TYPES = frozenset({"gitea", "github", "gitlab"})
 _DEFAULT_PAGE = 100
 _MAX_HOST_KEY = 4096
 _MAX_ACCOUNTS = 1000
-_CHANGEABLE = ("name", "type", "api_url", "oauth2_client_id", "oauth2_client_secret", "ssh_host_key")
+_CHANGEABLE = (
+    "name",
+    "type",
+    "api_url",
+    "oauth2_client_id",
+    "oauth2_client_secret",
+    "ssh_host_key",
+    "login_allowed",
+    "registration_allowed",
+)
 
 
 def sealed_name(source_id: str) -> str:
@@ -78,6 +87,7 @@ class RemoteSourceServicer(api_grpc.RemoteSourceServiceServicer):
         made = pb.RemoteSourceRecord(request=key)
         _put(made, wanted, _CHANGEABLE, sealed_secret=self._sealed(id_, wanted))
         made.source.create_time.FromDatetime(now)
+        _check_logins(made.source)
 
         def create(view: View) -> Decision[str]:
             for known_id, known in view.select(REMOTE_SOURCE, Query(where={"name": wanted.name}, size=1)).records:
@@ -136,6 +146,7 @@ class RemoteSourceServicer(api_grpc.RemoteSourceServiceServicer):
             changed = pb.RemoteSourceRecord()
             changed.CopyFrom(stored)
             _put(changed, wanted, fields, sealed_secret=sealed_secret)
+            _check_logins(changed.source)
             return Decision(id_, [Put(REMOTE_SOURCE, id_, changed)])
 
         committed = await self._database.transact(update)
@@ -189,6 +200,17 @@ def _check(wanted: api.RemoteSource, fields: Iterable[str]) -> None:
     for name in ("oauth2_client_id", "oauth2_client_secret"):
         fault(name, line_fault(getattr(wanted, name), most=1000))
     fault("ssh_host_key", line_fault(wanted.ssh_host_key, most=_MAX_HOST_KEY) or host_key_fault(wanted.ssh_host_key))
+    if found:
+        raise InvalidInput(found)
+
+
+def _check_logins(source: api.RemoteSource) -> None:
+    """Check that the settings of logins fit together. Raises `InvalidInput` with every fault."""
+    found: list[Violation] = []
+    if source.login_allowed and not source.oauth2_client_id:
+        found.append(Violation("remote_source.login_allowed", "needs oauth2_client_id"))
+    if source.registration_allowed and not source.login_allowed:
+        found.append(Violation("remote_source.registration_allowed", "needs login_allowed"))
     if found:
         raise InvalidInput(found)
 

@@ -4,6 +4,7 @@
     git          bare repositories, read by git itself
     hub_api      the API of Gitea and GitHub
     gitlab_api   the API of GitLab
+    oauth2       the page where a person authorizes an application, and its tokens
     payloads     bodies of events
     deliveries   webhooks: headers, signatures, sending
     server       the HTTP server: API, git over HTTP, faults

@@ -21,6 +21,7 @@ from tests.fakes.forge.deliveries import MAX_REFS_GITLAB, MAX_TAGS_GITHUB, Deliv
 from tests.fakes.forge.gitlab_api import EVENTS, GitLabApi
 from tests.fakes.forge.hub_api import HubApi
 from tests.fakes.forge.model import Call, Fault, Hook, Kind, PullRequest, Repo, Store, User
+from tests.fakes.forge.oauth2 import OAuth2
 from tests.fakes.forge.ssh import SshServer
 
 _HTML = "<!DOCTYPE html><html><body>Sign in, or try again later</body></html>"
@@ -33,6 +34,7 @@ async def fake_forge(kind: Kind, folder: Path, *, port: int = 0) -> AsyncIterato
     forge = FakeForge(kind, folder)
     application = web.Application(middlewares=[forge.record], client_max_size=64 << 20)
     application.add_routes(forge.api.routes())
+    application.add_routes(forge.oauth2.routes())
     application.router.add_route("*", "/api/{rest:.*}", forge.unknown)
     application.router.add_route("*", "/{repository:.+?}.git/{rest:.*}", forge.git_over_http)
     runner = web.AppRunner(application, shutdown_timeout=0.5)
@@ -63,6 +65,7 @@ class FakeForge:
         deliveries: of webhooks.
         ssh: git over SSH, with deploy keys.
         has_signing_tokens: GitLab signs deliveries.
+        oauth2: applications, and the tokens that people granted them.
     """
 
     def __init__(self, kind: Kind, folder: Path) -> None:
@@ -76,6 +79,7 @@ class FakeForge:
         self.ssh = SshServer(self.store)
         self.has_signing_tokens = True
         self.hub = HubApi(self)
+        self.oauth2 = OAuth2(self)
         self.api: HubApi | GitLabApi = GitLabApi(self) if kind is Kind.GITLAB else self.hub
         self._released = asyncio.Event()
         self._locks: dict[int, asyncio.Lock] = {}
@@ -168,6 +172,10 @@ class FakeForge:
         """Continue the calls that hang."""
         self._released.set()
 
+    async def released(self) -> None:
+        """Wait until calls that hang continue."""
+        await self._released.wait()
+
     # The server.
 
     @web.middleware
@@ -245,7 +253,11 @@ class FakeForge:
         """Return the user whose token a call has, or raise 401."""
         header = request.headers.get("Authorization", "")
         scheme, _, token = header.partition(" ")
-        user = self.store.user_of(token) if scheme.lower() in ("bearer", "token") else None
+        user = None
+        if scheme.lower() in ("bearer", "token"):
+            user = self.store.user_of(token) or self.oauth2.user_of(token)
+            if user is not None and user.token != token and not self.oauth2.may_call(token, request.path):
+                raise self.http_error(403, {"message": "the token lacks the scope"})
         if self.kind is Kind.GITHUB and not request.headers.get("User-Agent"):
             raise self.http_error(403, {"message": "Request forbidden by administrative rules."})
         if user is None:

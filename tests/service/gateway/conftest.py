@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
@@ -152,8 +152,9 @@ class Versions(version_grpc.VersionServiceServicer):
 class Installation:
     """A server and a gateway, each of which can be stopped and started again."""
 
-    def __init__(self, runs: Runs) -> None:
+    def __init__(self, runs: Runs, more: Mapping[Callable[..., None], object]) -> None:
         self.runs = runs
+        self._more = more
         self.tokens = Tokens()
         self.server_port = 0
         self.port = 0
@@ -165,6 +166,8 @@ class Installation:
         self._server = RpcServer(self.tokens)
         self._server.add(pb_grpc.add_RunServiceServicer_to_server, self.runs)
         self._server.add(version_grpc.add_VersionServiceServicer_to_server, Versions())
+        for add, servicer in self._more.items():
+            self._server.add(add, servicer)
         self.server_port = await self._server.start(f"127.0.0.1:{self.server_port}")
 
     async def stop_server(self) -> None:
@@ -226,8 +229,10 @@ def without_delete_logs() -> Runs:
 async def start_installation() -> AsyncIterator[Callable[..., Awaitable[Installation]]]:
     installations: list[Installation] = []
 
-    async def start(runs: Runs | None = None, **settings: Any) -> Installation:
-        installation = Installation(runs or Runs())  # type: ignore[abstract]  # the rest is not offered
+    async def start(
+        runs: Runs | None = None, *, more: Mapping[Callable[..., None], object] | None = None, **settings: Any
+    ) -> Installation:
+        installation = Installation(runs or Runs(), more or {})  # type: ignore[abstract]  # the rest is not offered
         installations.append(installation)
         await installation.start_server()
         await installation.start_gateway(GatewaySettings(**settings))

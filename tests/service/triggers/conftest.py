@@ -18,6 +18,8 @@ from sluiceway.records.trigger.v1 import records_pb2 as records
 from sluiceway_common.foundation.rpc.caller import Caller, CallerKind, as_caller
 from sluiceway_server.app.record_types import RECORD_TYPES
 from sluiceway_server.datamanager.model import Put
+from sluiceway_server.forges.addresses import AddressPolicy
+from sluiceway_server.forges.http import ForgeHttp
 from sluiceway_server.projects.auditing import AuditedDatabase
 from sluiceway_server.projects.envelope import Envelope
 from sluiceway_server.projects.records import PROJECT, USER
@@ -25,6 +27,7 @@ from sluiceway_server.runrecords.types import RUN
 from sluiceway_server.runs.engine import Engine
 from sluiceway_server.triggers.audit_subjects import AUDIT_SUBJECTS
 from sluiceway_server.triggers.catching_up import CatchUp
+from sluiceway_server.triggers.grants import Grants
 from sluiceway_server.triggers.linked_accounts import LinkedAccountServicer
 from sluiceway_server.triggers.links import LinkCleaner, RepositoryLinks, sealed_secret_name
 from sluiceway_server.triggers.providers import Providers
@@ -130,7 +133,8 @@ async def triggers() -> Triggers:
     world = World(types=RECORD_TYPES, with_new_run=follow_run)
     database, clock, forge = world.db, world.clock, FakeForge()
     envelope = world.envelope
-    providers = Providers(database, envelope, lambda type_, api_url: forge, clock=clock)
+    grants = Grants(database, envelope, ForgeHttp(AddressPolicy(())), clock, ids=world.ids)
+    providers = Providers(database, lambda kind, api_url, through=None: forge, grants, clock=clock)
     engine = await world.placing_engine()
     settings = TriggerSettings(public_url="https://ci.example.org")
 

@@ -36,6 +36,20 @@ export async function logIn(body: Credentials): Promise<void> {
   csrfToken = (await call<{ csrfToken: string }>("POST", "/session", { body, quiet: true })).csrfToken;
 }
 
+/** What is authorized at a git provider: a login, or a link of the account there to the user. */
+export interface AuthorizationWish {
+  remoteSource: string;
+  /** The path of the page to show afterwards. */
+  next: string;
+  link?: boolean;
+}
+
+/** Leave for the git provider, which sends the browser back. */
+export async function authorize(body: AuthorizationWish): Promise<void> {
+  const { url } = await call<{ url: string }>("POST", "/oauth2/begin", { body, quiet: true });
+  location.assign(url);
+}
+
 export async function logOut(): Promise<void> {
   await call("DELETE", "/session", { quiet: true });
   csrfToken = "";

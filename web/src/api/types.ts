@@ -157,6 +157,26 @@ export interface FindLogErrorResponse {
   excerpt?: LogExcerpt;
 }
 
+/** An account of a user at a remote source. */
+export interface LinkedAccount {
+  /** The id of the linked account, a UUIDv7. */
+  id: string;
+  /** The id or name of the remote source. In responses, the id. */
+  remoteSourceId: string;
+  /** An access token of the account, made at the provider. Only in requests. */
+  accessToken: string;
+  /** The id of the account at the provider. It stays when the account is renamed. */
+  remoteUserId: string;
+  /** The name of the account at the provider when it was linked. */
+  remoteName: string;
+  /** When it was linked. */
+  createTime?: string;
+  /** Why the server cannot act with the account, and what to do. Empty: nothing is known that would prevent it. */
+  problem: string;
+  /** Whether the account was authorized at the provider (OAuth 2). Otherwise its access token was made by hand. */
+  authorized: boolean;
+}
+
 /** The response of `ListDeliveries`. */
 export interface ListDeliveriesResponse {
   /** The deliveries, the newest first. */
@@ -181,6 +201,18 @@ export interface ListExecutorsResponse {
   nextPageToken: string;
 }
 
+/** The response of `ListLinkedAccounts`. */
+export interface ListLinkedAccountsResponse {
+  /** The linked accounts, by remote source. */
+  linkedAccounts: LinkedAccount[];
+}
+
+/** The response of `ListLoginSources`. */
+export interface ListLoginSourcesResponse {
+  /** The remote sources, by name. */
+  loginSources: LoginSource[];
+}
+
 /** The response of `ListOrganizationMembers`. */
 export interface ListOrganizationMembersResponse {
   /** The members, by name. */
@@ -201,6 +233,14 @@ export interface ListProjectGroupsResponse {
 export interface ListProjectsResponse {
   /** The projects, by name. */
   projects: Project[];
+  /** The token of the next page. Empty: this is the last page. */
+  nextPageToken: string;
+}
+
+/** The response of `ListRemoteSources`. */
+export interface ListRemoteSourcesResponse {
+  /** The remote sources, by name. */
+  remoteSources: RemoteSource[];
   /** The token of the next page. Empty: this is the last page. */
   nextPageToken: string;
 }
@@ -255,6 +295,16 @@ export interface LogExcerpt {
   lines: string[];
   /** The number of bytes that the log had. */
   size: string;
+}
+
+/** A remote source that users log in with. */
+export interface LoginSource {
+  /** The remote source's id. */
+  id: string;
+  /** The remote source's name. */
+  name: string;
+  /** The kind of the provider: `gitea`, `github` or `gitlab`. */
+  type: string;
 }
 
 /** A member of an organization. */
@@ -327,6 +377,32 @@ export interface Reason {
   code: string;
   /** A sentence for people. */
   message: string;
+}
+
+/** A remote source. */
+export interface RemoteSource {
+  /** The remote source's id, a UUIDv7. */
+  id: string;
+  /** The remote source's name: 1 to 40 letters, digits and single inner hyphens. Starts with a letter. Not a UUID. */
+  name: string;
+  /** The version of the remote source. It changes with every change. In an update, the stored version must be this one. */
+  etag: string;
+  /** When the remote source was created. */
+  createTime?: string;
+  /** The kind of the provider: `gitea`, `github` or `gitlab`. */
+  type: string;
+  /** The URL of the provider's API. */
+  apiUrl: string;
+  /** The client id of this installation at the provider (OAuth 2). */
+  oauth2ClientId: string;
+  /** The client secret of this installation at the provider (OAuth 2). Only in requests. */
+  oauth2ClientSecret: string;
+  /** The SSH host key of the provider: a line of known_hosts, or the type and the base64 of the key. Private repositories are cloned over SSH, from a host with this key only. */
+  sshHostKey: string;
+  /** Whether users log in with their account there (OAuth 2). Needs the client id. */
+  loginAllowed: boolean;
+  /** Whether a login with an account there that no user has linked creates a user. Needs `loginAllowed`. */
+  registrationAllowed: boolean;
 }
 
 /** The run that a restarted run was made from. */

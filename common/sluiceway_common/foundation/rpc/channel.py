@@ -39,6 +39,7 @@ API_SERVICES = (
     "sluiceway.api.project.v1.BadgeService",
     "sluiceway.api.project.v1.DeliveryService",
     "sluiceway.api.project.v1.LinkedAccountService",
+    "sluiceway.api.project.v1.LoginService",
     "sluiceway.api.project.v1.OrganizationService",
     "sluiceway.api.project.v1.ProjectService",
     "sluiceway.api.project.v1.RemoteSourceService",

@@ -14,13 +14,15 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 class LinkedAccount(_message.Message):
     """An account of a user at a remote source."""
-    __slots__ = ("id", "remote_source_id", "access_token", "remote_user_id", "remote_name", "create_time")
+    __slots__ = ("id", "remote_source_id", "access_token", "remote_user_id", "remote_name", "create_time", "problem", "authorized")
     ID_FIELD_NUMBER: _ClassVar[int]
     REMOTE_SOURCE_ID_FIELD_NUMBER: _ClassVar[int]
     ACCESS_TOKEN_FIELD_NUMBER: _ClassVar[int]
     REMOTE_USER_ID_FIELD_NUMBER: _ClassVar[int]
     REMOTE_NAME_FIELD_NUMBER: _ClassVar[int]
     CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
+    PROBLEM_FIELD_NUMBER: _ClassVar[int]
+    AUTHORIZED_FIELD_NUMBER: _ClassVar[int]
     id: str
     """The id of the linked account, a UUIDv7."""
     remote_source_id: str
@@ -33,7 +35,11 @@ class LinkedAccount(_message.Message):
     """The name of the account at the provider when it was linked."""
     create_time: _timestamp_pb2.Timestamp
     """When it was linked."""
-    def __init__(self, id: _Optional[str] = ..., remote_source_id: _Optional[str] = ..., access_token: _Optional[str] = ..., remote_user_id: _Optional[str] = ..., remote_name: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    problem: str
+    """Why the server cannot act with the account, and what to do. Empty: nothing is known that would prevent it."""
+    authorized: bool
+    """Whether the account was authorized at the provider (OAuth 2). Otherwise its access token was made by hand."""
+    def __init__(self, id: _Optional[str] = ..., remote_source_id: _Optional[str] = ..., access_token: _Optional[str] = ..., remote_user_id: _Optional[str] = ..., remote_name: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., problem: _Optional[str] = ..., authorized: _Optional[bool] = ...) -> None: ...
 
 class CreateLinkedAccountRequest(_message.Message):
     """The request of `CreateLinkedAccount`."""

@@ -29,7 +29,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from sluiceway.api.options.v1 import options_pb2 as sluiceway_dot_api_dot_options_dot_v1_dot_options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n4sluiceway/api/project/v1/remote_source_service.proto\x12\x18sluiceway.api.project.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a&sluiceway/api/options/v1/options.proto\"\xcc\x02\n\x0cRemoteSource\x12\x10\n\x02id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12%\n\x04name\x18\x02 \x01(\tB\x17\xe2\x41\x01\x02\x9a\x94#\x02\x18(\xa2\x94#\t\"example\"\x12\x12\n\x04\x65tag\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\x12\x35\n\x0b\x63reate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x1d\n\x04type\x18\x05 \x01(\tB\x0f\xe2\x41\x01\x02\xa2\x94#\x07\"gitea\"\x12\x39\n\x07\x61pi_url\x18\x06 \x01(\tB(\xe2\x41\x01\x02\xa2\x94# \"https://git.example.org/api/v1\"\x12\x1e\n\x10oauth2_client_id\x18\x07 \x01(\tB\x04\xe2\x41\x01\x01\x12\"\n\x14oauth2_client_secret\x18\x08 \x01(\tB\x04\xe2\x41\x01\x04\x12\x1a\n\x0cssh_host_key\x18\t \x01(\tB\x04\xe2\x41\x01\x01\"\x80\x01\n\x19\x43reateRemoteSourceRequest\x12\x43\n\rremote_source\x18\x01 \x01(\x0b\x32&.sluiceway.api.project.v1.RemoteSourceB\x04\xe2\x41\x01\x02\x12\x1e\n\nrequest_id\x18\x02 \x01(\tB\n\xe2\x41\x01\x01\x9a\x94#\x02\x18\x64\"[\n\x1a\x43reateRemoteSourceResponse\x12=\n\rremote_source\x18\x01 \x01(\x0b\x32&.sluiceway.api.project.v1.RemoteSource\"8\n\x16GetRemoteSourceRequest\x12\x1e\n\x10remote_source_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"X\n\x17GetRemoteSourceResponse\x12=\n\rremote_source\x18\x01 \x01(\x0b\x32&.sluiceway.api.project.v1.RemoteSource\"V\n\x18ListRemoteSourcesRequest\x12 \n\tpage_size\x18\x01 \x01(\x05\x42\r\xe2\x41\x01\x01\x9a\x94#\x05\x08\x00\x10\xe8\x07\x12\x18\n\npage_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\"t\n\x19ListRemoteSourcesResponse\x12>\n\x0eremote_sources\x18\x01 \x03(\x0b\x32&.sluiceway.api.project.v1.RemoteSource\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x97\x01\n\x19UpdateRemoteSourceRequest\x12\x43\n\rremote_source\x18\x01 \x01(\x0b\x32&.sluiceway.api.project.v1.RemoteSourceB\x04\xe2\x41\x01\x02\x12\x35\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\xe2\x41\x01\x01\"[\n\x1aUpdateRemoteSourceResponse\x12=\n\rremote_source\x18\x01 \x01(\x0b\x32&.sluiceway.api.project.v1.RemoteSource\"O\n\x19\x44\x65leteRemoteSourceRequest\x12\x1e\n\x10remote_source_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x12\n\x04\x65tag\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\"\x1c\n\x1a\x44\x65leteRemoteSourceResponse2\x97\t\n\x13RemoteSourceService\x12\xfd\x01\n\x12\x43reateRemoteSource\x12\x33.sluiceway.api.project.v1.CreateRemoteSourceRequest\x1a\x34.sluiceway.api.project.v1.CreateRemoteSourceResponse\"|\x8a\x94#\x18\x08\x04\x12\x14remote_sources:write\x92\x94#-\x08\xc9\x01\x12(/api/v1/remoteSources/{remote_source.id}\x82\xd3\xe4\x93\x02)\"\x15/api/v1/remoteSources:\x01*b\rremote_source\x12\xe4\x01\n\x0fGetRemoteSource\x12\x30.sluiceway.api.project.v1.GetRemoteSourceRequest\x1a\x31.sluiceway.api.project.v1.GetRemoteSourceResponse\"l\x8a\x94#)\x08\x02\x12\x13remote_sources:read\x1a\x10remote_source_id\x82\xd3\xe4\x93\x02\x39\x12(/api/v1/remoteSources/{remote_source_id}b\rremote_source\x12\xb6\x01\n\x11ListRemoteSources\x12\x32.sluiceway.api.project.v1.ListRemoteSourcesRequest\x1a\x33.sluiceway.api.project.v1.ListRemoteSourcesResponse\"8\x8a\x94#\x17\x08\x02\x12\x13remote_sources:read\x82\xd3\xe4\x93\x02\x17\x12\x15/api/v1/remoteSources\x12\xfd\x01\n\x12UpdateRemoteSource\x12\x33.sluiceway.api.project.v1.UpdateRemoteSourceRequest\x1a\x34.sluiceway.api.project.v1.UpdateRemoteSourceResponse\"|\x8a\x94#*\x08\x04\x12\x14remote_sources:write\x1a\x10remote_source.id\x82\xd3\xe4\x93\x02H2(/api/v1/remoteSources/{remote_source.id}:\rremote_sourceb\rremote_source\x12\xdf\x01\n\x12\x44\x65leteRemoteSource\x12\x33.sluiceway.api.project.v1.DeleteRemoteSourceRequest\x1a\x34.sluiceway.api.project.v1.DeleteRemoteSourceResponse\"^\x8a\x94#*\x08\x04\x12\x14remote_sources:write\x1a\x10remote_source_id\x82\xd3\xe4\x93\x02**(/api/v1/remoteSources/{remote_source_id}b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n4sluiceway/api/project/v1/remote_source_service.proto\x12\x18sluiceway.api.project.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a&sluiceway/api/options/v1/options.proto\"\x8d\x03\n\x0cRemoteSource\x12\x10\n\x02id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12%\n\x04name\x18\x02 \x01(\tB\x17\xe2\x41\x01\x02\x9a\x94#\x02\x18(\xa2\x94#\t\"example\"\x12\x12\n\x04\x65tag\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\x12\x35\n\x0b\x63reate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x1d\n\x04type\x18\x05 \x01(\tB\x0f\xe2\x41\x01\x02\xa2\x94#\x07\"gitea\"\x12\x39\n\x07\x61pi_url\x18\x06 \x01(\tB(\xe2\x41\x01\x02\xa2\x94# \"https://git.example.org/api/v1\"\x12\x1e\n\x10oauth2_client_id\x18\x07 \x01(\tB\x04\xe2\x41\x01\x01\x12\"\n\x14oauth2_client_secret\x18\x08 \x01(\tB\x04\xe2\x41\x01\x04\x12\x1a\n\x0cssh_host_key\x18\t \x01(\tB\x04\xe2\x41\x01\x01\x12\x1b\n\rlogin_allowed\x18\n \x01(\x08\x42\x04\xe2\x41\x01\x01\x12\"\n\x14registration_allowed\x18\x0b \x01(\x08\x42\x04\xe2\x41\x01\x01\"\x80\x01\n\x19\x43reateRemoteSourceRequest\x12\x43\n\rremote_source\x18\x01 \x01(\x0b\x32&.sluiceway.api.project.v1.RemoteSourceB\x04\xe2\x41\x01\x02\x12\x1e\n\nrequest_id\x18\x02 \x01(\tB\n\xe2\x41\x01\x01\x9a\x94#\x02\x18\x64\"[\n\x1a\x43reateRemoteSourceResponse\x12=\n\rremote_source\x18\x01 \x01(\x0b\x32&.sluiceway.api.project.v1.RemoteSource\"8\n\x16GetRemoteSourceRequest\x12\x1e\n\x10remote_source_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"X\n\x17GetRemoteSourceResponse\x12=\n\rremote_source\x18\x01 \x01(\x0b\x32&.sluiceway.api.project.v1.RemoteSource\"V\n\x18ListRemoteSourcesRequest\x12 \n\tpage_size\x18\x01 \x01(\x05\x42\r\xe2\x41\x01\x01\x9a\x94#\x05\x08\x00\x10\xe8\x07\x12\x18\n\npage_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\"t\n\x19ListRemoteSourcesResponse\x12>\n\x0eremote_sources\x18\x01 \x03(\x0b\x32&.sluiceway.api.project.v1.RemoteSource\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x97\x01\n\x19UpdateRemoteSourceRequest\x12\x43\n\rremote_source\x18\x01 \x01(\x0b\x32&.sluiceway.api.project.v1.RemoteSourceB\x04\xe2\x41\x01\x02\x12\x35\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\xe2\x41\x01\x01\"[\n\x1aUpdateRemoteSourceResponse\x12=\n\rremote_source\x18\x01 \x01(\x0b\x32&.sluiceway.api.project.v1.RemoteSource\"O\n\x19\x44\x65leteRemoteSourceRequest\x12\x1e\n\x10remote_source_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x12\n\x04\x65tag\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\"\x1c\n\x1a\x44\x65leteRemoteSourceResponse2\x97\t\n\x13RemoteSourceService\x12\xfd\x01\n\x12\x43reateRemoteSource\x12\x33.sluiceway.api.project.v1.CreateRemoteSourceRequest\x1a\x34.sluiceway.api.project.v1.CreateRemoteSourceResponse\"|\x8a\x94#\x18\x08\x04\x12\x14remote_sources:write\x92\x94#-\x08\xc9\x01\x12(/api/v1/remoteSources/{remote_source.id}\x82\xd3\xe4\x93\x02)\"\x15/api/v1/remoteSources:\x01*b\rremote_source\x12\xe4\x01\n\x0fGetRemoteSource\x12\x30.sluiceway.api.project.v1.GetRemoteSourceRequest\x1a\x31.sluiceway.api.project.v1.GetRemoteSourceResponse\"l\x8a\x94#)\x08\x02\x12\x13remote_sources:read\x1a\x10remote_source_id\x82\xd3\xe4\x93\x02\x39\x12(/api/v1/remoteSources/{remote_source_id}b\rremote_source\x12\xb6\x01\n\x11ListRemoteSources\x12\x32.sluiceway.api.project.v1.ListRemoteSourcesRequest\x1a\x33.sluiceway.api.project.v1.ListRemoteSourcesResponse\"8\x8a\x94#\x17\x08\x02\x12\x13remote_sources:read\x82\xd3\xe4\x93\x02\x17\x12\x15/api/v1/remoteSources\x12\xfd\x01\n\x12UpdateRemoteSource\x12\x33.sluiceway.api.project.v1.UpdateRemoteSourceRequest\x1a\x34.sluiceway.api.project.v1.UpdateRemoteSourceResponse\"|\x8a\x94#*\x08\x04\x12\x14remote_sources:write\x1a\x10remote_source.id\x82\xd3\xe4\x93\x02H2(/api/v1/remoteSources/{remote_source.id}:\rremote_sourceb\rremote_source\x12\xdf\x01\n\x12\x44\x65leteRemoteSource\x12\x33.sluiceway.api.project.v1.DeleteRemoteSourceRequest\x1a\x34.sluiceway.api.project.v1.DeleteRemoteSourceResponse\"^\x8a\x94#*\x08\x04\x12\x14remote_sources:write\x1a\x10remote_source_id\x82\xd3\xe4\x93\x02**(/api/v1/remoteSources/{remote_source_id}b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -54,6 +54,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_REMOTESOURCE'].fields_by_name['oauth2_client_secret']._serialized_options = b'\342A\001\004'
   _globals['_REMOTESOURCE'].fields_by_name['ssh_host_key']._loaded_options = None
   _globals['_REMOTESOURCE'].fields_by_name['ssh_host_key']._serialized_options = b'\342A\001\001'
+  _globals['_REMOTESOURCE'].fields_by_name['login_allowed']._loaded_options = None
+  _globals['_REMOTESOURCE'].fields_by_name['login_allowed']._serialized_options = b'\342A\001\001'
+  _globals['_REMOTESOURCE'].fields_by_name['registration_allowed']._loaded_options = None
+  _globals['_REMOTESOURCE'].fields_by_name['registration_allowed']._serialized_options = b'\342A\001\001'
   _globals['_CREATEREMOTESOURCEREQUEST'].fields_by_name['remote_source']._loaded_options = None
   _globals['_CREATEREMOTESOURCEREQUEST'].fields_by_name['remote_source']._serialized_options = b'\342A\001\002'
   _globals['_CREATEREMOTESOURCEREQUEST'].fields_by_name['request_id']._loaded_options = None
@@ -83,27 +87,27 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_REMOTESOURCESERVICE'].methods_by_name['DeleteRemoteSource']._loaded_options = None
   _globals['_REMOTESOURCESERVICE'].methods_by_name['DeleteRemoteSource']._serialized_options = b'\212\224#*\010\004\022\024remote_sources:write\032\020remote_source_id\202\323\344\223\002**(/api/v1/remoteSources/{remote_source_id}'
   _globals['_REMOTESOURCE']._serialized_start=253
-  _globals['_REMOTESOURCE']._serialized_end=585
-  _globals['_CREATEREMOTESOURCEREQUEST']._serialized_start=588
-  _globals['_CREATEREMOTESOURCEREQUEST']._serialized_end=716
-  _globals['_CREATEREMOTESOURCERESPONSE']._serialized_start=718
-  _globals['_CREATEREMOTESOURCERESPONSE']._serialized_end=809
-  _globals['_GETREMOTESOURCEREQUEST']._serialized_start=811
-  _globals['_GETREMOTESOURCEREQUEST']._serialized_end=867
-  _globals['_GETREMOTESOURCERESPONSE']._serialized_start=869
-  _globals['_GETREMOTESOURCERESPONSE']._serialized_end=957
-  _globals['_LISTREMOTESOURCESREQUEST']._serialized_start=959
-  _globals['_LISTREMOTESOURCESREQUEST']._serialized_end=1045
-  _globals['_LISTREMOTESOURCESRESPONSE']._serialized_start=1047
-  _globals['_LISTREMOTESOURCESRESPONSE']._serialized_end=1163
-  _globals['_UPDATEREMOTESOURCEREQUEST']._serialized_start=1166
-  _globals['_UPDATEREMOTESOURCEREQUEST']._serialized_end=1317
-  _globals['_UPDATEREMOTESOURCERESPONSE']._serialized_start=1319
-  _globals['_UPDATEREMOTESOURCERESPONSE']._serialized_end=1410
-  _globals['_DELETEREMOTESOURCEREQUEST']._serialized_start=1412
-  _globals['_DELETEREMOTESOURCEREQUEST']._serialized_end=1491
-  _globals['_DELETEREMOTESOURCERESPONSE']._serialized_start=1493
-  _globals['_DELETEREMOTESOURCERESPONSE']._serialized_end=1521
-  _globals['_REMOTESOURCESERVICE']._serialized_start=1524
-  _globals['_REMOTESOURCESERVICE']._serialized_end=2699
+  _globals['_REMOTESOURCE']._serialized_end=650
+  _globals['_CREATEREMOTESOURCEREQUEST']._serialized_start=653
+  _globals['_CREATEREMOTESOURCEREQUEST']._serialized_end=781
+  _globals['_CREATEREMOTESOURCERESPONSE']._serialized_start=783
+  _globals['_CREATEREMOTESOURCERESPONSE']._serialized_end=874
+  _globals['_GETREMOTESOURCEREQUEST']._serialized_start=876
+  _globals['_GETREMOTESOURCEREQUEST']._serialized_end=932
+  _globals['_GETREMOTESOURCERESPONSE']._serialized_start=934
+  _globals['_GETREMOTESOURCERESPONSE']._serialized_end=1022
+  _globals['_LISTREMOTESOURCESREQUEST']._serialized_start=1024
+  _globals['_LISTREMOTESOURCESREQUEST']._serialized_end=1110
+  _globals['_LISTREMOTESOURCESRESPONSE']._serialized_start=1112
+  _globals['_LISTREMOTESOURCESRESPONSE']._serialized_end=1228
+  _globals['_UPDATEREMOTESOURCEREQUEST']._serialized_start=1231
+  _globals['_UPDATEREMOTESOURCEREQUEST']._serialized_end=1382
+  _globals['_UPDATEREMOTESOURCERESPONSE']._serialized_start=1384
+  _globals['_UPDATEREMOTESOURCERESPONSE']._serialized_end=1475
+  _globals['_DELETEREMOTESOURCEREQUEST']._serialized_start=1477
+  _globals['_DELETEREMOTESOURCEREQUEST']._serialized_end=1556
+  _globals['_DELETEREMOTESOURCERESPONSE']._serialized_start=1558
+  _globals['_DELETEREMOTESOURCERESPONSE']._serialized_end=1586
+  _globals['_REMOTESOURCESERVICE']._serialized_start=1589
+  _globals['_REMOTESOURCESERVICE']._serialized_end=2764
 # @@protoc_insertion_point(module_scope)

@@ -15,7 +15,7 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 class RemoteSource(_message.Message):
     """A remote source."""
-    __slots__ = ("id", "name", "etag", "create_time", "type", "api_url", "oauth2_client_id", "oauth2_client_secret", "ssh_host_key")
+    __slots__ = ("id", "name", "etag", "create_time", "type", "api_url", "oauth2_client_id", "oauth2_client_secret", "ssh_host_key", "login_allowed", "registration_allowed")
     ID_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     ETAG_FIELD_NUMBER: _ClassVar[int]
@@ -25,6 +25,8 @@ class RemoteSource(_message.Message):
     OAUTH2_CLIENT_ID_FIELD_NUMBER: _ClassVar[int]
     OAUTH2_CLIENT_SECRET_FIELD_NUMBER: _ClassVar[int]
     SSH_HOST_KEY_FIELD_NUMBER: _ClassVar[int]
+    LOGIN_ALLOWED_FIELD_NUMBER: _ClassVar[int]
+    REGISTRATION_ALLOWED_FIELD_NUMBER: _ClassVar[int]
     id: str
     """The remote source's id, a UUIDv7."""
     name: str
@@ -45,7 +47,11 @@ class RemoteSource(_message.Message):
     """The SSH host key of the provider: a line of known_hosts, or the type and the base64 of the key. Private
     repositories are cloned over SSH, from a host with this key only.
     """
-    def __init__(self, id: _Optional[str] = ..., name: _Optional[str] = ..., etag: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., type: _Optional[str] = ..., api_url: _Optional[str] = ..., oauth2_client_id: _Optional[str] = ..., oauth2_client_secret: _Optional[str] = ..., ssh_host_key: _Optional[str] = ...) -> None: ...
+    login_allowed: bool
+    """Whether users log in with their account there (OAuth 2). Needs the client id."""
+    registration_allowed: bool
+    """Whether a login with an account there that no user has linked creates a user. Needs `login_allowed`."""
+    def __init__(self, id: _Optional[str] = ..., name: _Optional[str] = ..., etag: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., type: _Optional[str] = ..., api_url: _Optional[str] = ..., oauth2_client_id: _Optional[str] = ..., oauth2_client_secret: _Optional[str] = ..., ssh_host_key: _Optional[str] = ..., login_allowed: _Optional[bool] = ..., registration_allowed: _Optional[bool] = ...) -> None: ...
 
 class CreateRemoteSourceRequest(_message.Message):
     """The request of `CreateRemoteSource`."""

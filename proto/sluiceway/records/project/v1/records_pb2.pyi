@@ -227,3 +227,11 @@ class AuditRecord(_message.Message):
     root_id: str
     """The id of the user or the organization to whose tree it belongs. Empty: to none."""
     def __init__(self, time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., caller_kind: _Optional[str] = ..., caller_id: _Optional[str] = ..., peer: _Optional[str] = ..., forwarded_for: _Optional[str] = ..., method: _Optional[str] = ..., resource_type: _Optional[str] = ..., resource_id: _Optional[str] = ..., resource_path: _Optional[str] = ..., details: _Optional[_Iterable[str]] = ..., root_id: _Optional[str] = ...) -> None: ...
+
+class UsedAuthorization(_message.Message):
+    """An authorization (OAuth 2) that was completed: it is not completed twice. Its id is that of the flow."""
+    __slots__ = ("time",)
+    TIME_FIELD_NUMBER: _ClassVar[int]
+    time: _timestamp_pb2.Timestamp
+    """When."""
+    def __init__(self, time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...

@@ -28,7 +28,7 @@ class RemoteSourceRecord(_message.Message):
 
 class LinkedAccountRecord(_message.Message):
     """The account of a user at a remote source. Its id is `<user>/<remote source>`: a user has one at each."""
-    __slots__ = ("id", "user_id", "remote_source_id", "remote_user_id", "remote_name", "encrypted_access_token", "create_time")
+    __slots__ = ("id", "user_id", "remote_source_id", "remote_user_id", "remote_name", "encrypted_access_token", "create_time", "authorized", "encrypted_refresh_token", "access_token_expire_time", "refusal", "refresh_id", "refresh_until")
     ID_FIELD_NUMBER: _ClassVar[int]
     USER_ID_FIELD_NUMBER: _ClassVar[int]
     REMOTE_SOURCE_ID_FIELD_NUMBER: _ClassVar[int]
@@ -36,6 +36,12 @@ class LinkedAccountRecord(_message.Message):
     REMOTE_NAME_FIELD_NUMBER: _ClassVar[int]
     ENCRYPTED_ACCESS_TOKEN_FIELD_NUMBER: _ClassVar[int]
     CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
+    AUTHORIZED_FIELD_NUMBER: _ClassVar[int]
+    ENCRYPTED_REFRESH_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    ACCESS_TOKEN_EXPIRE_TIME_FIELD_NUMBER: _ClassVar[int]
+    REFUSAL_FIELD_NUMBER: _ClassVar[int]
+    REFRESH_ID_FIELD_NUMBER: _ClassVar[int]
+    REFRESH_UNTIL_FIELD_NUMBER: _ClassVar[int]
     id: str
     """The id of the linked account."""
     user_id: str
@@ -50,7 +56,19 @@ class LinkedAccountRecord(_message.Message):
     """The access token, encrypted."""
     create_time: _timestamp_pb2.Timestamp
     """When it was linked."""
-    def __init__(self, id: _Optional[str] = ..., user_id: _Optional[str] = ..., remote_source_id: _Optional[str] = ..., remote_user_id: _Optional[str] = ..., remote_name: _Optional[str] = ..., encrypted_access_token: _Optional[bytes] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    authorized: bool
+    """Whether it was authorized at the provider (OAuth 2). Otherwise its access token was made by hand."""
+    encrypted_refresh_token: bytes
+    """The refresh token, encrypted. Empty: there is none."""
+    access_token_expire_time: _timestamp_pb2.Timestamp
+    """When the access token expires. Not set: it is not known, or never."""
+    refusal: str
+    """What the provider said when it last refused the token. Empty: it did not."""
+    refresh_id: str
+    """Names the attempt to refresh the access token that is being made. Empty: none."""
+    refresh_until: _timestamp_pb2.Timestamp
+    """Until when no other attempt is made."""
+    def __init__(self, id: _Optional[str] = ..., user_id: _Optional[str] = ..., remote_source_id: _Optional[str] = ..., remote_user_id: _Optional[str] = ..., remote_name: _Optional[str] = ..., encrypted_access_token: _Optional[bytes] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., authorized: _Optional[bool] = ..., encrypted_refresh_token: _Optional[bytes] = ..., access_token_expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., refusal: _Optional[str] = ..., refresh_id: _Optional[str] = ..., refresh_until: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class LinkRecord(_message.Message):
     """The repository of a project, and what was made there. Its id is that of the project. It is not deleted with the

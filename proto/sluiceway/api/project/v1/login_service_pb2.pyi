@@ -1,0 +1,131 @@
+import datetime
+
+from google.api import annotations_pb2 as _annotations_pb2
+from google.api import field_behavior_pb2 as _field_behavior_pb2
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from sluiceway.api.options.v1 import options_pb2 as _options_pb2
+from sluiceway.api.project.v1 import linked_account_service_pb2 as _linked_account_service_pb2
+from sluiceway.api.project.v1 import user_service_pb2 as _user_service_pb2
+from google.protobuf.internal import containers as _containers
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class LoginSource(_message.Message):
+    """A remote source that users log in with."""
+    __slots__ = ("id", "name", "type")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    TYPE_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    """The remote source's id."""
+    name: str
+    """The remote source's name."""
+    type: str
+    """The kind of the provider: `gitea`, `github` or `gitlab`."""
+    def __init__(self, id: _Optional[str] = ..., name: _Optional[str] = ..., type: _Optional[str] = ...) -> None: ...
+
+class Authorization(_message.Message):
+    """An authorization that was begun."""
+    __slots__ = ("url", "flow", "state", "redirect_uri")
+    URL_FIELD_NUMBER: _ClassVar[int]
+    FLOW_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    REDIRECT_URI_FIELD_NUMBER: _ClassVar[int]
+    url: str
+    """The URL at the provider where the person authorizes Sluiceway, or does not."""
+    flow: str
+    """What only the browser that began may keep: `CompleteAuthorization` needs it. Encrypted."""
+    state: str
+    """The state that the provider sends back."""
+    redirect_uri: str
+    """Where the provider sends the browser to."""
+    def __init__(self, url: _Optional[str] = ..., flow: _Optional[str] = ..., state: _Optional[str] = ..., redirect_uri: _Optional[str] = ...) -> None: ...
+
+class ListLoginSourcesRequest(_message.Message):
+    """The request of `ListLoginSources`."""
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class ListLoginSourcesResponse(_message.Message):
+    """The response of `ListLoginSources`."""
+    __slots__ = ("login_sources",)
+    LOGIN_SOURCES_FIELD_NUMBER: _ClassVar[int]
+    login_sources: _containers.RepeatedCompositeFieldContainer[LoginSource]
+    """The remote sources, by name."""
+    def __init__(self, login_sources: _Optional[_Iterable[_Union[LoginSource, _Mapping]]] = ...) -> None: ...
+
+class BeginLoginRequest(_message.Message):
+    """The request of `BeginLogin`."""
+    __slots__ = ("remote_source_id",)
+    REMOTE_SOURCE_ID_FIELD_NUMBER: _ClassVar[int]
+    remote_source_id: str
+    """The remote source's id or name."""
+    def __init__(self, remote_source_id: _Optional[str] = ...) -> None: ...
+
+class BeginLoginResponse(_message.Message):
+    """The response of `BeginLogin`."""
+    __slots__ = ("authorization",)
+    AUTHORIZATION_FIELD_NUMBER: _ClassVar[int]
+    authorization: Authorization
+    """The authorization."""
+    def __init__(self, authorization: _Optional[_Union[Authorization, _Mapping]] = ...) -> None: ...
+
+class BeginLinkRequest(_message.Message):
+    """The request of `BeginLink`."""
+    __slots__ = ("remote_source_id",)
+    REMOTE_SOURCE_ID_FIELD_NUMBER: _ClassVar[int]
+    remote_source_id: str
+    """The remote source's id or name."""
+    def __init__(self, remote_source_id: _Optional[str] = ...) -> None: ...
+
+class BeginLinkResponse(_message.Message):
+    """The response of `BeginLink`."""
+    __slots__ = ("authorization",)
+    AUTHORIZATION_FIELD_NUMBER: _ClassVar[int]
+    authorization: Authorization
+    """The authorization."""
+    def __init__(self, authorization: _Optional[_Union[Authorization, _Mapping]] = ...) -> None: ...
+
+class CompleteAuthorizationRequest(_message.Message):
+    """The request of `CompleteAuthorization`."""
+    __slots__ = ("flow", "state", "code", "error", "error_description", "expire_time")
+    FLOW_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    CODE_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    ERROR_DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
+    EXPIRE_TIME_FIELD_NUMBER: _ClassVar[int]
+    flow: str
+    """The `flow` of the authorization."""
+    state: str
+    """The `state` that the provider sent."""
+    code: str
+    """The `code` that the provider sent. Empty: it sent an error."""
+    error: str
+    """The `error` that the provider sent."""
+    error_description: str
+    """The `error_description` that the provider sent."""
+    expire_time: _timestamp_pb2.Timestamp
+    """Of a login: when the token expires. Not set: in a day."""
+    def __init__(self, flow: _Optional[str] = ..., state: _Optional[str] = ..., code: _Optional[str] = ..., error: _Optional[str] = ..., error_description: _Optional[str] = ..., expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class CompleteAuthorizationResponse(_message.Message):
+    """The response of `CompleteAuthorization`."""
+    __slots__ = ("token", "user", "linked_account", "registered")
+    TOKEN_FIELD_NUMBER: _ClassVar[int]
+    USER_FIELD_NUMBER: _ClassVar[int]
+    LINKED_ACCOUNT_FIELD_NUMBER: _ClassVar[int]
+    REGISTERED_FIELD_NUMBER: _ClassVar[int]
+    token: str
+    """Of a login: the token. Empty: an account was linked."""
+    user: _user_service_pb2.User
+    """The user."""
+    linked_account: _linked_account_service_pb2.LinkedAccount
+    """The linked account."""
+    registered: bool
+    """Whether the user was created."""
+    def __init__(self, token: _Optional[str] = ..., user: _Optional[_Union[_user_service_pb2.User, _Mapping]] = ..., linked_account: _Optional[_Union[_linked_account_service_pb2.LinkedAccount, _Mapping]] = ..., registered: _Optional[bool] = ...) -> None: ...
