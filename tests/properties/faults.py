@@ -10,6 +10,7 @@ from typing import Any
 from sluiceway_common.foundation.crashpoints import Crashed
 from sluiceway_common.foundation.errors import Conflict, DeadlineExceeded, SluicewayError, Unavailable
 from sluiceway_server.datamanager.database import DataManager
+from sluiceway_server.datamanager.tables.garbage_collector import GarbageCollector
 from tests.properties.cluster import Cluster, where
 from tests.properties.plan import PlannedStep
 from tests.properties.simulation import Process
@@ -121,8 +122,8 @@ class Faults:
         self._cluster.is_aged = self._cluster.is_aged or step.arguments["hours"] > 1
 
         async def work(process: Process, database: DataManager) -> None:
-            maintenance = database.engine.maintenance
-            await process.call(maintenance._cleaner.run(maintenance._tip.lineage))
+            tip = database.engine.tip
+            await process.call(GarbageCollector(tip.stores, tip.lineage, tip.settings, tip.clock).run())
 
         self._at_server(step.server, work)
 

@@ -41,6 +41,7 @@ from sluiceway_server.datamanager.model import Decision, Delete, LogSequence, Pu
 from sluiceway_server.datamanager.recovery.recovery import Recovery
 from sluiceway_server.datamanager.replica.deleted_subtrees import TOMBSTONE, delete_subtree
 from sluiceway_server.datamanager.settings import DataManagerSettings
+from sluiceway_server.datamanager.tables.garbage_collector import GarbageCollector
 from sluiceway_server.datamanager.tables.stores import Stores
 from sluiceway_server.kv.etcd import EtcdStore
 from sluiceway_server.kv.port import DeletePrefix, KeyValueStore, PutKey
@@ -203,8 +204,8 @@ class _Victim:
                 await database.checkpoint()
             await self._delete_subtree(database)
             self._clock.ahead = timedelta(days=3)
-            maintenance = database.engine.maintenance
-            done = await maintenance._cleaner.run(maintenance._tip.lineage)
+            tip = database.engine.tip
+            done = await GarbageCollector(tip.stores, tip.lineage, tip.settings, tip.clock).run()
             if not (done.manifests and done.files and done.segments):
                 raise AssertionError(f"nothing was cleaned: {done}")
             await self._write(database, 2)

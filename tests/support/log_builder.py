@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import itertools
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -31,8 +31,8 @@ from sluiceway_server.datamanager.log.entries import (
     encode_entry,
     sequence_proto,
 )
+from sluiceway_server.datamanager.log.epochs import Lineage
 from sluiceway_server.datamanager.log.etcd_log import FlushMark, Log
-from sluiceway_server.datamanager.log.lineage import Lineage
 from sluiceway_server.datamanager.log.segments import SegmentStore, encode_segment
 from sluiceway_server.datamanager.model import Action, Bodies, Column, Delete, LogSequence, Position, Put, RecordType
 from sluiceway_server.datamanager.settings import DataManagerSettings
@@ -40,7 +40,7 @@ from sluiceway_server.datamanager.tables.block import StoredRow
 from sluiceway_server.datamanager.tables.change_set import CHANGE_GROUP
 from sluiceway_server.datamanager.tables.checkpoint import Checkpointer, files_of
 from sluiceway_server.datamanager.tables.data_file import FileStore
-from sluiceway_server.datamanager.tables.garbage_collector import GarbageCollector
+from sluiceway_server.datamanager.tables.garbage_collector import Cleaned, GarbageCollector
 from sluiceway_server.datamanager.tables.manifest import ManifestStore
 from sluiceway_server.datamanager.tables.stores import Stores
 from sluiceway_server.kv.port import KeyValueStore
@@ -218,9 +218,10 @@ def cleaner(
     prefix: str,
     clock: Clock,
     settings: DataManagerSettings = SMALL,
-) -> GarbageCollector:
+) -> Callable[[Lineage], Awaitable[Cleaned]]:
+    """Return a function that collects the garbage of a database with this history."""
     stores = Stores(kv, storage, prefix=prefix, etcd_timeout=_SOON)
-    return GarbageCollector(stores, settings=settings, clock=clock)
+    return lambda lineage: GarbageCollector(stores, lineage, settings, clock).run()
 
 
 async def all_keys(storage: ObjectStorage, prefix: str, *folders: str) -> set[str]:

@@ -15,8 +15,8 @@ from typing import Any
 from sluiceway.records.storage.v1.storage_pb2 import Manifest
 from sluiceway_common.foundation.clock import Clock
 from sluiceway_server.datamanager.database import DataManager
+from sluiceway_server.datamanager.log.epochs import Lineage
 from sluiceway_server.datamanager.log.etcd_log import Log
-from sluiceway_server.datamanager.log.lineage import Lineage
 from sluiceway_server.datamanager.model import Query, RecordType, View
 from sluiceway_server.datamanager.settings import DataManagerSettings
 from sluiceway_server.datamanager.tables.manifest import ManifestStore

@@ -12,10 +12,10 @@ from sluiceway.api.database.v1 import database_service_pb2 as pb
 from sluiceway.api.database.v1 import database_service_pb2_grpc
 from sluiceway_common.foundation.clock import Clock
 from sluiceway_common.foundation.errors import Exhausted, FailedPrecondition
-from sluiceway_server.app.database_messages import status_message, verify_logs, verify_message
+from sluiceway_server.app.database_messages import verify_logs, verify_message
+from sluiceway_server.app.database_status import database_status
 from sluiceway_server.app.record_types import RECORD_TYPES
 from sluiceway_server.datamanager.admin.export import export_manifest
-from sluiceway_server.datamanager.admin.status import overview
 from sluiceway_server.datamanager.admin.verify import Verifier
 from sluiceway_server.datamanager.admin.verify_context import Progress
 from sluiceway_server.datamanager.database import DataManager
@@ -74,8 +74,8 @@ class DatabaseServicer(database_service_pb2_grpc.DatabaseServiceServicer):
     async def GetDatabaseStatus(
         self, request: pb.GetDatabaseStatusRequest, context: Any
     ) -> pb.GetDatabaseStatusResponse:
-        seen = await overview(self._stores(), now=self._clock.now())
-        message = status_message(seen, position=str(self._database.position))
+        now, position = self._clock.now(), str(self._database.position)
+        message = await database_status(self._stores(), now=now, position=position)
         message.findings.extend(self._database.findings)
         return message
 

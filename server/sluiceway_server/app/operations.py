@@ -15,13 +15,13 @@ from pathlib import Path
 from sluiceway.api.database.v1 import database_service_pb2 as pb
 from sluiceway_common.foundation.clock import SystemClock, UuidSource
 from sluiceway_common.foundation.errors import FailedPrecondition, InvalidInput, SluicewayError
-from sluiceway_server.app.database_messages import status_message, verify_logs, verify_message
+from sluiceway_server.app.database_messages import verify_logs, verify_message
+from sluiceway_server.app.database_status import database_status
 from sluiceway_server.app.record_types import RECORD_TYPES
 from sluiceway_server.app.store_access import Opened, StoreSettings, opened, operator_name, survey
 from sluiceway_server.datamanager.admin.export import export_stores
 from sluiceway_server.datamanager.admin.import_ import Imported, Importer
 from sluiceway_server.datamanager.admin.restore_points import RestorePoint, RestorePoints
-from sluiceway_server.datamanager.admin.status import overview
 from sluiceway_server.datamanager.admin.verify import Verifier
 from sluiceway_server.datamanager.admin.verify_context import Progress
 from sluiceway_server.datamanager.log.entries import Catalogue, from_micros, from_sequence_proto
@@ -31,7 +31,6 @@ from sluiceway_server.datamanager.recovery.history import HistoryEnd, Inventory,
 from sluiceway_server.datamanager.recovery.recovery import Recovered, Recovery
 from sluiceway_server.datamanager.settings import DataManagerSettings
 from sluiceway_server.datamanager.tables.checkpoint import Checkpointer
-from sluiceway_server.datamanager.tables.compaction_plan import entries_between
 from sluiceway_server.logs.check import LogCheck
 from sluiceway_server.logs.store import LogStore
 
@@ -54,10 +53,9 @@ __all__ = [
 
 
 async def status(settings: StoreSettings) -> pb.GetDatabaseStatusResponse:
-    """Show both stores as they are. See `overview`."""
+    """Read the status from both stores, as `database_status`."""
     async with opened(settings, only_reads=True) as at:
-        seen = await overview(at.stores(), now=SystemClock().now())
-    return status_message(seen)
+        return await database_status(at.stores(), now=SystemClock().now())
 
 
 async def verify(
@@ -246,7 +244,7 @@ async def plan_restore(settings: StoreSettings, target: str) -> RestorePlan:
             time=_time_of(end.last.time_us),
             newest=newest,
             newest_time=newest_time,
-            given_up=entries_between(inventory.lineage, to, newest),
+            given_up=inventory.lineage.count(to, newest),
             epoch=inventory.newest_epoch + 1,
         )
 

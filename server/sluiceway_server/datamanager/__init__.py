@@ -7,7 +7,7 @@ Services use `port` with the types of `model`; `database` opens it. The folders,
     replica    the copy of the database in this server's SQLite file, and reads of it
     recovery   what etcd and the object storage have, and a new epoch after etcd was lost
     engine     the write path and the background loops
-    admin      verify, export, import, status
+    admin      verify, export, import
 
 Read `model`, `port`, `log`, `engine` (the write path), `replica`, `tables`, `recovery`. The design is
 docs/datamanager.md.

@@ -72,9 +72,6 @@ class Lru(Generic[K, V]):
     """The most recently used values, up to a total weight; the newest is kept whatever it weighs.
 
     Used by one thread at a time.
-
-    Attributes:
-        weight: of all values.
     """
 
     def __init__(self, limit: int) -> None:

@@ -22,6 +22,7 @@ from google.protobuf.message import Message
 from sluiceway.records.storage.v1.storage_pb2 import Manifest
 from sluiceway_common.foundation.clock import Clock, IdSource, SystemClock, UuidSource
 from sluiceway_common.foundation.errors import DataLoss, NotFound, SluicewayError, Unavailable
+from sluiceway_common.foundation.tasks import errors_in
 from sluiceway_common.foundation.time_limit import time_limit
 from sluiceway_server.datamanager.checks import plain_transaction
 from sluiceway_server.datamanager.engine.flusher import Flusher
@@ -44,7 +45,7 @@ from sluiceway_server.datamanager.port import Committed, DatabaseLost
 from sluiceway_server.datamanager.queries import check_indexes, plan_list
 from sluiceway_server.datamanager.recovery.rescue import find_loss, rescue, rescue_before_shutdown
 from sluiceway_server.datamanager.replica.deleted_subtrees import TOMBSTONE, SubtreeSweeper, check_under
-from sluiceway_server.datamanager.replica.disk_errors import find_disk_error
+from sluiceway_server.datamanager.replica.disk_errors import ReplicaDiskError
 from sluiceway_server.datamanager.replica.rebuild import lock_folder
 from sluiceway_server.datamanager.replica.schema import Tables
 from sluiceway_server.datamanager.settings import DataManagerSettings
@@ -92,13 +93,13 @@ class DataManager:
         Args:
             kv: etcd.
             storage: the object storage.
-            prefix: of all keys in both, without a slash at the end.
+            prefix: of all keys in both.
             path: a folder for the replica, of this server only. Its content may be deleted between runs.
             types: all record types; records of others are copied as they are.
             clock: for times of entries, ages and waits.
             ids: for the id of a new database.
             settings: of the database.
-            recover: when to recover the database without an operator (`opening`); None: `RecoverManually()`.
+            recover: when to recover the database without an operator; None: `RecoverManually()`.
 
         Raises:
             FolderInUse: another process has the folder.
@@ -156,7 +157,7 @@ class DataManager:
                     for task in tasks:
                         task.cancel()
         except BaseExceptionGroup as errors:
-            fault = find_disk_error(errors)
+            fault = next((error for error in errors_in(errors) if isinstance(error, ReplicaDiskError)), None)
             if fault is not None:
                 log.warning("read_database_unusable", reason=fault.reason, error=fault.message)
                 raise fault from errors

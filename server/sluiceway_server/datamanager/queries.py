@@ -38,8 +38,6 @@ class ListPlan:
     Attributes:
         wheres: the disjoint lists to merge, at least one: each is pairs of column and value.
         order: the ordering columns; then the id.
-        descending: the direction of all of them.
-        size: of the page.
         after: the end of the page before.
         fingerprint: of type, filter and order; part of tokens.
     """

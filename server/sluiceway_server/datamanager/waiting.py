@@ -6,7 +6,8 @@ import asyncio
 import bisect
 import itertools
 import random
-from collections.abc import Awaitable, Callable
+from collections import deque
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterable
 from typing import Any, Generic, TypeVar
 
 from sluiceway_common.foundation.backoff import backoff_seconds
@@ -17,11 +18,7 @@ T = TypeVar("T")
 
 
 class Mark(Generic[K]):
-    """A value that only grows, and tasks that wait for it to reach another one.
-
-    Attributes:
-        value: the current one; moved by `move`.
-    """
+    """A value that only grows, and tasks that wait for it to reach another one."""
 
     def __init__(self, value: K) -> None:
         self.value = value
@@ -126,6 +123,26 @@ class SharedCall(Generic[T]):
             await asyncio.wait({before})
         self._running, self._next = self._next, None
         return await self._call()
+
+
+async def read_ahead(
+    items: Iterable[K], read: Callable[[K], Coroutine[None, None, T]], *, most: int
+) -> AsyncGenerator[tuple[K, T], None]:
+    """Call `read` for each item, at most so many at a time, and yield the results in order."""
+    waiting: deque[tuple[K, asyncio.Task[T]]] = deque()
+    try:
+        for item in items:
+            waiting.append((item, asyncio.create_task(read(item))))
+            if len(waiting) >= most:
+                first, task = waiting.popleft()
+                yield first, await task
+        while waiting:
+            first, task = waiting.popleft()
+            yield first, await task
+    finally:
+        for _, task in waiting:
+            task.cancel()
+        await asyncio.gather(*(task for _, task in waiting), return_exceptions=True)
 
 
 async def in_time(seconds: float, awaitable: Awaitable[Any]) -> bool:

@@ -86,7 +86,7 @@ class Place:
         return await recovery.restore(to, cause="a test")
 
     async def clean(self, storage: object | None = None) -> str:
-        done = await cleaner(storage or self.storage, self.kv, prefix=self.prefix, clock=self.clock).run(  # type: ignore[arg-type]
+        done = await cleaner(storage or self.storage, self.kv, prefix=self.prefix, clock=self.clock)(  # type: ignore[arg-type]
             self.log.lineage
         )
         return done.stopped

@@ -11,7 +11,7 @@ import pytest
 from sluiceway.records.log.v1 import log_pb2
 from sluiceway.records.storage.v1.storage_pb2 import FileRef, LiveFile, Manifest, TypeFiles
 from sluiceway_common.foundation.errors import NotFound
-from sluiceway_server.datamanager.log.lineage import Lineage
+from sluiceway_server.datamanager.log.epochs import Lineage
 from sluiceway_server.datamanager.model import LogSequence
 from sluiceway_server.datamanager.tables.block import FileDamaged
 from sluiceway_server.datamanager.tables.data_file import FileStore

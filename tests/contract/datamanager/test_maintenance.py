@@ -305,7 +305,7 @@ async def test_new_server_after_a_crash_makes_the_next_checkpoint(
         assert made is not None
         assert from_sequence_proto(made.sequence) == position.sequence
         clock = FakeClock(datetime.now(UTC) + timedelta(days=2))
-        await cleaner(storage, etcd, prefix=prefix, clock=clock).run(database._tip.lineage)
+        await cleaner(storage, etcd, prefix=prefix, clock=clock)(database._tip.lineage)
         named = await check_whole(storage, prefix, database._tip.lineage, position.sequence)
         assert await all_keys(storage, prefix) == named
     await storage.close()

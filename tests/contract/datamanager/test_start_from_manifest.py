@@ -16,7 +16,7 @@ import pytest
 from sluiceway.records.log.v1 import log_pb2
 from sluiceway_common.foundation.errors import DataLoss
 from sluiceway_server.datamanager.log.entries import Catalogue
-from sluiceway_server.datamanager.log.lineage import Lineage
+from sluiceway_server.datamanager.log.epochs import Lineage
 from sluiceway_server.datamanager.model import Bodies, Column, Delete, Position, Put, Query, RecordType
 from sluiceway_server.datamanager.replica.cold_bodies import ColdBodyStore
 from sluiceway_server.datamanager.replica.rebuild import ReplicaFile

@@ -21,7 +21,7 @@ from sluiceway_server.datamanager.caches import (
 from sluiceway_server.datamanager.engine.batch import BatchBuilder, Call
 from sluiceway_server.datamanager.engine.write_state import Batch, State
 from sluiceway_server.datamanager.log.entries import GENESIS_DIGEST, Catalogue
-from sluiceway_server.datamanager.log.lineage import Lineage
+from sluiceway_server.datamanager.log.epochs import Lineage
 from sluiceway_server.datamanager.log.segments import SegmentStore
 from sluiceway_server.datamanager.model import Decision, LogSequence, Position, Put
 from sluiceway_server.datamanager.replica.cold_bodies import BodiesNotLoaded, FetchedBodies
@@ -102,12 +102,12 @@ def test_writer_cache_is_bounded_and_falls_back_to_sqlite(database: Replica, tab
     heaviest = 0
     for number in range(60):
         _, last = commit(state, last, put(f"n{number}", text="x" * 100_000), f"g{number}")
-        heaviest = max(heaviest, state.cached_weight)
+        heaviest = max(heaviest, state._cache.weight + state._group_cache.weight)
     assert RECORD_CACHE_BYTES // 2 < heaviest <= RECORD_CACHE_BYTES + GROUP_CACHE_BYTES
     oldest = state.view(START).get(NOTE, "n0")
     assert oldest is not None
     assert oldest.ByteSize() > 100_000
-    assert state.cached_weight <= RECORD_CACHE_BYTES + GROUP_CACHE_BYTES
+    assert state._cache.weight + state._group_cache.weight <= RECORD_CACHE_BYTES + GROUP_CACHE_BYTES
 
 
 def test_change_groups_of_finished_runs_are_let_go(database: Replica, tables: Tables) -> None:
@@ -115,7 +115,7 @@ def test_change_groups_of_finished_runs_are_let_go(database: Replica, tables: Ta
     view = state.view(START)
     for number in range(20_000):
         assert view.group(f"run/{number}") is None
-    assert GROUP_CACHE_BYTES // 2 < state.cached_weight <= GROUP_CACHE_BYTES
+    assert GROUP_CACHE_BYTES // 2 < state._cache.weight + state._group_cache.weight <= GROUP_CACHE_BYTES
 
 
 async def test_readers_keep_no_more_messages_than_their_limit(

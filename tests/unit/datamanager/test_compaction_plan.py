@@ -8,14 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sluiceway.records.storage.v1.storage_pb2 import FileRef
-from sluiceway_server.datamanager.log.lineage import Lineage
 from sluiceway_server.datamanager.model import LogSequence
 from sluiceway_server.datamanager.settings import DataManagerSettings
 from sluiceway_server.datamanager.tables.compaction_plan import (
     OverlappingFiles,
     Rewrite,
     checkpoint_due,
-    entries_between,
     plan_rewrites,
 )
 
@@ -44,18 +42,6 @@ DUE = DataManagerSettings(checkpoint_entries=100, checkpoint_bytes=1000, checkpo
 )
 def test_when_a_checkpoint_is_due(entries: int, size: int, age: timedelta, due: bool) -> None:
     assert bool(checkpoint_due(DUE, entries=entries, size=size, age=age)) is due
-
-
-def test_entries_are_counted_along_the_history() -> None:
-    lineage = Lineage.of({1: None, 2: seq(1, 4), 3: seq(2, 5), 4: seq(2, 3)}, 4)
-    assert entries_between(lineage, seq(1, 1), seq(1, 4)) == 3
-    assert entries_between(lineage, seq(1, 4), seq(1, 4)) == 0
-    assert entries_between(lineage, seq(1, 4), seq(1, 1)) == 0
-    assert entries_between(lineage, seq(1, 4), seq(2, 0)) == 0
-    assert entries_between(lineage, seq(1, 4), seq(2, 1)) == 1
-    assert entries_between(lineage, seq(1, 1), seq(4, 2)) == 3 + 3 + 2
-    with pytest.raises(ValueError, match="not part"):
-        entries_between(lineage, seq(1, 5), seq(4, 1))
 
 
 # -- which files are written anew

@@ -293,8 +293,8 @@ async def test_what_is_kept_of_files_weighs_no_more_than_its_limit(storage: Aske
     for number in range(0, 24_000, 60):
         found = await store.find(files, [record(number).id])
         assert len(found) == 1
-        assert store.cached_weight <= FILE_CACHE_BYTES
-    assert store.cached_weight > FILE_CACHE_BYTES // 2
+        assert store._cache.weight <= FILE_CACHE_BYTES
+    assert store._cache.weight > FILE_CACHE_BYTES // 2
 
 
 async def test_a_huge_block_does_not_push_out_all_others(storage: AskedStorage) -> None:
@@ -302,7 +302,7 @@ async def test_a_huge_block_does_not_push_out_all_others(storage: AskedStorage) 
     files = [LiveFile(data=await write(store, [record(1), record(2, bytes(4_000_000)), record(3)]))]
     assert len(await store.find(files, [record(1).id])) == 1
     assert len(await store.find(files, [record(2).id])) == 1
-    assert store.cached_weight < 100_000
+    assert store._cache.weight < 100_000
     storage.ranges.clear()
     assert len(await store.find(files, [record(1).id])) == 1
     assert storage.ranges == []

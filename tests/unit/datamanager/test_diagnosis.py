@@ -11,8 +11,8 @@ from sluiceway.records.log.v1 import log_pb2
 from sluiceway.records.log.v1.log_pb2 import Epoch
 from sluiceway_common.foundation.errors import DataLoss, FailedPrecondition
 from sluiceway_server.datamanager.log.entries import GENESIS_DIGEST, micros, sequence_proto
+from sluiceway_server.datamanager.log.epochs import Lineage
 from sluiceway_server.datamanager.log.etcd_log import FlushMark, HeadMark
-from sluiceway_server.datamanager.log.lineage import Lineage
 from sluiceway_server.datamanager.log.walk import LogEnd
 from sluiceway_server.datamanager.model import LogSequence
 from sluiceway_server.datamanager.recovery.diagnosis import Holdings, Kind, diagnose

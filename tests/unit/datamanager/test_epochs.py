@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 
 from sluiceway.records.log.v1.log_pb2 import Epoch, Sequence
 from sluiceway_common.foundation.errors import DataLoss
-from sluiceway_server.datamanager.log.epochs import Epochs
-from sluiceway_server.datamanager.log.lineage import Lineage
+from sluiceway_server.datamanager.log.epochs import Epochs, Lineage
 from sluiceway_server.datamanager.model import LogSequence
 from tests.fakes.objectstorage import FakeObjectStorage
 

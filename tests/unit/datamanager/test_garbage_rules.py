@@ -7,15 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sluiceway_server.datamanager.log.lineage import Lineage
+from sluiceway_server.datamanager.log.epochs import Lineage
 from sluiceway_server.datamanager.model import LogSequence
 from sluiceway_server.datamanager.settings import DataManagerSettings
 from sluiceway_server.datamanager.tables.garbage_rules import (
     Found,
-    choose_files,
     choose_segments,
     is_before,
     judge_manifests,
+    may_go,
     sequence_of_file,
     why_not_now,
 )
@@ -93,7 +93,7 @@ FILE = f"data/run/{seq(1, 5)}-1-abc"
     ],
 )
 def test_which_files_go(item: Found, needed: list[str], goes: bool) -> None:
-    assert choose_files([item], needed, NOW, RULES) == ([item] if goes else [])
+    assert may_go(item, needed, NOW, RULES) is goes
 
 
 def test_files_tell_their_sequence() -> None:
@@ -209,7 +209,7 @@ def test_nothing_that_is_needed_ever_goes(stored: Stored) -> None:
         assert not history
         return
     needed = {name for sequence in (*judged.kept, *judged.void) for name in stored.manifests[sequence][0]}
-    going = {item.key for item in choose_files([found(*item) for item in stored.files.items()], needed, NOW, RULES)}
+    going = {key for key, hours in stored.files.items() if may_go(found(key, hours), needed, NOW, RULES)}
     for sequence in judged.kept:
         assert not going & stored.manifests[sequence][0]
     assert all(stored.files[name] > 24 for name in going)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from sluiceway_server.datamanager.log.lineage import Lineage
+from sluiceway_server.datamanager.log.epochs import Lineage
 from sluiceway_server.datamanager.model import LogSequence
 
 
@@ -85,3 +85,15 @@ def test_a_history_may_be_ended_at_one_of_its_entries():
 )
 def test_what_is_between_two_entries_of_the_history(after, last, between):
     assert list(Lineage.of(ACCEPTED, 4).between(after, last)) == between
+
+
+def test_entries_are_counted_along_the_history() -> None:
+    lineage = Lineage.of({1: None, 2: seq(1, 4), 3: seq(2, 5), 4: seq(2, 3)}, 4)
+    assert lineage.count(seq(1, 1), seq(1, 4)) == 3
+    assert lineage.count(seq(1, 4), seq(1, 4)) == 0
+    assert lineage.count(seq(1, 4), seq(1, 1)) == 0
+    assert lineage.count(seq(1, 4), seq(2, 0)) == 0
+    assert lineage.count(seq(1, 4), seq(2, 1)) == 1
+    assert lineage.count(seq(1, 1), seq(4, 2)) == 3 + 3 + 2
+    with pytest.raises(ValueError, match="not part"):
+        lineage.count(seq(1, 5), seq(4, 1))

@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 from sluiceway.records.storage.v1.storage_pb2 import LiveFile, Manifest, TypeFiles
 from sluiceway_common.foundation.errors import DataLoss, NotFound
 from sluiceway_server.datamanager.log.entries import sequence_proto
-from sluiceway_server.datamanager.log.lineage import Lineage
+from sluiceway_server.datamanager.log.epochs import Lineage
 from sluiceway_server.datamanager.model import LogSequence
 from sluiceway_server.datamanager.tables.manifest import (
     ManifestDamaged,

@@ -10,8 +10,8 @@ from typing import ClassVar
 from sluiceway.records.log.v1.log_pb2 import Epoch
 from sluiceway.records.storage.v1.storage_pb2 import Manifest
 from sluiceway_server.datamanager.log.entries import sequence_proto
+from sluiceway_server.datamanager.log.epochs import Lineage
 from sluiceway_server.datamanager.log.etcd_log import first_marks
-from sluiceway_server.datamanager.log.lineage import Lineage
 from sluiceway_server.datamanager.model import LogSequence
 from sluiceway_server.datamanager.settings import DataManagerSettings
 from sluiceway_server.datamanager.tables.garbage_collector import GarbageCollector
@@ -44,9 +44,8 @@ async def test_a_clean_chooses_beside_the_event_loop() -> None:
     await stores.manifests.put(Manifest(sequence=sequence_proto(NEWEST), digest=bytes(32), database_id="database"))
     for counter in range(1, SEGMENTS):
         await storage.put(f"p/wal/{LogSequence(1, counter)}", b"")
-    cleaner = GarbageCollector(stores, settings=DataManagerSettings(), clock=clock)
     lineage = AskedLineage((1,), {})
-    done = await cleaner.run(lineage)
+    done = await GarbageCollector(stores, lineage, DataManagerSettings(), clock).run()
     assert (done.stopped, done.segments) == ("", 0), "all of them are of this minute"
     here = lineage.asked.pop(threading.get_ident())
     assert sum(lineage.asked.values()) >= SEGMENTS - 1

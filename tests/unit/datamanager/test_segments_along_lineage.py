@@ -10,7 +10,7 @@ import zstandard
 from sluiceway.records.log.v1 import log_pb2
 from sluiceway_common.foundation.errors import DataLoss
 from sluiceway_server.datamanager.log.entries import GENESIS_DIGEST, LogEntry, encode_entry
-from sluiceway_server.datamanager.log.lineage import Lineage
+from sluiceway_server.datamanager.log.epochs import Lineage
 from sluiceway_server.datamanager.log.segments import SegmentStore, encode_segment
 from sluiceway_server.datamanager.model import LogSequence
 from tests.fakes.objectstorage import FakeObjectStorage
@@ -172,5 +172,5 @@ async def test_what_others_have_cleaned_is_not_remembered_for_ever() -> None:
         assert last.last == entry.sequence
         if entry.sequence.counter > 10:
             await cleaner.delete(seq(1, entry.sequence.counter - 10))
-        most = max(most, flusher.remembered)
+        most = max(most, len(flusher._firsts))
     assert most < 1100

@@ -12,8 +12,8 @@ from sluiceway.records.log.v1 import log_pb2
 from sluiceway_server.datamanager.admin.verify_context import Finding, Mark
 from sluiceway_server.datamanager.admin.verify_log import LogCheck, findings_of_entries
 from sluiceway_server.datamanager.log.entries import GENESIS_DIGEST, LogEntry, encode_entry
+from sluiceway_server.datamanager.log.epochs import Lineage
 from sluiceway_server.datamanager.log.etcd_log import HeadMark
-from sluiceway_server.datamanager.log.lineage import Lineage
 from sluiceway_server.datamanager.log.segments import Segment, decode_segment, encode_segment
 from sluiceway_server.datamanager.log.walk import Gap
 from sluiceway_server.datamanager.model import LogSequence

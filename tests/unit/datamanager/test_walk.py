@@ -10,8 +10,8 @@ import zstandard
 
 from sluiceway.records.log.v1 import log_pb2
 from sluiceway_server.datamanager.log.entries import GENESIS_DIGEST, LogEntry, encode_entry, sequence_proto
+from sluiceway_server.datamanager.log.epochs import Lineage
 from sluiceway_server.datamanager.log.etcd_log import FlushMark, HeadMark, Log
-from sluiceway_server.datamanager.log.lineage import Lineage
 from sluiceway_server.datamanager.log.segments import SegmentStore, encode_segment
 from sluiceway_server.datamanager.log.walk import Foreign, Gap, LogEnd, walk
 from sluiceway_server.datamanager.model import LogSequence

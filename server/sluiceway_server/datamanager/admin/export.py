@@ -21,7 +21,7 @@ from sluiceway.records.storage.v1.storage_pb2 import Manifest
 from sluiceway_common.foundation.errors import FailedPrecondition, NotFound
 from sluiceway_common.foundation.version import VERSION
 from sluiceway_server.datamanager.admin.export_file import BLOCK_BYTES, ExportEncoder
-from sluiceway_server.datamanager.log.lineage import Lineage
+from sluiceway_server.datamanager.log.epochs import Lineage
 from sluiceway_server.datamanager.log.walk import LogEnd, Piece, walk
 from sluiceway_server.datamanager.model import LogSequence
 from sluiceway_server.datamanager.recovery.diagnosis import Kind, diagnose, inspect

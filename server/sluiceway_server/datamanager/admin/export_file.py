@@ -69,7 +69,6 @@ class ExportInfo:
         sequence: the last entry that is in it.
         time: of that entry.
         made: when the export began.
-        version: of the software that made it.
         types: how many records of each type there are; `change_group` is among them.
     """
 

@@ -96,7 +96,11 @@ class Importer:
         info = await asyncio.to_thread(self._file.check)
         await self._check_empty()
         cluster_id = await self._take_claim()
-        await self._remove_leftovers()
+        if await self._stores.manifests.sequences():
+            # Of an import that did not end; its owner has lost the claim.
+            with crash_points("import.leftovers"):
+                await self._stores.storage.delete(self._stores.manifests.key(_START))
+            log.info("import_replaces_an_unfinished_one", manifest=self._stores.manifests.key(_START))
         crash_point("import.before-files")
         types = await self._write_files(progress)
         manifest = await self._manifest(info, types)
@@ -166,13 +170,6 @@ class Importer:
         found, _ = await self._stores.kv.get(self._claim_key, timeout=self._stores.etcd_timeout)
         if found is None or found.value != self._claim:
             raise _overtaken("another import into this place began")
-
-    async def _remove_leftovers(self) -> None:
-        """Remove the manifest of an import that did not end; its owner has lost the claim."""
-        if await self._stores.manifests.sequences():
-            with crash_points("import.leftovers"):
-                await self._stores.storage.delete(self._stores.manifests.key(_START))
-            log.info("import_replaces_an_unfinished_one", manifest=self._stores.manifests.key(_START))
 
     async def _write_head(self) -> None:
         head, flushed = first_marks(self._database_id)

@@ -15,8 +15,8 @@ from typing import TypeVar
 from sluiceway.records.log.v1.log_pb2 import Epoch
 from sluiceway.records.storage.v1.storage_pb2 import Manifest
 from sluiceway_common.foundation.errors import Conflict, DeadlineExceeded, SluicewayError, Unavailable
+from sluiceway_server.datamanager.log.epochs import Lineage
 from sluiceway_server.datamanager.log.etcd_log import FlushMark, HeadMark
-from sluiceway_server.datamanager.log.lineage import Lineage
 from sluiceway_server.datamanager.model import LogSequence
 from sluiceway_server.datamanager.tables.stores import StoredObjects, Stores
 

@@ -9,24 +9,20 @@ have changed the history meanwhile.
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
 
 from sluiceway_common.foundation.errors import DataLoss, NotFound
 from sluiceway_server.datamanager.admin.verify_context import Finding, Mark, Progress, VerifyContext, fault_of, note
 from sluiceway_server.datamanager.log.entries import LogEntry, decode_batch
+from sluiceway_server.datamanager.log.epochs import Lineage
 from sluiceway_server.datamanager.log.etcd_log import HeadMark
-from sluiceway_server.datamanager.log.lineage import Lineage
 from sluiceway_server.datamanager.log.segments import Segment
 from sluiceway_server.datamanager.log.walk import Gap, LogEnd
 from sluiceway_server.datamanager.model import LogSequence
+from sluiceway_server.datamanager.waiting import read_ahead
 
 _READ_AHEAD = 8
-
-T = TypeVar("T")
-R = TypeVar("R")
 
 
 @dataclass(slots=True)
@@ -185,7 +181,7 @@ class LogVerifier:
         for name, mark in (("flushed", context.flushed), ("head", context.head)):
             if context.stores is not None and mark is not None:
                 context.mark(mark.sequence, f"{name} of etcd at {context.stores.etcd_name}", mark.digest)
-        async for first, segment in _ahead(await context.segments_now(), self._read_segment):
+        async for first, segment in read_ahead(await context.segments_now(), self._read_segment, most=_READ_AHEAD):
             if isinstance(segment, DataLoss):
                 yield fault_of(segment, key(first))
             elif segment is not None:
@@ -272,21 +268,3 @@ class LogVerifier:
         folder = context.stored.key("db/log/")
         for finding in findings_of_entries(folder, entries, head=head, flushed=newest, known=context.marks):
             yield finding
-
-
-async def _ahead(items: Iterable[T], read: Callable[[T], Coroutine[None, None, R]]) -> AsyncIterator[tuple[T, R]]:
-    """Call `read` for each item, some at a time, and yield the results in order."""
-    waiting: deque[tuple[T, asyncio.Task[R]]] = deque()
-    try:
-        for item in items:
-            waiting.append((item, asyncio.create_task(read(item))))
-            if len(waiting) >= _READ_AHEAD:
-                first, task = waiting.popleft()
-                yield first, await task
-        while waiting:
-            first, task = waiting.popleft()
-            yield first, await task
-    finally:
-        for _, task in waiting:
-            task.cancel()
-        await asyncio.gather(*(task for _, task in waiting), return_exceptions=True)

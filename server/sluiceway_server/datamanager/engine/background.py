@@ -32,7 +32,7 @@ from sluiceway_server.datamanager.model import LogSequence
 from sluiceway_server.datamanager.port import DatabaseLost
 from sluiceway_server.datamanager.replica.cold_bodies import ColdBodyStore
 from sluiceway_server.datamanager.tables.checkpoint import Checkpointer, Overtaken
-from sluiceway_server.datamanager.tables.compaction_plan import checkpoint_due, entries_between
+from sluiceway_server.datamanager.tables.compaction_plan import checkpoint_due
 from sluiceway_server.datamanager.tables.garbage_collector import GarbageCollector
 from sluiceway_server.datamanager.waiting import Unchanged, jittered
 
@@ -90,24 +90,18 @@ class _Attempts:
 
 
 class MaintenanceLoop:
-    """The loop that follows the newest manifest, makes checkpoints and collects garbage.
-
-    Attributes:
-        unknown_objects: keys below the prefix that no version of this server made; they are ignored.
-    """
+    """The loop that follows the newest manifest, makes checkpoints and collects garbage."""
 
     def __init__(
         self,
         tip: LogTip,
         flusher: Flusher,
         checkpointer: Checkpointer,
-        cleaner: GarbageCollector,
         bodies: ColdBodyStore,
     ) -> None:
         self._tip = tip
         self._flusher = flusher
         self._checkpointer = checkpointer
-        self._cleaner = cleaner
         self._bodies = bodies  # it knows the newest manifest
         monotonic = tip.clock.monotonic
         self._following = _Attempts("manifest", monotonic)
@@ -172,8 +166,6 @@ class MaintenanceLoop:
             "other servers made checkpoints again and again, and none had all that this server had committed; ask again"
         )
 
-    # -- following
-
     async def _follow(self) -> None:
         tip, bodies = self._tip, self._bodies
         # The key saves listing. It may be behind or lost; a server that finds a newer manifest moves it.
@@ -185,13 +177,11 @@ class MaintenanceLoop:
                 await tip.log.advance_checkpoint(bodies.covered)
         self._rounds += 1
 
-    # -- checkpoints
-
     def _is_checkpoint_due(self) -> bool:
         tip, manifest, newest = self._tip, self._bodies.manifest, self._bodies.covered
         flushed, now = tip.flushed, tip.clock.monotonic()
         after = newest if newest is not None else LogSequence(tip.lineage.epochs[0], 0)
-        entries = entries_between(tip.lineage, after, flushed.sequence)
+        entries = tip.lineage.count(after, flushed.sequence)
         known = manifest.total_bytes if manifest is not None and after.epoch == flushed.sequence.epoch else 0
         age = timedelta(seconds=self._known.seconds(entries > 0 if newest is None else newest, now))
         if manifest is not None:
@@ -224,8 +214,6 @@ class MaintenanceLoop:
             self._bodies.use(manifest)
         return manifest
 
-    # -- cleans
-
     def _is_clean_due(self) -> bool:
         if self._bodies.manifest is None:
             return False
@@ -237,7 +225,8 @@ class MaintenanceLoop:
 
     async def _clean(self) -> None:
         self._cleaned_at = self._tip.clock.monotonic()
-        done = await self._cleaner.run(self._tip.lineage)
+        tip = self._tip
+        done = await GarbageCollector(tip.stores, tip.lineage, tip.settings, tip.clock).run()
         if done.unknown and done.unknown != self.unknown_objects:
             log.warning("unknown_objects", count=len(done.unknown), some=done.unknown[:5], do="they are left alone")
         self.unknown_objects = done.unknown

@@ -51,7 +51,6 @@ from sluiceway_server.datamanager.replica.rebuild import ReplicaFile
 from sluiceway_server.datamanager.replica.schema import Tables
 from sluiceway_server.datamanager.settings import DataManagerSettings
 from sluiceway_server.datamanager.tables.checkpoint import Checkpointer
-from sluiceway_server.datamanager.tables.garbage_collector import GarbageCollector
 from sluiceway_server.datamanager.tables.stores import Stores
 from sluiceway_server.kv.port import KeyValueStore
 from sluiceway_server.objectstorage.port import ObjectStorage
@@ -239,7 +238,6 @@ async def open_engine(stack: AsyncExitStack, place: Place, policy: RecoverPolicy
         settings=settings,
         clock=clock,
     )
-    cleaner = GarbageCollector(stores, settings=settings, clock=clock)
     return Engine(
         tip=tip,
         readers=readers,
@@ -248,7 +246,7 @@ async def open_engine(stack: AsyncExitStack, place: Place, policy: RecoverPolicy
         committer=Committer(tip, capacity, bodies),
         follower=Follower(tip, place.kv),
         flusher=flusher,
-        maintenance=MaintenanceLoop(tip, flusher, checkpointer, cleaner, bodies),
+        maintenance=MaintenanceLoop(tip, flusher, checkpointer, bodies),
         evictor=BodyEvictor(tip, bodies),
     )
 

@@ -126,11 +126,6 @@ class State(Overlay):
         self.keep_after_us = 0
         self.flushed = LogSequence(0, 0)
 
-    @property
-    def cached_weight(self) -> int:
-        """What the caches of records and change groups weigh."""
-        return self._cache.weight + self._group_cache.weight
-
     # -- the batch that is being prepared
 
     @property

@@ -129,11 +129,17 @@ def first_marks(database_id: str, *, epoch: int = 1, digest: bytes = GENESIS_DIG
 
 
 @dataclass(frozen=True, slots=True)
-class CleanMark:
-    """The value of `cleaned`, encoded and decoded: objects older than this manifest may be deleted. None: none is."""
+class ManifestMark:
+    """The value of `cleaned` or `checkpoint`, which names a manifest, encoded and decoded. None: there is none."""
 
     raw: bytes | None
     sequence: LogSequence | None
+
+    @staticmethod
+    def parse(raw: bytes | None) -> ManifestMark:
+        if raw is None:
+            return ManifestMark(None, None)
+        return ManifestMark(raw, from_sequence_proto(storage_pb2.Checkpoint.FromString(raw).sequence))
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +148,6 @@ class LogLook:
 
     Attributes:
         succeeded: an append was applied; then only the revision is set.
-        head: None: there is none.
         entries: some from the requested one on; they may begin later if entries were deleted.
     """
 
@@ -200,7 +205,7 @@ class Log:
         flushed: FlushMark,
         checkpoint: LogSequence | None,
         *,
-        cleaned: CleanMark,
+        cleaned: ManifestMark,
     ) -> bool:
         """Begin an epoch with its first entry, if head and `cleaned` have not changed; return whether it was done.
 
@@ -289,30 +294,33 @@ class Log:
 
     async def checkpoint(self) -> LogSequence | None:
         """Read the sequence of the newest manifest: a hint, which may be behind, absent or outside the history."""
-        return (await self._checkpoint())[1]
+        return (await self._checkpoint()).sequence
 
     async def advance_checkpoint(self, sequence: LogSequence) -> LogSequence:
         """Move `checkpoint` to a manifest, unless it is newer already; return its value."""
         while True:
-            raw, known = await self._checkpoint()
-            if known is not None and known >= sequence:
-                return known
-            compare = (Compare(self.checkpoint_key, raw),)
+            known = await self._checkpoint()
+            if known.sequence is not None and known.sequence >= sequence:
+                return known.sequence
+            compare = (Compare(self.checkpoint_key, known.raw),)
             if (await self._txn(compare=compare, then=(self.put_checkpoint(sequence),))).succeeded:
                 return sequence
 
-    async def _checkpoint(self) -> tuple[bytes | None, LogSequence | None]:
+    async def _checkpoint(self) -> ManifestMark:
         raw = await self._get(self.checkpoint_key)
         try:
-            return raw, None if raw is None else _decoded_sequence(raw)
+            return ManifestMark.parse(raw)
         except DecodeError:
-            return raw, None  # an unknown value is no hint, and is overwritten
+            return ManifestMark(raw, None)  # an unknown value is no hint, and is overwritten
 
-    async def cleaned(self) -> CleanMark:
-        """Read the watermark of garbage collection. Raises `DataLoss` if it cannot be decoded."""
+    async def cleaned(self) -> ManifestMark:
+        """Read the watermark of garbage collection: objects older than this manifest may be deleted.
+
+        Raises `DataLoss` if it cannot be decoded.
+        """
         raw = await self._get(self.cleaned_key)
         try:
-            return CleanMark(raw, None if raw is None else _decoded_sequence(raw))
+            return ManifestMark.parse(raw)
         except DecodeError as cause:
             raise DataLoss(
                 f"the key {self.cleaned_key} in etcd is damaged: somebody else changed it. It says how far back the"
@@ -383,10 +391,6 @@ class Log:
 
 def _encoded(sequence: LogSequence) -> bytes:
     return storage_pb2.Checkpoint(sequence=sequence_proto(sequence)).SerializeToString()
-
-
-def _decoded_sequence(raw: bytes) -> LogSequence:
-    return from_sequence_proto(storage_pb2.Checkpoint.FromString(raw).sequence)
 
 
 async def _decoded(found: Sequence[KeyValue]) -> list[LogEntry]:

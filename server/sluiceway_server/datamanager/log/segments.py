@@ -24,7 +24,7 @@ from google.protobuf.message import DecodeError
 from sluiceway.records.log.v1 import log_pb2
 from sluiceway_common.foundation.errors import DataLoss, NotFound
 from sluiceway_server.datamanager.log.entries import LogEntry, decode_entry, from_sequence_proto, sequence_proto
-from sluiceway_server.datamanager.log.lineage import Lineage
+from sluiceway_server.datamanager.log.epochs import Lineage
 from sluiceway_server.datamanager.model import LogSequence
 from sluiceway_server.objectstorage.layout import Folder
 from sluiceway_server.objectstorage.port import ObjectStorage
@@ -42,7 +42,6 @@ class Segment:
     """A segment that was checked.
 
     Attributes:
-        header: of the object.
         entries: at least one; fewer than in the object after `within`.
         total_bytes: of all entries of the epoch up to the last of these.
     """
@@ -143,10 +142,6 @@ class SegmentStore:
         self._firsts: list[LogSequence] = []
         self._added = self._listed = 0
         self.strange: frozenset[str] = frozenset()  # keys in the folder that are not names of segments
-
-    @property
-    def remembered(self) -> int:
-        return len(self._firsts)
 
     def key(self, first: LogSequence) -> str:
         return f"{self._folder}{first}"

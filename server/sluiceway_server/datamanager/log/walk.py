@@ -19,8 +19,8 @@ from dataclasses import dataclass
 from sluiceway.records.storage.v1.storage_pb2 import Manifest
 from sluiceway_common.foundation.errors import DataLoss
 from sluiceway_server.datamanager.log.entries import GENESIS_DIGEST, LogEntry, from_sequence_proto
+from sluiceway_server.datamanager.log.epochs import Lineage
 from sluiceway_server.datamanager.log.etcd_log import Log
-from sluiceway_server.datamanager.log.lineage import Lineage
 from sluiceway_server.datamanager.log.segments import Segment, SegmentStore
 from sluiceway_server.datamanager.model import LogSequence
 from sluiceway_server.objectstorage.layout import Folder
@@ -33,7 +33,6 @@ class LogEnd:
     Attributes:
         total_bytes: size of all entries of its epoch up to it.
         where: the key of the object that has it, or `etcd`.
-        writer: of the segment or manifest.
         database_id: named by the segment or manifest; empty: none is named.
     """
 

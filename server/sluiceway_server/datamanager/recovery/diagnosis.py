@@ -18,9 +18,8 @@ from sluiceway.records.log.v1.log_pb2 import Epoch
 from sluiceway_common.foundation.crashpoints import crash_points, declare_effects
 from sluiceway_common.foundation.errors import DataLoss, FailedPrecondition, NotFound, SluicewayError, Unavailable
 from sluiceway_server.datamanager.log.entries import GENESIS_DIGEST, from_micros, micros
-from sluiceway_server.datamanager.log.epochs import accepted_of
+from sluiceway_server.datamanager.log.epochs import Lineage, accepted_of
 from sluiceway_server.datamanager.log.etcd_log import FlushMark, HeadMark, Log, LogLook, first_marks
-from sluiceway_server.datamanager.log.lineage import Lineage
 from sluiceway_server.datamanager.log.walk import LogEnd
 from sluiceway_server.datamanager.model import LogSequence
 from sluiceway_server.datamanager.tables.stores import Stores

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from sluiceway.records.log.v1.log_pb2 import Epoch
 from sluiceway_common.foundation.errors import DataLoss, FailedPrecondition, NotFound, Unavailable
 from sluiceway_server.datamanager.log.entries import LogEntry
-from sluiceway_server.datamanager.log.etcd_log import CleanMark, HeadMark
-from sluiceway_server.datamanager.log.lineage import Lineage
+from sluiceway_server.datamanager.log.epochs import Lineage
+from sluiceway_server.datamanager.log.etcd_log import HeadMark, ManifestMark
 from sluiceway_server.datamanager.log.walk import Foreign, Gap, LogEnd, walk
 from sluiceway_server.datamanager.model import LogSequence
 from sluiceway_server.datamanager.recovery.diagnosis import newest_epoch
@@ -51,7 +51,7 @@ class Inventory:
     head: HeadMark | None
     epochs: tuple[Epoch, ...]
     lineage: Lineage
-    cleaned: CleanMark
+    cleaned: ManifestMark
     firsts: tuple[LogSequence, ...]
     manifests: tuple[LogSequence, ...]
 
@@ -75,7 +75,6 @@ class HistoryEnd:
     """The end of a history.
 
     Attributes:
-        last: its last entry.
         checkpoint: the newest manifest at or before it.
         tail: its last entries, which only etcd has.
         void: what etcd has and does not follow from it.

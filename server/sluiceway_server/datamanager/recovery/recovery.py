@@ -71,14 +71,12 @@ class Recovered:
         accepted: the entry that it continues from; None: another server recovered.
         won: False: another server recovered the database meanwhile; the rest is not known here.
         void: entries that are given up: they are not part of the history any more.
-        from_etcd: how many entries only etcd had; they are in the object storage now.
     """
 
     epoch: int
     accepted: LogSequence | None
     won: bool
     void: tuple[OrphanedEntries, ...] = ()
-    from_etcd: int = 0
 
 
 class _StartOver(Exception):
@@ -192,7 +190,7 @@ class Recovery:
         while self._clock.monotonic() - still_since < seconds:
             await self._sleep(min(seconds / 10, 0.5))
             if (reply := await self._in_use.replied()) != before and not await self._is_of_this_etcd(reply):
-                raise _in_use(_replied(reply))
+                raise _in_use(str(Reply.parse(reply) or "a server of another version works on it"))
             before = reply
             if newer := await self._stores.segments.newer(last):
                 last, still_since = newer[-1], self._clock.monotonic()
@@ -272,7 +270,7 @@ class Recovery:
         for item in given_up:
             log.warning("entries_void", first=str(item.first), last=str(item.last), entries=item.entries)
         log.warning("recovered", epoch=number, accepted=str(end.last.sequence), from_etcd=len(end.tail), cause=cause)
-        return Recovered(number, end.last.sequence, won=True, void=given_up, from_etcd=len(end.tail))
+        return Recovered(number, end.last.sequence, won=True, void=given_up)
 
     async def _given_up(self, inventory: Inventory, to: LogSequence) -> tuple[OrphanedEntries, ...]:
         """Return the entries that a restore makes void, as far as they are known."""
@@ -374,13 +372,6 @@ class Recovery:
             if in_etcd.head is not None and in_etcd.head.sequence.epoch >= number:
                 return
             await backoff.wait()
-
-
-def _replied(raw: bytes) -> str:
-    reply = Reply.parse(raw)
-    if reply is None:
-        return "a server of another version works on it"
-    return f"{reply.server} works on it with etcd at {reply.etcd}, where the log ends at {reply.head}"
 
 
 def _in_use(by: str) -> FailedPrecondition:

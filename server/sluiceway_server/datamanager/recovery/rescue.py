@@ -22,7 +22,7 @@ from sluiceway_common.foundation.errors import DataLoss, SluicewayError
 from sluiceway_common.foundation.tasks import errors_in
 from sluiceway_common.foundation.time_limit import time_limit
 from sluiceway_server.datamanager.log.entries import LogEntry, decode_entries
-from sluiceway_server.datamanager.log.lineage import Lineage
+from sluiceway_server.datamanager.log.epochs import Lineage
 from sluiceway_server.datamanager.log.walk import LogEnd
 from sluiceway_server.datamanager.model import LogSequence
 from sluiceway_server.datamanager.port import DatabaseLost, Seen
@@ -77,8 +77,7 @@ async def rescue(
             part.append(entry)
             moved = moved.plus(entry, "this server")
         if not part:
-            left = lineage.between(end.sequence, seen.sequence)
-            missing = sum(last.counter - first.counter + 1 for first, last in left)
+            missing = lineage.count(end.sequence, seen.sequence)
             break
         with crash_points("recover.rescue"):
             stored = await stores.segments.put_entries(

@@ -37,6 +37,9 @@ class Reply:
     head: LogSequence
     digest: str
 
+    def __str__(self) -> str:
+        return f"{self.server} works on it with etcd at {self.etcd}, where the log ends at {self.head}"
+
     def encode(self) -> bytes:
         return json.dumps({**asdict(self), "head": str(self.head)}).encode()
 

@@ -22,7 +22,7 @@ from sluiceway_common.foundation.errors import DataLoss, Exhausted, NotFound, Pe
 from sluiceway_common.foundation.time_limit import time_limit
 from sluiceway_server.datamanager.caches import AT_HAND_BYTES, WEIGHT_OF_KEY
 from sluiceway_server.datamanager.log.entries import from_sequence_proto
-from sluiceway_server.datamanager.log.lineage import Lineage
+from sluiceway_server.datamanager.log.epochs import Lineage
 from sluiceway_server.datamanager.model import LogSequence, Position, RecordType
 from sluiceway_server.datamanager.replica.replica import AppliedUpTo
 from sluiceway_server.datamanager.tables.block import StoredRecord
@@ -42,6 +42,9 @@ class Missing:
     type: RecordType[Any]
     id: str
     revision: Position
+
+    def __str__(self) -> str:
+        return f"{self.type.name} {self.id!r}"
 
 
 class BodiesNotLoaded(BaseException):
@@ -154,7 +157,7 @@ class ColdBodyStore:
         except (TimeoutError, Unavailable, PermissionDenied) as cause:  # denied to this server, and not to the caller
             why = str(cause) or f"no answer within {self._timeout:g} s"
             raise Unavailable(
-                f"{_name(wanted[0])} is in the object storage, which cannot be read ({why}); newer records can be read",
+                f"{wanted[0]} is in the object storage, which cannot be read ({why}); newer records can be read",
                 reason="OLD_RECORDS_UNAVAILABLE",
             ) from cause
         for missing in absent:
@@ -162,10 +165,10 @@ class ColdBodyStore:
             fetched.tries[key] += 1
             if fetched.tries[key] >= _TRIES:
                 raise DataLoss(
-                    f"the body of {_name(missing)} at the revision {missing.revision} is not in the files of the"
+                    f"the body of {missing} at the revision {missing.revision} is not in the files of the"
                     f" manifest {self.covered}: run `sluice db verify`",
                     reason="BODY_MISSING",
-                    metadata={"record": _name(missing), "manifest": str(self.covered)},
+                    metadata={"record": str(missing), "manifest": str(self.covered)},
                 )
         if absent and self.manifest is not None:
             await self._wait_applied(AppliedUpTo.of_manifest(self.manifest).position)
@@ -210,7 +213,3 @@ def file_missing(manifest: LogSequence | None, cause: NotFound) -> DataLoss:
         reason="FILE_MISSING",
         metadata={"manifest": str(manifest)},
     )
-
-
-def _name(missing: Missing) -> str:
-    return f"{missing.type.name} {missing.id!r}"

@@ -14,7 +14,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from sluiceway_common.foundation.errors import Unavailable
-from sluiceway_common.foundation.tasks import errors_in
 
 _BROKEN = frozenset({sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM})
 _DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
@@ -63,11 +62,6 @@ def translate_sqlite_errors(path: Path) -> Iterator[None]:
             with suppress(OSError):
                 damage_mark(path).touch()
         raise fault from error
-
-
-def find_disk_error(error: BaseException) -> ReplicaDiskError | None:
-    """Find a `ReplicaDiskError` in an error or a group of errors."""
-    return next((each for each in errors_in(error) if isinstance(each, ReplicaDiskError)), None)
 
 
 def damage_mark(path: Path) -> Path:

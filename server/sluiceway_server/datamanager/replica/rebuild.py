@@ -33,7 +33,7 @@ from sluiceway.records.storage.v1.storage_pb2 import LiveFile, Manifest
 from sluiceway_common.foundation.errors import DataLoss, FailedPrecondition, NotFound, Unavailable
 from sluiceway_common.foundation.file_lock import lock_file
 from sluiceway_server.datamanager.log.entries import GENESIS_DIGEST, from_sequence_proto
-from sluiceway_server.datamanager.log.lineage import Lineage
+from sluiceway_server.datamanager.log.epochs import Lineage
 from sluiceway_server.datamanager.model import LogSequence, Position, Value
 from sluiceway_server.datamanager.replica.cold_bodies import ColdBodyStore, file_missing
 from sluiceway_server.datamanager.replica.disk_errors import (

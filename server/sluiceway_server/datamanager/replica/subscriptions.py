@@ -25,7 +25,7 @@ from sluiceway_server.datamanager.log.entries import (
     decode_entries,
     decode_transactions,
 )
-from sluiceway_server.datamanager.log.lineage import Lineage
+from sluiceway_server.datamanager.log.epochs import Lineage
 from sluiceway_server.datamanager.log.segments import SegmentStore
 from sluiceway_server.datamanager.model import Applied, LogSequence, Position
 from sluiceway_server.datamanager.replica.readers import Readers

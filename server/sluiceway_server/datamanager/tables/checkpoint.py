@@ -33,8 +33,8 @@ from sluiceway_common.foundation.crashpoints import crash_point, crash_points, d
 from sluiceway_common.foundation.errors import Conflict, DataLoss, DeadlineExceeded, NotFound, SluicewayError
 from sluiceway_common.foundation.time_limit import time_limit
 from sluiceway_server.datamanager.log.entries import Catalogue, LogEntry, from_sequence_proto, micros, sequence_proto
+from sluiceway_server.datamanager.log.epochs import Lineage
 from sluiceway_server.datamanager.log.etcd_log import FlushMark
-from sluiceway_server.datamanager.log.lineage import Lineage
 from sluiceway_server.datamanager.log.walk import LogEnd, Piece, walk
 from sluiceway_server.datamanager.model import LogSequence
 from sluiceway_server.datamanager.settings import DataManagerSettings
@@ -73,14 +73,11 @@ def files_of(manifest: Manifest) -> list[FileRef]:
 
 @dataclass(slots=True)
 class _Checkpoint:
-    """The state of one checkpoint.
+    """The state of one checkpoint, on top of the manifest `base`.
 
     Attributes:
-        base: the manifest that it starts from.
         began: by both clocks: the monotonic one stops while a machine is suspended, the other one may be set.
-        last: the last entry in it.
-        total_bytes: of all entries of that entry's epoch up to it.
-        compaction: writes its files.
+        total_bytes: of all entries of the epoch of the last entry up to it.
         put: the manifest may have been stored: from then on its files are not deleted.
     """
 

@@ -20,17 +20,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from sluiceway.records.storage.v1.storage_pb2 import FileRef
-from sluiceway_server.datamanager.log.lineage import Lineage
-from sluiceway_server.datamanager.model import LogSequence
 from sluiceway_server.datamanager.settings import DataManagerSettings
-
-
-def entries_between(lineage: Lineage, after: LogSequence, up_to: LogSequence) -> int:
-    """Count the entries of the history after one and up to another. Raises ValueError if one is not part of it."""
-    for sequence in (after, up_to):
-        if not lineage.contains(sequence):
-            raise ValueError(f"{sequence} is not part of this history")
-    return sum(last.counter - first.counter + 1 for first, last in lineage.between(after, up_to))
 
 
 def checkpoint_due(limits: DataManagerSettings, *, entries: int, size: int, age: timedelta) -> str:
@@ -81,7 +71,7 @@ class OverlappingFiles:
     """The files of a type that changes overlap.
 
     Attributes:
-        files: all files of the type, sorted, without overlap.
+        files: of the type, sorted, without overlap.
         inside: file -> bytes that are stored within its range; 0 if there are only deletions.
         deleted: file -> the most records that are deleted from it.
         between: file -> bytes that are stored before it, and after the file before it.

@@ -35,7 +35,6 @@ from sluiceway_server.datamanager.tables.block import (
 )
 from sluiceway_server.datamanager.tables.file_writer import (
     BLOCK_BYTES,
-    COMPRESSION_LEVEL,
     FileWriter,
     record_size,
     row_size,
@@ -55,6 +54,7 @@ from sluiceway_server.datamanager.tables.footer import (
     ranges,
     record_block,
 )
+from sluiceway_server.datamanager.waiting import read_ahead
 from sluiceway_server.objectstorage.port import ObjectStorage
 
 R = TypeVar("R", StoredRecord, StoredRow)
@@ -75,19 +75,13 @@ class FileStore:
         prefix: str,
         cache_bytes: int = FILE_CACHE_BYTES,
         block_bytes: int = BLOCK_BYTES,
-        level: int = COMPRESSION_LEVEL,
     ) -> None:
         self._storage = storage
         self._prefix = prefix
         self._block_bytes = block_bytes
-        self._level = level
         self._cache_bytes = cache_bytes
         # A footer is at block -1 of its file.
         self._cache: Lru[tuple[str, int], Footer | RecordBlock] = Lru(cache_bytes)
-
-    @property
-    def cached_weight(self) -> int:
-        return self._cache.weight
 
     async def data_writer(self, type_name: str, name: str) -> FileWriter[StoredRecord]:
         """Begin a data file with a unique name. Raises ValueError for a name that no object can have."""
@@ -123,7 +117,6 @@ class FileStore:
             measure=measure,
             key=key,
             block_bytes=self._block_bytes,
-            level=self._level,
         )
 
     async def records(self, ref: FileRef) -> AsyncGenerator[Sequence[StoredRecord], None]:
@@ -274,18 +267,9 @@ class FileStore:
             data = await self._range(ref.key, part.offset, part.length)
             return await asyncio.to_thread(decode_range, part, footer, data, decode)
 
-        ahead: asyncio.Task[Sequence[T]] | None = None
-        try:
-            for part in ranges(footer, 0, len(footer)):
-                reading, ahead = ahead, asyncio.create_task(read(part))
-                if reading is not None:
-                    yield await reading
-            if ahead is not None:
-                yield await ahead
-        finally:
-            if ahead is not None:
-                ahead.cancel()
-                await asyncio.gather(ahead, return_exceptions=True)
+        async with aclosing(read_ahead(ranges(footer, 0, len(footer)), read, most=2)) as pieces:
+            async for _, piece in pieces:
+                yield piece
 
 
 def _records_of_block(key: str, footer: Footer, block: int, data: bytes) -> list[StoredRecord]:

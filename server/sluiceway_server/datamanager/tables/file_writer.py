@@ -27,9 +27,8 @@ R = TypeVar("R", StoredRecord, StoredRow)
 
 BLOCK_BYTES = 64 * 1024
 """Of a block before compression. Larger: smaller files, and more to read for one record."""
-COMPRESSION_LEVEL = 3
-"""Of zstd."""
 
+_LEVEL = 3
 _BYTES_AT_ONCE = 512 * 1024
 _RECORD_OVERHEAD = 24
 _VALUE_BYTES = 8
@@ -50,7 +49,6 @@ class FileWriter(Generic[R]):
         measure: Callable[[R], int],
         key: str,
         block_bytes: int,
-        level: int,
     ) -> None:
         self._upload = upload
         self._kind = kind
@@ -59,7 +57,7 @@ class FileWriter(Generic[R]):
         self._measure: Callable[[R], int] = measure
         self._key = key
         self._block_bytes = block_bytes
-        self._compressor = zstandard.ZstdCompressor(level=level)
+        self._compressor = zstandard.ZstdCompressor(level=_LEVEL)
         self._digest = hashlib.sha256()
         self._written = 0
         self._raw = 0

@@ -72,7 +72,6 @@ class Footer:
         type_version: of an index dump: the `RecordType.version` that computed the columns.
         offsets: where each block begins, and where the last one ends.
         sizes: bytes before compression.
-        counts: of records.
     """
 
     type: str

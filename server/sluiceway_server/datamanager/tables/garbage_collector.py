@@ -29,17 +29,17 @@ import structlog
 from sluiceway_common.foundation.clock import Clock
 from sluiceway_common.foundation.crashpoints import crash_points, declare_effects
 from sluiceway_common.foundation.errors import DataLoss, NotFound
+from sluiceway_server.datamanager.log.epochs import Lineage
 from sluiceway_server.datamanager.log.etcd_log import FlushMark
-from sluiceway_server.datamanager.log.lineage import Lineage
 from sluiceway_server.datamanager.model import LogSequence
 from sluiceway_server.datamanager.settings import DataManagerSettings
 from sluiceway_server.datamanager.tables.checkpoint import files_of
 from sluiceway_server.datamanager.tables.garbage_rules import (
     Found,
-    choose_files,
     choose_segments,
     is_before,
     judge_manifests,
+    may_go,
     sequence_of_file,
     why_not_now,
 )
@@ -79,38 +79,7 @@ class _Stop(Exception):
 
 
 class GarbageCollector:
-    """Deletes garbage."""
-
-    def __init__(self, stores: Stores, *, settings: DataManagerSettings, clock: Clock) -> None:
-        self._stores = stores
-        self._settings = settings
-        self._clock = clock
-
-    async def run(self, lineage: Lineage) -> Cleaned:
-        """Delete what the history does not need. May be repeated, and cancelled.
-
-        Nothing is deleted when etcd or the storage is in a newer epoch.
-
-        Raises:
-            DataLoss: a manifest is damaged, so that its files are not known. Nothing more was deleted.
-            DatabaseLost: etcd was wiped, restored or replaced.
-            Unavailable: etcd or the object storage is away.
-        """
-        work = _Collection(self._stores, lineage, self._settings, self._clock)
-        done = work.done
-        try:
-            await work.run()
-        except _Stop as why:
-            done.stopped = str(why)
-            log.info("clean_stopped", why=done.stopped)
-        done.unknown = tuple(sorted(work.unknown))
-        if done.manifests or done.files or done.segments:
-            log.info("cleaned", manifests=done.manifests, files=done.files, segments=done.segments)
-        return done
-
-
-class _Collection:
-    """One collection."""
+    """One garbage collection."""
 
     def __init__(self, stores: Stores, lineage: Lineage, rules: DataManagerSettings, clock: Clock) -> None:
         self._stores = stores
@@ -126,7 +95,28 @@ class _Collection:
         self.unknown: set[str] = set()
         self.done = Cleaned()
 
-    async def run(self) -> None:
+    async def run(self) -> Cleaned:
+        """Delete what the history does not need. May be cancelled.
+
+        Nothing is deleted when etcd or the storage is in a newer epoch.
+
+        Raises:
+            DataLoss: a manifest is damaged, so that its files are not known. Nothing more was deleted.
+            DatabaseLost: etcd was wiped, restored or replaced.
+            Unavailable: etcd or the object storage is away.
+        """
+        done = self.done
+        try:
+            await self._collect()
+        except _Stop as why:
+            done.stopped = str(why)
+            log.info("clean_stopped", why=done.stopped)
+        done.unknown = tuple(sorted(self.unknown))
+        if done.manifests or done.files or done.segments:
+            log.info("cleaned", manifests=done.manifests, files=done.files, segments=done.segments)
+        return done
+
+    async def _collect(self) -> None:
         now, lineage, rules = self._clock.now(), self._lineage, self._rules
         self.unknown.update(await self._stores.unknown_names())
         epochs = [item async for item in self._named_epochs()]
@@ -206,8 +196,8 @@ class _Collection:
             async for _, found in self._named(folder):
                 if sequence_of_file(found.key) is None:
                     self.unknown.add(found.key)
-                else:
-                    chosen += choose_files((found,), self._needed, now, self._rules)
+                elif may_go(found, self._needed, now, self._rules):
+                    chosen.append(found)
         return chosen
 
     async def _check_again(self) -> None:

@@ -23,8 +23,9 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import pairwise
+from operator import itemgetter
 
-from sluiceway_server.datamanager.log.lineage import Lineage
+from sluiceway_server.datamanager.log.epochs import Lineage
 from sluiceway_server.datamanager.model import LogSequence
 from sluiceway_server.datamanager.settings import DataManagerSettings
 
@@ -67,7 +68,7 @@ def why_not_now(
         lineage: the history, as this server knows it.
         epochs: all epoch objects.
         sequences: of manifests and segments, and in the names of files.
-        now: the time.
+        now: the present time.
         rules: how long objects stay.
     """
     present = lineage.present
@@ -84,7 +85,7 @@ def judge_manifests(
     found: Sequence[tuple[LogSequence, Found]], lineage: Lineage, now: datetime, rules: DataManagerSettings
 ) -> JudgedManifests:
     """Decide which manifests stay. `found` may be in any order."""
-    of_history = sorted((item for item in found if lineage.contains(item[0])), key=_sequence)
+    of_history = sorted((item for item in found if lineage.contains(item[0])), key=itemgetter(0))
     newest = of_history[-rules.manifests_kept :] if rules.manifests_kept else []
     kept = {
         sequence
@@ -92,7 +93,7 @@ def judge_manifests(
         if not _is_older(info, now, rules.manifests_kept_for) or (sequence, info) in newest
     }
     going, void = [], []
-    for sequence, info in sorted(found, key=_sequence):
+    for sequence, info in sorted(found, key=itemgetter(0)):
         if sequence in kept:
             continue
         if lineage.contains(sequence) or _is_older(info, now, rules.orphans_after):
@@ -102,17 +103,10 @@ def judge_manifests(
     return JudgedManifests(tuple(sorted(kept)), tuple(going), tuple(void))
 
 
-def choose_files(
-    found: Iterable[Found], needed: Collection[str], now: datetime, rules: DataManagerSettings
-) -> list[Found]:
-    """Return the data files and index dumps that may go: old, and not among the `needed` keys of manifests."""
-    return [
-        item
-        for item in found
-        if item.key not in needed
-        and sequence_of_file(item.key) is not None
-        and _is_older(item, now, rules.orphans_after)
-    ]
+def may_go(found: Found, needed: Collection[str], now: datetime, rules: DataManagerSettings) -> bool:
+    """Return whether a data file or index dump is old, and not among the `needed` keys of manifests."""
+    is_ours = sequence_of_file(found.key) is not None
+    return is_ours and found.key not in needed and _is_older(found, now, rules.orphans_after)
 
 
 def sequence_of_file(key: str) -> LogSequence | None:
@@ -137,7 +131,7 @@ def choose_segments(
 
     `found` are those for which `is_before` is true, or more; `oldest` is the oldest kept manifest.
     """
-    items = sorted(found, key=_sequence)
+    items = sorted(found, key=itemgetter(0))
     old = {first for first, info in items if _is_older(info, now, rules.orphans_after)}
     void = [first for first, _ in items if not lineage.contains(first) and first in old]
     firsts = [first for first, _ in items if lineage.contains(first)]
@@ -154,7 +148,3 @@ def choose_segments(
 
 def _is_older(found: Found, now: datetime, than: timedelta) -> bool:
     return found.modified is not None and now - found.modified > than
-
-
-def _sequence(item: tuple[LogSequence, Found]) -> LogSequence:
-    return item[0]

@@ -21,7 +21,7 @@ from google.protobuf.message import DecodeError
 from sluiceway.records.storage.v1.storage_pb2 import FileRef, Manifest, TypeFiles
 from sluiceway_common.foundation.errors import DataLoss, NotFound
 from sluiceway_server.datamanager.log.entries import from_sequence_proto
-from sluiceway_server.datamanager.log.lineage import Lineage
+from sluiceway_server.datamanager.log.epochs import Lineage
 from sluiceway_server.datamanager.model import LogSequence
 from sluiceway_server.objectstorage.layout import Folder
 from sluiceway_server.objectstorage.port import ObjectStorage

@@ -74,7 +74,7 @@ class Base:
             await self.storage.put(f"{self.prefix}/{folder}/{type_}/{seq(1, 2)}-{number}-orphan", body)
 
     async def clean(self, clock: FakeClock) -> Cleaned:
-        return await cleaner(self.storage, self.etcd, prefix=self.prefix, clock=clock).run(self.log.lineage)
+        return await cleaner(self.storage, self.etcd, prefix=self.prefix, clock=clock)(self.log.lineage)
 
     async def whole(self) -> set[str]:
         return await check_whole(self.storage, self.prefix, self.log.lineage, self.log.mark().sequence)
@@ -209,9 +209,9 @@ async def test_a_server_whose_epoch_is_over_deletes_nothing(
     base.log.begin_epoch(accepted=seq(1, 3))
     await base.log.flush()
     left_behind = cleaner(storage, etcd, prefix=prefix, clock=clock)
-    assert "objects of epoch 2" in (await left_behind.run(old)).stopped
+    assert "objects of epoch 2" in (await left_behind(old)).stopped
     await base.log.write_head(etcd, prefix)
-    assert "not in epoch 1" in (await left_behind.run(old)).stopped
+    assert "not in epoch 1" in (await left_behind(old)).stopped
     assert await base.keys(*ALL) - {f"wal/{seq(2, 1)}"} == before
 
 
@@ -234,7 +234,7 @@ async def test_a_recovery_that_begins_stops_a_clean(
             clock.advance(timedelta(minutes=1))
             await storage.delete(key)
 
-    done = await cleaner(Recovering(), etcd, prefix=prefix, clock=clock).run(base.log.lineage)  # type: ignore[arg-type]
+    done = await cleaner(Recovering(), etcd, prefix=prefix, clock=clock)(base.log.lineage)  # type: ignore[arg-type]
     assert (done.manifests, done.files, done.segments) == (1, 0, 0)
     assert done.stopped == "a new epoch began"
     assert "recovery" in (await base.clean(FakeClock(datetime.now(UTC)))).stopped
@@ -271,7 +271,7 @@ async def test_cleaner_that_wakes_after_a_week_keeps_new_objects(
                 assert await manifests.put(manifest)
             await storage.delete(key)
 
-    done = await cleaner(Sleepy(), etcd, prefix=prefix, clock=clock).run(base.log.lineage)  # type: ignore[arg-type]
+    done = await cleaner(Sleepy(), etcd, prefix=prefix, clock=clock)(base.log.lineage)  # type: ignore[arg-type]
     assert slept
     assert not done.stopped
     left = await base.keys()

@@ -23,7 +23,7 @@ async def clean(backing: BackingStores) -> Cleaned:
     stores = backing.stores()
     clock = FakeClock(datetime.now(UTC) + timedelta(days=2))
     lineage = stores.epochs.lineage_of(await stores.epochs.all(), 1)
-    return await cleaner(backing.storage, backing.kv, prefix=PREFIX, clock=clock, settings=EAGER).run(lineage)
+    return await cleaner(backing.storage, backing.kv, prefix=PREFIX, clock=clock, settings=EAGER)(lineage)
 
 
 async def test_crashed_clean_leaves_a_whole_database(backing: BackingStores) -> None:

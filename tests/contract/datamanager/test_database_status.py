@@ -1,15 +1,14 @@
-"""The overview: both stores as they are, whatever they are."""
+"""The status of a database: both stores as they are, whatever they are."""
 
 from __future__ import annotations
 
 from datetime import timedelta
 
+from sluiceway.api.database.v1 import database_service_pb2 as pb
 from sluiceway_common.foundation.clock import SystemClock
 from sluiceway_common.foundation.errors import Unavailable
-from sluiceway_server.datamanager.admin.status import Overview, overview
-from sluiceway_server.datamanager.log.epochs import accepted_of
-from sluiceway_server.datamanager.model import LogSequence
-from sluiceway_server.datamanager.recovery.diagnosis import Kind
+from sluiceway_server.app.database_status import database_status
+from sluiceway_server.datamanager.log.entries import from_sequence_proto
 from sluiceway_server.kv.etcd import EtcdStore
 from sluiceway_server.kv.port import DeleteKey, KeyValueStore
 from sluiceway_server.objectstorage.port import ObjectStorage
@@ -22,63 +21,53 @@ _SECONDS = timedelta(seconds=5)
 
 async def seen(
     backing: BackingStores, *, kv: KeyValueStore | None = None, storage: ObjectStorage | None = None
-) -> Overview:
-    return await overview(backing.stores(kv=kv, storage=storage), now=SystemClock().now())
+) -> pb.GetDatabaseStatusResponse:
+    return await database_status(backing.stores(kv=kv, storage=storage), now=SystemClock().now())
 
 
-async def test_overview_of_a_healthy_database_has_no_findings(backing: BackingStores) -> None:
+async def test_status_of_a_healthy_database_has_no_findings(backing: BackingStores) -> None:
     await written(backing)
     made = await checkpoint(backing)
     found = await seen(backing)
-    assert (found.kind, tuple(found.findings)) == (Kind.HEALTHY, ())
-    assert found.etcd is not None
-    assert found.storage is not None
-    assert found.etcd.head is not None
-    assert found.etcd.flushed is not None
-    end = found.etcd.head.sequence
-    assert end == found.etcd.flushed.sequence == found.etcd.checkpoint == found.storage.recoverable
-    assert end.counter == made.sequence.counter
-    assert found.etcd.unflushed_bytes == 0
-    assert found.storage.newest_segment is not None
-    assert found.storage.newest_manifest is not None
-    assert found.storage.newest_segment.sequence == found.storage.newest_manifest.sequence == end
-    assert found.storage.newest_segment.time <= found.storage.newest_manifest.time <= found.time
+    assert list(found.findings) == []
+    end = str(from_sequence_proto(made.sequence))
+    assert end == found.head == found.flushed == found.checkpoint == found.recoverable
+    assert found.unflushed_bytes == 0
+    assert found.newest_segment.sequence == found.newest_manifest.sequence == end
+    segment, manifest = found.newest_segment.time.ToMicroseconds(), found.newest_manifest.time.ToMicroseconds()
+    assert segment <= manifest <= found.time.ToMicroseconds()
     keys = await backing.keys()
-    assert {item.kind: item.count for item in found.storage.objects} == {
+    assert {item.kind: item.count for item in found.objects} == {
         kind: sum(key.startswith(f"{PREFIX}/{kind}/") for key in keys)
         for kind in ("epoch", "wal", "data", "index", "manifest")
     }
-    assert sum(item.bytes for item in found.storage.objects) == sum(
+    assert sum(item.bytes for item in found.objects) == sum(
         [info.size_bytes async for info in backing.storage.list(f"{PREFIX}/")]
     )
 
 
 async def test_two_empty_stores_are_a_database_that_is_not_there_yet(backing: BackingStores) -> None:
     found = await seen(backing)
-    assert found.kind is Kind.NEW
-    assert found.epoch is None
+    (finding,) = found.findings
+    assert "are empty" in finding
+    assert (found.epoch, found.database_id) == (0, "")
 
 
 async def test_each_disagreement_is_found_and_the_rest_is_shown(backing: BackingStores) -> None:
     await written(backing)
     await backing.kv.txn(then=(DeleteKey(f"{PREFIX}/db/flushed"),), timeout=_SECONDS)
     found = await seen(backing)
-    assert found.kind is Kind.ETCD_TORN
-    assert any("flushed" in finding for finding in found.findings)
-    assert found.etcd is not None
-    assert found.etcd.head is not None
+    assert any("not the key flushed" in finding for finding in found.findings)
+    assert found.head
     await backing.lose_keys()
     found = await seen(backing)
-    assert found.kind is Kind.ETCD_EMPTY
     (finding,) = found.findings
     assert "sluice db recover" in finding
-    assert found.epoch is not None
-    assert found.epoch.number == 1
+    assert found.epoch == 1
     await backing.recover()
     found = await seen(backing)
-    assert (found.kind, found.epoch and found.epoch.number) == (Kind.HEALTHY, 2)
-    assert found.storage is not None
-    assert accepted_of(found.storage.epochs[1]) == LogSequence(1, 60)
+    assert (list(found.findings), found.epoch) == ([], 2)
+    assert [epoch.accepted for epoch in found.epochs] == ["", "00000001-000000000000003c"]
 
 
 async def test_one_store_that_is_away_does_not_hide_the_other(backing: BackingStores) -> None:
@@ -86,10 +75,9 @@ async def test_one_store_that_is_away_does_not_hide_the_other(backing: BackingSt
     nowhere = EtcdStore(["http://127.0.0.1:1"])
     found = await seen(backing, kv=nowhere)
     await nowhere.close()
-    assert found.etcd is None
     assert found.etcd_fault
-    assert found.storage is not None
-    assert found.storage.recoverable == LogSequence(1, 60)
+    assert not found.head
+    assert found.recoverable == "00000001-000000000000003c"
     assert any("etcd" in finding and "does not answer" in finding for finding in found.findings)
 
     class Away(FaultyStorage):
@@ -97,9 +85,8 @@ async def test_one_store_that_is_away_does_not_hide_the_other(backing: BackingSt
             raise Unavailable("the storage is away")
 
     found = await seen(backing, storage=Away(backing.storage))
-    assert found.storage is None
-    assert found.etcd is not None
-    assert found.etcd.head is not None
+    assert found.storage_fault
+    assert (found.head, list(found.objects)) == ("00000001-000000000000003c", [])
     assert any("object storage does not answer" in finding for finding in found.findings)
 
 
