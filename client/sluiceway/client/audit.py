@@ -9,8 +9,6 @@ from sluiceway.api.project.v1 import audit_service_pb2 as pb
 from sluiceway.api.project.v1 import audit_service_pb2_grpc as pb_grpc
 from sluiceway.client.connection import Connection
 
-_PAGE = 1000
-
 
 class Audit:
     """The `AuditService`. Every method raises the errors that the comments of the proto list."""
@@ -44,23 +42,14 @@ class Audit:
             until: only changes before this time.
             limit: the largest number of records.
         """
-        found: list[pb.AuditRecord] = []
-        token = ""
-        while True:
-            request = self._connection.request(
-                pb.ListAuditRecordsRequest,
-                parent_id=parent,
-                caller_id=caller,
-                resource_id=resource,
-                resource_type=resource_type,
-                method=method,
-                since=since,
-                until=until,
-                page_size=max(1, min(limit, _PAGE)),
-                page_token=token,
-            )
-            page = await self._connection.call(self._stub.ListAuditRecords, request)
-            found.extend(page.audit_records)
-            token = page.next_page_token
-            if not token or len(found) >= limit:
-                return found[:limit]
+        request = self._connection.request(
+            pb.ListAuditRecordsRequest,
+            parent_id=parent,
+            caller_id=caller,
+            resource_id=resource,
+            resource_type=resource_type,
+            method=method,
+            since=since,
+            until=until,
+        )
+        return await self._connection.list_all(self._stub.ListAuditRecords, request, "audit_records", limit=limit)

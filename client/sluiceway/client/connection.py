@@ -21,6 +21,7 @@ __all__ = ["DEFAULT_PATIENCE", "DEFAULT_TIMEOUT", "Connection"]
 
 DEFAULT_TIMEOUT = timedelta(seconds=30)
 DEFAULT_PATIENCE = timedelta(minutes=15)
+_PAGE = 1000
 
 P = ParamSpec("P")
 Q = TypeVar("Q")
@@ -92,6 +93,29 @@ class Connection:
             raise
         self._see_metadata(await call.initial_metadata(), await call.trailing_metadata())
         return response
+
+    async def list_all(self, method: Any, request: Any, items: str, *, limit: int | None = None) -> list[Any]:
+        """Call a method that lists until its last page, or until there are `limit` items.
+
+        Args:
+            method: takes a page token and a page size.
+            request: its request; the token and, with a limit, the size are set here.
+            items: the field of the response that has the items of a page.
+            limit: the largest number of items.
+
+        Raises:
+            SluicewayError: as `call`.
+        """
+        found: list[Any] = []
+        while limit is None or len(found) < limit:
+            if limit is not None:
+                request.page_size = min(limit - len(found), _PAGE)
+            response = await self.call(method, request)
+            found.extend(getattr(response, items))
+            request.page_token = response.next_page_token
+            if not request.page_token:
+                break
+        return found
 
     async def stream(self, method: grpc.aio.UnaryStreamMultiCallable[Q, R], request: Q) -> AsyncGenerator[R]:
         """Make a call whose response is a stream. It has no deadline.

@@ -20,22 +20,8 @@ class Deliveries:
 
     async def list(self, project: str, *, ref: str = "", limit: int = 100) -> Sequence[pb.Delivery]:
         """List deliveries of a project (its id or path), the newest first; of one ref, if its full name is given."""
-        found: list[pb.Delivery] = []
-        page_token = ""
-        while len(found) < limit:
-            request = self._connection.request(
-                pb.ListDeliveriesRequest,
-                project_id=project,
-                ref=ref,
-                page_size=min(limit - len(found), 1000),
-                page_token=page_token,
-            )
-            response = await self._connection.call(self._stub.ListDeliveries, request)
-            found.extend(response.deliveries)
-            page_token = response.next_page_token
-            if not page_token:
-                break
-        return found
+        request = self._connection.request(pb.ListDeliveriesRequest, project_id=project, ref=ref)
+        return await self._connection.list_all(self._stub.ListDeliveries, request, "deliveries", limit=limit)
 
     async def get(self, project: str, delivery: str) -> pb.Delivery:
         """Return a delivery."""

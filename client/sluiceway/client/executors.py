@@ -21,15 +21,8 @@ class Executors:
 
     async def list(self, *, group: str = "") -> Sequence[pb.Executor]:
         """List all executors, or those of a group, by group and id."""
-        executors: list[pb.Executor] = []
-        token = ""
-        while True:
-            request = self._connection.request(pb.ListExecutorsRequest, group=group, page_token=token)
-            response = await self._connection.call(self._stub.ListExecutors, request)
-            executors.extend(response.executors)
-            token = response.next_page_token
-            if not token:
-                return executors
+        request = self._connection.request(pb.ListExecutorsRequest, group=group)
+        return await self._connection.list_all(self._stub.ListExecutors, request, "executors")
 
     async def get(self, executor_id: str) -> pb.Executor:
         """Return an executor and its siblings."""
@@ -39,15 +32,8 @@ class Executors:
 
     async def groups(self) -> Sequence[pb.ExecutorGroup]:
         """List all groups, by name."""
-        groups: list[pb.ExecutorGroup] = []
-        token = ""
-        while True:
-            request = self._connection.request(pb.ListExecutorGroupsRequest, page_token=token)
-            response = await self._connection.call(self._stub.ListExecutorGroups, request)
-            groups.extend(response.executor_groups)
-            token = response.next_page_token
-            if not token:
-                return groups
+        request = self._connection.request(pb.ListExecutorGroupsRequest)
+        return await self._connection.list_all(self._stub.ListExecutorGroups, request, "executor_groups")
 
     async def group(self, name: str) -> pb.ExecutorGroup:
         """Return a group."""

@@ -47,15 +47,8 @@ class Projects:
 
     async def list(self, *, parent: str = "") -> Sequence[pb.Project]:
         """List the projects that the caller may see, or the children of a parent among them, by name."""
-        found: list[pb.Project] = []
-        token = ""
-        while True:
-            request = self._connection.request(pb.ListProjectsRequest, parent_id=parent, page_token=token)
-            page = await self._connection.call(self._stub.ListProjects, request)
-            found.extend(page.projects)
-            token = page.next_page_token
-            if not token:
-                return found
+        request = self._connection.request(pb.ListProjectsRequest, parent_id=parent)
+        return await self._connection.list_all(self._stub.ListProjects, request, "projects")
 
     async def update(self, project: str, *, etag: str = "", visibility: str = "", **fields: Any) -> pb.Project:
         """Change fields of a project, such as `name`. Another `parent_id` moves it. `etag`: must be stored."""
@@ -103,15 +96,8 @@ class ProjectGroups:
 
     async def list(self, *, parent: str = "") -> Sequence[pb.ProjectGroup]:
         """List the groups that the caller may see, or the children of a parent among them, by name."""
-        found: list[pb.ProjectGroup] = []
-        token = ""
-        while True:
-            request = self._connection.request(pb.ListProjectGroupsRequest, parent_id=parent, page_token=token)
-            page = await self._connection.call(self._stub.ListProjectGroups, request)
-            found.extend(page.project_groups)
-            token = page.next_page_token
-            if not token:
-                return found
+        request = self._connection.request(pb.ListProjectGroupsRequest, parent_id=parent)
+        return await self._connection.list_all(self._stub.ListProjectGroups, request, "project_groups")
 
     async def update(self, group: str, *, etag: str = "", visibility: str = "", **fields: Any) -> pb.ProjectGroup:
         """Change fields of a group, such as `name`. Another `parent_id` moves it with all below it."""
@@ -149,15 +135,8 @@ class Organizations:
 
     async def list(self) -> Sequence[organization_pb.Organization]:
         """List the organizations that the caller may see, by name."""
-        found: list[organization_pb.Organization] = []
-        token = ""
-        while True:
-            request = self._connection.request(organization_pb.ListOrganizationsRequest, page_token=token)
-            page = await self._connection.call(self._stub.ListOrganizations, request)
-            found.extend(page.organizations)
-            token = page.next_page_token
-            if not token:
-                return found
+        request = self._connection.request(organization_pb.ListOrganizationsRequest)
+        return await self._connection.list_all(self._stub.ListOrganizations, request, "organizations")
 
     async def update(
         self, organization: str, *, etag: str = "", visibility: str = "", **fields: Any
@@ -177,17 +156,8 @@ class Organizations:
 
     async def members(self, organization: str) -> Sequence[organization_pb.OrganizationMember]:
         """List the members, by name."""
-        found: list[organization_pb.OrganizationMember] = []
-        token = ""
-        while True:
-            request = self._connection.request(
-                organization_pb.ListOrganizationMembersRequest, organization_id=organization, page_token=token
-            )
-            page = await self._connection.call(self._stub.ListOrganizationMembers, request)
-            found.extend(page.members)
-            token = page.next_page_token
-            if not token:
-                return found
+        request = self._connection.request(organization_pb.ListOrganizationMembersRequest, organization_id=organization)
+        return await self._connection.list_all(self._stub.ListOrganizationMembers, request, "members")
 
     async def set_member(self, organization: str, user: str, role: str) -> None:
         """Set the role of a user: `owner`, `member` or `reader`."""
@@ -226,15 +196,8 @@ class Users:
 
     async def list(self) -> Sequence[user_pb.User]:
         """List the users, by name."""
-        found: list[user_pb.User] = []
-        token = ""
-        while True:
-            request = self._connection.request(user_pb.ListUsersRequest, page_token=token)
-            page = await self._connection.call(self._stub.ListUsers, request)
-            found.extend(page.users)
-            token = page.next_page_token
-            if not token:
-                return found
+        request = self._connection.request(user_pb.ListUsersRequest)
+        return await self._connection.list_all(self._stub.ListUsers, request, "users")
 
     async def update(self, user: str, *, etag: str = "", **fields: Any) -> user_pb.User:
         """Change `name`, or as an operator `operator`. An `etag` must be the stored one."""

@@ -55,15 +55,8 @@ class RemoteSources:
 
     async def list(self) -> Sequence[pb.RemoteSource]:
         """List the remote sources, by name."""
-        found: list[pb.RemoteSource] = []
-        page_token = ""
-        while True:
-            request = self._connection.request(pb.ListRemoteSourcesRequest, page_token=page_token)
-            response = await self._connection.call(self._stub.ListRemoteSources, request)
-            found.extend(response.remote_sources)
-            page_token = response.next_page_token
-            if not page_token:
-                return found
+        request = self._connection.request(pb.ListRemoteSourcesRequest)
+        return await self._connection.list_all(self._stub.ListRemoteSources, request, "remote_sources")
 
     async def update(self, remote_source: str, *, etag: str = "", **fields: Any) -> pb.RemoteSource:
         """Change fields of a remote source, such as `api_url`; empty texts too. An `etag` must be the stored one."""

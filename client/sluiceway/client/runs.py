@@ -16,8 +16,6 @@ from sluiceway_common.foundation.errors import Exhausted, OutOfRange, Unavailabl
 
 __all__ = ["Runs"]
 
-_PAGE = 1000
-
 
 class Runs:
     """The `RunService`. Every method raises the errors that the comments of the proto list, as `SluicewayError`."""
@@ -75,27 +73,12 @@ class Runs:
             created_since=since,
             created_until=until,
         )
-        runs: list[run_pb2.Run] = []
-        while len(runs) < limit:
-            request.page_size = min(limit - len(runs), _PAGE)
-            response = await self._connection.call(self._stub.ListRuns, request)
-            runs.extend(response.runs)
-            request.page_token = response.next_page_token
-            if not request.page_token:
-                break
-        return runs
+        return await self._connection.list_all(self._stub.ListRuns, request, "runs", limit=limit)
 
     async def tasks(self, run_id: str) -> Sequence[run_pb2.Task]:
         """List the tasks of a run, by level and name."""
-        tasks: list[run_pb2.Task] = []
-        token = ""
-        while True:
-            request = self._connection.request(pb.ListTasksRequest, run_id=run_id, page_token=token)
-            response = await self._connection.call(self._stub.ListTasks, request)
-            tasks.extend(response.tasks)
-            token = response.next_page_token
-            if not token:
-                return tasks
+        request = self._connection.request(pb.ListTasksRequest, run_id=run_id)
+        return await self._connection.list_all(self._stub.ListTasks, request, "tasks")
 
     async def task(self, run_id: str, task_id: str) -> run_pb2.Task:
         """Return a task."""

@@ -41,15 +41,8 @@ class Secrets:
 
     async def list(self, *, parent: str = "") -> Sequence[secret_pb.Secret]:
         """List the secrets that you may see, by name; with `parent` those that belong to it."""
-        found: list[secret_pb.Secret] = []
-        page_token = ""
-        while True:
-            request = self._connection.request(secret_pb.ListSecretsRequest, parent_id=parent, page_token=page_token)
-            answer = await self._connection.call(self._stub.ListSecrets, request)
-            found.extend(answer.secrets)
-            page_token = answer.next_page_token
-            if not page_token:
-                return found
+        request = self._connection.request(secret_pb.ListSecretsRequest, parent_id=parent)
+        return await self._connection.list_all(self._stub.ListSecrets, request, "secrets")
 
     async def update(
         self,
@@ -106,17 +99,8 @@ class Variables:
 
     async def list(self, *, parent: str = "") -> Sequence[variable_pb.Variable]:
         """List the variables that you may see, by name; with `parent` those that belong to it."""
-        found: list[variable_pb.Variable] = []
-        page_token = ""
-        while True:
-            request = self._connection.request(
-                variable_pb.ListVariablesRequest, parent_id=parent, page_token=page_token
-            )
-            answer = await self._connection.call(self._stub.ListVariables, request)
-            found.extend(answer.variables)
-            page_token = answer.next_page_token
-            if not page_token:
-                return found
+        request = self._connection.request(variable_pb.ListVariablesRequest, parent_id=parent)
+        return await self._connection.list_all(self._stub.ListVariables, request, "variables")
 
     async def update(
         self,

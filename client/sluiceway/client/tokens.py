@@ -45,17 +45,8 @@ class Tokens:
 
     async def list(self, *, kind: TokenKind | int | str = TokenKind.UNSPECIFIED) -> Sequence[pb.Token]:
         """List tokens, by kind and name, also those that are not valid any more."""
-        tokens: list[pb.Token] = []
-        page_token = ""
-        while True:
-            request = self._connection.request(
-                pb.ListTokensRequest, kind=TokenKind.parse(kind).name_in_proto, page_token=page_token
-            )
-            response = await self._connection.call(self._stub.ListTokens, request)
-            tokens.extend(response.tokens)
-            page_token = response.next_page_token
-            if not page_token:
-                return tokens
+        request = self._connection.request(pb.ListTokensRequest, kind=TokenKind.parse(kind).name_in_proto)
+        return await self._connection.list_all(self._stub.ListTokens, request, "tokens")
 
     async def revoke(self, token_id: str) -> None:
         """Revoke a token at once. `token_id` may be the beginning of one."""
