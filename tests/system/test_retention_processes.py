@@ -17,7 +17,7 @@ def objects_of(here: Installation, run_id: str) -> list[Path]:
     return [path for path in (here.data / "objects").rglob("*") if path.is_file() and run_id in str(path)]
 
 
-def answer_of(here: Installation, path: str) -> tuple[int, Any]:
+def response_json(here: Installation, path: str) -> tuple[int, Any]:
     with here.http() as client:
         answer = client.get(path)
     return answer.status_code, answer.json() if answer.status_code >= 400 else None
@@ -26,7 +26,7 @@ def answer_of(here: Installation, path: str) -> tuple[int, Any]:
 def reason_of(here: Installation, path: str) -> str | None:
     """Return the reason of the error that a request gets; None if it gets none."""
     try:
-        status, body = answer_of(here, path)
+        status, body = response_json(here, path)
     except httpx.RemoteProtocolError:
         return None  # the log was deleted while it was sent
     return None if status < 400 else body["error"]["details"][0]["reason"]
@@ -59,9 +59,9 @@ def test_retention_deletes_old_logs_then_old_runs(tmp_path: Path) -> None:
         assert here.log(waiting, "build", 0) == b"built\n"
         assert here.stop() == 0
     with installation(tmp_path, "--log-retention", "5s", "--run-retention", "1s") as here:
-        until(lambda: answer_of(here, f"/api/v1/runs/{old}")[0] == 404, "the run is deleted")
+        until(lambda: response_json(here, f"/api/v1/runs/{old}")[0] == 404, "the run is deleted")
         for path in (f"/api/v1/runs/{old}/tasks", f"/api/v1/runs/{old}:watch", log):
-            assert answer_of(here, path)[0] == 404, path
+            assert response_json(here, path)[0] == 404, path
         refused = here.sluice("run", "get", old, check=False)
         assert (refused.returncode, "there is no run" in refused.stderr) == (1, True)
         with here.http() as client:

@@ -14,7 +14,7 @@ from sluiceway.api.executor.v1 import executor_admin_service_pb2_grpc as pb_grpc
 from sluiceway.records.run.v1 import records_pb2 as records
 from sluiceway_common.foundation.clock import Clock
 from sluiceway_common.foundation.errors import InvalidInput, NotFound, SluicewayError, Violation
-from sluiceway_common.foundation.rpc.caller import answer_position, requested_position
+from sluiceway_common.foundation.rpc.caller import requested_position, set_response_position
 from sluiceway_common.runmodel.executor_state import Deleted, Drained, ExecutorPhase, Undrained
 from sluiceway_common.runmodel.wording import duration
 from sluiceway_server.datamanager.model import Action, Decision, Emit, Position, Query, View
@@ -122,7 +122,7 @@ class ExecutorAdminServicer(pb_grpc.ExecutorAdminServiceServicer):
             _existing(view, executor_id)
             return Decision(None, _drain(view, [executor_id], event, now))
 
-        answer_position(str((await self._database.transact(function)).position))
+        set_response_position(str((await self._database.transact(function)).position))
 
     async def _drain_all(self, selector: pb.ExecutorSelector, event: Drained | Undrained) -> list[str]:
         if not selector.group and not selector.labels:
@@ -141,7 +141,7 @@ class ExecutorAdminServicer(pb_grpc.ExecutorAdminServiceServicer):
             return Decision(named, _drain(view, named, event, now))
 
         committed = await self._database.transact(function)
-        answer_position(str(committed.position))
+        set_response_position(str(committed.position))
         return committed.value
 
     async def DeleteExecutor(self, request: pb.DeleteExecutorRequest, context: Context) -> pb.DeleteExecutorResponse:
@@ -154,7 +154,7 @@ class ExecutorAdminServicer(pb_grpc.ExecutorAdminServiceServicer):
             return Decision(None, transition(view, executor_id, deleted, now))
 
         committed = await self._database.transact(function)
-        answer_position(str(committed.position))
+        set_response_position(str(committed.position))
         try:
             await self._detector.lose_deleted(executor_id, after=committed.position)
         except SluicewayError as error:

@@ -140,12 +140,12 @@ class GatewayApp:
         except ClientGone:
             log.debug("client_gone", path=exchange.path)
         except Exception as failed:
-            answer = await self._answer_to(failed, exchange)
+            failure = await self._failure_of(failed, exchange)
             if not exchange.started:
-                status = answer.status if found.rule is None else in_json_names(answer.status, found.rule)
-                await exchange.respond_status(status, code=answer.code, headers=answer.headers)
+                status = failure.status if found.rule is None else in_json_names(failure.status, found.rule)
+                await exchange.respond_status(status, code=failure.code, headers=failure.headers)
 
-    async def _answer_to(self, failed: Exception, exchange: Exchange) -> _Failure:
+    async def _failure_of(self, failed: Exception, exchange: Exchange) -> _Failure:
         match failed:
             case HttpError():
                 return _Failure(status_of(failed.error), failed.code, failed.headers)
@@ -155,7 +155,7 @@ class GatewayApp:
                 status = status_from_rpc(failed, self._server)
                 # Ignore routes whose method the server does not offer, if the path has others.
                 if reason_of(status) == METHOD_NOT_OFFERED and (allowed := await self._allowed(exchange.path)):
-                    return await self._answer_to(_other_method(exchange, allowed), exchange)
+                    return await self._failure_of(_other_method(exchange, allowed), exchange)
                 return _Failure(status)
         incident = self._ids.new_id()
         log.error("request_failed", incident=incident, path=exchange.path, exc_info=failed)
@@ -259,8 +259,8 @@ class GatewayApp:
         if self._draining:
             raise Unavailable("this gateway is going away", reason="GATEWAY_DRAINING")
         stub: Any = health_pb2_grpc.HealthStub(self._channel)
-        answer = await stub.Check(health_pb2.HealthCheckRequest(), timeout=_READY_TIMEOUT_SECONDS)
-        if answer.status != health_pb2.HealthCheckResponse.SERVING:
+        response = await stub.Check(health_pb2.HealthCheckRequest(), timeout=_READY_TIMEOUT_SECONDS)
+        if response.status != health_pb2.HealthCheckResponse.SERVING:
             raise Unavailable(f"the server at {self._server} does not serve now", reason="UPSTREAM_NOT_SERVING")
         await exchange.respond_json(200, {"status": "ok"})
 

@@ -130,7 +130,7 @@ class Calls:
             call.cancel()
         headers = _position_headers(exchange, trailers)
         response = await _unless_gone(
-            exchange, self._translator.answer(rule, data, timeout=max(0.0, end - time.monotonic()))
+            exchange, self._translator.response(rule, data, timeout=max(0.0, end - time.monotonic()))
         )
         if response.location is not None:
             headers["location"] = response.location

@@ -42,7 +42,7 @@ def json_path(path: str, rule: Rule) -> str:
 
     When a method's body is one field of its request, a path is relative to what the caller wrote as the body.
     """
-    request = rule.takes
+    request = rule.request_type
     body = request.fields_by_name.get(rule.body)
     if body is None:
         return _spelled(path, request)
@@ -59,7 +59,7 @@ def _spell(text: str, rule: Rule) -> str:
     """Spell the fields that a text has in backticks."""
 
     def spelled(found: re.Match[str]) -> str:
-        field = rule.takes.fields_by_name.get(found.group(1))
+        field = rule.request_type.fields_by_name.get(found.group(1))
         return found.group(0) if field is None else f"`{field.json_name}`"
 
     return _QUOTED.sub(spelled, text)

@@ -33,7 +33,7 @@ class GatewayMetrics:
         )
         self._seconds = Histogram(
             "sluiceway_gateway_request_seconds",
-            "From the request's headers to the end of its answer; streams are not in it.",
+            "From the request's headers to the end of its response; streams are not in it.",
             ("method", "route"),
             buckets=_BUCKETS,
             registry=self._registry,

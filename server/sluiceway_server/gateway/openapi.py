@@ -94,7 +94,7 @@ def openapi_of(rules: Iterable[Rule], *, version: str) -> Json:
         version: of the installation.
     """
     all_rules = list(rules)
-    schemas = Schemas({"Error": _ERROR}, (rule.takes for rule in all_rules))
+    schemas = Schemas({"Error": _ERROR}, (rule.request_type for rule in all_rules))
     paths: Json = {}
     tags: dict[str, str] = {}
     described: set[str] = set()
@@ -190,7 +190,7 @@ def _failure(text: str, headers: Json) -> Json:
 
 
 def _response(rule: Rule, schemas: Schemas) -> Json:
-    message = rule.answers
+    message = rule.response_type
     if rule.success == 204:
         return {"description": "Done. The response has no body."}
     if rule.streams:
@@ -218,10 +218,10 @@ def _response(rule: Rule, schemas: Schemas) -> Json:
 def _body(rule: Rule, schemas: Schemas) -> Json:
     # The fields of the path are not repeated in the body.
     in_path = [variable.rpartition(".")[2] for variable in rule.template.variables]
-    message = rule.takes if rule.body == "*" else rule.takes.fields_by_name[rule.body].message_type
+    message = rule.request_type if rule.body == "*" else rule.request_type.fields_by_name[rule.body].message_type
     assert message is not None, f"{rule.rpc}: a body is an object"  # noqa: S101 - parse_json refuses all else
     whole = schemas.message(message, in_path)
-    if "update_mask" in rule.takes.fields_by_name:
+    if "update_mask" in rule.request_type.fields_by_name:
         # An update may have a part of its resource (AIP-134).
         whole.pop("required", None)
         schema, required = whole, True
@@ -234,7 +234,7 @@ def _body(rule: Rule, schemas: Schemas) -> Json:
 def _path_parameters(rule: Rule, schemas: Schemas) -> list[Json]:
     found: list[Json] = []
     for variable in rule.template.variables:
-        field = field_of(rule.takes, variable)
+        field = field_of(rule.request_type, variable)
         if field is not None:
             schema = schemas.field(field)
             found.append(_parameter(_label(variable), "path", schema) | {"required": True})
@@ -245,7 +245,7 @@ def _query_parameters(rule: Rule, schemas: Schemas) -> list[Json]:
     if rule.body == "*":
         return []
     found: list[Json] = []
-    for field in rule.takes.fields:
+    for field in rule.request_type.fields:
         if field.name == rule.body or any(v.split(".")[0] == field.name for v in rule.template.variables):
             continue
         if field.message_type is not None and not is_one_value(field.message_type):

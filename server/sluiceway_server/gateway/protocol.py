@@ -86,7 +86,7 @@ class _JsonProtocol(H11Protocol):
         super().connection_lost(exc)
 
     def on_response_complete(self) -> None:
-        """Forget the timer of a request that was answered while its bytes were read."""
+        """Forget the timer of a request that was responded to while its bytes were read."""
         self._unset_header_timer()
         super().on_response_complete()
         self.feed_soon()
@@ -114,7 +114,7 @@ class _JsonProtocol(H11Protocol):
                 self.transport.write(self.conn.send(event) or b"")
         except h11.LocalProtocolError:
             pass  # a response has already begun
-        if self._is_answering():
+        if self._is_responding():
             # Readers of the body and writers of the response get an error.
             self.cycle.disconnected = True
             self.cycle.message_event.set()
@@ -151,13 +151,13 @@ class _JsonProtocol(H11Protocol):
             if self.conn.events >= end:
                 self.feed_soon()
                 break
-            if self._header_timer is None and not self._is_answering():
+            if self._header_timer is None and not self._is_responding():
                 self._set_header_timer()
             count = max(self.conn.body_left or 0, _PIECE_BYTES)
             piece = bytes(self._pending[:count])
             del self._pending[:count]
             super().data_received(piece)
-            if self._is_answering():
+            if self._is_responding():
                 self._unset_header_timer()
         self.lingering.hold(is_full=bool(self._pending))
 
@@ -167,7 +167,7 @@ class _JsonProtocol(H11Protocol):
         # What follows a request waits for its response; after the last request of a connection, without end.
         return self.conn.their_state in {h11.IDLE, h11.SEND_BODY}
 
-    def _is_answering(self) -> bool:
+    def _is_responding(self) -> bool:
         cycle: RequestResponseCycle | None = self.cycle  # None before the first request
         return cycle is not None and not cycle.response_complete
 

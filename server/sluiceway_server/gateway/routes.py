@@ -89,7 +89,7 @@ class Rule:
         http_method: such as `POST`.
         template: of the path.
         body: `*`: the whole request; a field's name: that field; empty: there is no body.
-        response_body: the field of the response that is the answer; empty: all of it.
+        response_body: the field of the response that is the body; empty: all of it.
         request: the class of its requests.
         response: the class of its responses.
         streams: whether the response is a stream.
@@ -127,12 +127,12 @@ class Rule:
         return _rule_named, (self.rpc, self.http_method, self.template.text)
 
     @property
-    def takes(self) -> Descriptor:
+    def request_type(self) -> Descriptor:
         """The descriptor of its requests."""
         return cast("Descriptor", self.request.DESCRIPTOR)
 
     @property
-    def answers(self) -> Descriptor:
+    def response_type(self) -> Descriptor:
         """The descriptor of its responses."""
         return cast("Descriptor", self.response.DESCRIPTOR)
 

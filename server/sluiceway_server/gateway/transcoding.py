@@ -22,7 +22,7 @@ from sluiceway_common.foundation.errors import InvalidInput, Violation
 from sluiceway_common.foundation.rpc.json_mapping import json_of
 from sluiceway_server.gateway.routes import Rule
 
-__all__ = ["answer_of", "location_of", "parse_json", "request_of", "resume_from"]
+__all__ = ["location_of", "parse_json", "request_of", "response_json", "resume_from"]
 
 # Of one request. More is a mistake or an attack.
 _MAX_QUERY_PAIRS = 1000
@@ -73,7 +73,7 @@ def request_of(rule: Rule, path: Mapping[str, str], query: str, body: bytes) -> 
         content = value if rule.body == "*" else {rule.body: value}
         if not isinstance(content, dict):
             raise InvalidInput([Violation("", "the body must be a JSON object")], reason="BODY_NOT_AN_OBJECT")
-        _check_message(content, rule.takes, "", violations, body_field=rule.body)
+        _check_message(content, rule.request_type, "", violations, body_field=rule.body)
     elif body.strip():
         raise InvalidInput(f"{rule.http_method} {rule.template.text} takes no body", reason="BODY_NOT_EXPECTED")
     message = rule.request()
@@ -107,7 +107,7 @@ def parse_json(body: bytes) -> Any:
         raise InvalidInput(f"the body is not JSON: {error}", reason="BODY_NOT_JSON") from error
 
 
-def answer_of(message: Message, field: str = "") -> Any:
+def response_json(message: Message, field: str = "") -> Any:
     """Make the JSON value of a message, or of one field of it."""
     if not field:
         return json_of(message)
@@ -138,7 +138,7 @@ def resume_from(rule: Rule, message: Message, last_event_id: str) -> None:
         InvalidInput: the id is not one of this stream.
     """
     if rule.request_resume:
-        field = rule.takes.fields_by_name[rule.request_resume]
+        field = rule.request_type.fields_by_name[rule.request_resume]
         fault = _set_scalar(message, field, last_event_id)
         if fault:
             raise InvalidInput([Violation("Last-Event-ID", fault)])
@@ -336,7 +336,7 @@ def _set_from_query(message: Message, query: str, rule: Rule) -> list[Violation]
     violations: list[Violation] = []
     done: set[str] = set()
     for name, texts in values.items():
-        found = _walk(rule.takes, name)
+        found = _walk(rule.request_type, name)
         if found is None:
             violations.append(Violation(name, _unknown_parameter(rule)))
             continue
@@ -361,7 +361,7 @@ def _unknown_parameter(rule: Rule) -> str:
         return "this takes no query parameters"
     known = [
         field.json_name
-        for field in rule.takes.fields
+        for field in rule.request_type.fields
         if field.name != rule.body and field.name not in rule.template.variables
     ]
     return f"there is no such parameter; there are: {', '.join(known)}" if known else "this takes no query parameters"

@@ -19,14 +19,14 @@ from sluiceway_common.foundation.time_limit import time_limit
 from sluiceway_server.gateway.encoders import Encoder
 from sluiceway_server.gateway.errors import HttpError, dumps
 from sluiceway_server.gateway.routes import Rule
-from sluiceway_server.gateway.transcoding import answer_of, location_of, request_of, resume_from
+from sluiceway_server.gateway.transcoding import location_of, request_of, response_json, resume_from
 from sluiceway_server.gateway.workers import WorkerLost, WorkerPool
 
-__all__ = ["Answer", "Received", "Translator"]
+__all__ = ["JsonResponse", "Received", "Translator"]
 
 # A request of 8 KiB takes at most 30 ms: `{"tasks":[{},{},...]}` is the slowest. Responses have no such case.
 _INLINE_REQUEST_BYTES = 8 * 1024
-_INLINE_ANSWER_BYTES = 64 * 1024
+_INLINE_RESPONSE_BYTES = 64 * 1024
 _WORKER_BYTES = 1024 * 1024 * 1024
 _PAYLOAD_TOO_LARGE = 413
 
@@ -54,7 +54,7 @@ class Received:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class JsonResponse:
     """The JSON of a unary response, and its Location header, if it has one."""
 
     body: bytes
@@ -84,16 +84,16 @@ class Translator:
             return _request(rule, received)
         return await self._in_worker(timeout, _request, rule, received)
 
-    async def answer(self, rule: Rule, data: bytes, *, timeout: float) -> Answer:
+    async def response(self, rule: Rule, data: bytes, *, timeout: float) -> JsonResponse:
         """Make the JSON of a serialized response. Raises as `request`."""
-        if len(data) <= _INLINE_ANSWER_BYTES:
-            return _answer(rule, data)
-        return await self._in_worker(timeout, _answer, rule, data)
+        if len(data) <= _INLINE_RESPONSE_BYTES:
+            return _response(rule, data)
+        return await self._in_worker(timeout, _response, rule, data)
 
     async def event(self, rule: Rule, encoder: Encoder, data: bytes, *, timeout: float) -> bytes:
         """Encode one serialized message of a stream. Raises as `request`."""
         # A message that is one field of bytes is cheap to encode, whatever its size.
-        if rule.response_raw or len(data) <= _INLINE_ANSWER_BYTES:
+        if rule.response_raw or len(data) <= _INLINE_RESPONSE_BYTES:
             return encoder.message(_message(rule, data))
         return await self._in_worker(timeout, _event, rule, encoder, data)
 
@@ -127,9 +127,9 @@ def _request(rule: Rule, received: Received) -> bytes:
     return with_request_id(message, lambda: received.request_id).SerializeToString()
 
 
-def _answer(rule: Rule, data: bytes) -> Answer:
+def _response(rule: Rule, data: bytes) -> JsonResponse:
     response = _message(rule, data)
-    return Answer(dumps(answer_of(response, rule.response_body)), location_of(rule, response))
+    return JsonResponse(dumps(response_json(response, rule.response_body)), location_of(rule, response))
 
 
 def _event(rule: Rule, encoder: Encoder, data: bytes) -> bytes:

@@ -84,8 +84,8 @@ class Webhooks:
             headers = {name: value for name, value in exchange.headers().items() if name not in _WITHHELD}
             request = pb.ReceiveDeliveryRequest(project_id=project_id, headers=headers, body=body)
             async with self._calls:
-                answer = await self._pass_on(request, exchange.request_id)
-        await exchange.respond_json(200, {"deliveryId": answer.delivery_id, "message": answer.sentence})
+                response = await self._pass_on(request, exchange.request_id)
+        await exchange.respond_json(200, {"deliveryId": response.delivery_id, "message": response.sentence})
 
     async def _pass_on(self, request: pb.ReceiveDeliveryRequest, request_id: str) -> pb.ReceiveDeliveryResponse:
         """Call the server, again and again while it is away and a sender waits.
@@ -97,7 +97,7 @@ class Webhooks:
         failures = 0
         while True:
             try:
-                answer: pb.ReceiveDeliveryResponse = await self._receive(
+                response: pb.ReceiveDeliveryResponse = await self._receive(
                     request, timeout=_CALL_SECONDS, metadata=(("x-request-id", request_id),)
                 )
             except grpc.aio.AioRpcError as error:
@@ -107,4 +107,4 @@ class Webhooks:
                     raise
                 await asyncio.sleep(pause)
             else:
-                return answer
+                return response

@@ -23,10 +23,10 @@ from sluiceway_common.foundation.rpc.caller import (
     ALL_SCOPES,
     Caller,
     CallerKind,
-    answer_position,
     as_caller,
     current_caller,
     current_origin,
+    set_response_position,
 )
 from sluiceway_common.foundation.texts import shown
 from sluiceway_server.datamanager.model import Action, Put, View
@@ -228,7 +228,7 @@ class LoginServicer(api_grpc.LoginServiceServicer):
 
         with as_caller(Caller(CallerKind.USER, user_id), origin=current_origin()):
             committed = await self._changes.commit("CompleteAuthorization", link)
-        answer_position(str(committed.position))
+        set_response_position(str(committed.position))
         return await self._response(committed.value, done)
 
     async def _log_in(self, done: _Authorized, expire: datetime) -> api.CompleteAuthorizationResponse:
@@ -265,7 +265,7 @@ class LoginServicer(api_grpc.LoginServiceServicer):
         caller = Caller(CallerKind.USER, user_id, frozenset({ALL_SCOPES}))
         with as_caller(caller, origin=current_origin()):
             committed = await self._changes.commit("LogIn", log_in)
-        answer_position(str(committed.position))
+        set_response_position(str(committed.position))
         response = await self._response(committed.value, done)
         response.token = text
         return response

@@ -13,7 +13,7 @@ from sluiceway_common.foundation.clock import Clock, IdSource
 from sluiceway_common.foundation.errors import FailedPrecondition, InvalidInput, NotFound, Violation
 from sluiceway_common.foundation.locations import link_fault
 from sluiceway_common.foundation.rpc.access import Right
-from sluiceway_common.foundation.rpc.caller import Caller, answer_position, current_caller
+from sluiceway_common.foundation.rpc.caller import Caller, current_caller, set_response_position
 from sluiceway_common.foundation.texts import shown
 from sluiceway_server.datamanager.model import Position, Put, Query, View
 from sluiceway_server.datamanager.port import Database
@@ -90,7 +90,7 @@ class WebhookServicer(api_grpc.WebhookServiceServicer):
             return [_shown(view, id_, record) for id_, record in view.select(WEBHOOK, query).records]
 
         found = await self._database.read(read, after=await self._after())
-        answer_position(str(self._database.position))
+        set_response_position(str(self._database.position))
         return api.ListWebhooksResponse(webhooks=found)
 
     async def UpdateWebhook(self, request: api.UpdateWebhookRequest, context: Any) -> api.UpdateWebhookResponse:
@@ -172,7 +172,7 @@ class WebhookServicer(api_grpc.WebhookServiceServicer):
             token=request.page_token,
         )
         page = await self._database.list(WEBHOOK_DELIVERY, query)
-        answer_position(str(self._database.position))
+        set_response_position(str(self._database.position))
         found = [record.delivery for _, record in page.records]
         return api.ListWebhookDeliveriesResponse(deliveries=found, next_page_token=page.next_token)
 
@@ -214,7 +214,7 @@ class WebhookServicer(api_grpc.WebhookServiceServicer):
     async def _read(self, id_: str, after: Position) -> api.Webhook:
         caller = current_caller()
         found = await self._database.read(lambda view: _shown(view, id_, _found(view, caller, id_)), after=after)
-        answer_position(str(self._database.position))
+        set_response_position(str(self._database.position))
         return found
 
 

@@ -137,7 +137,7 @@ _LONGEST_TEXT = 300
 def read_fault(cause: BaseException) -> Fault:
     """Return the fault of one of `CALL_ERRORS`."""
     if isinstance(cause, ClientError):
-        return _answered(cause)
+        return _of_response(cause)
     text = _short(str(cause)) or type(cause).__name__
     if isinstance(cause, TimeoutError):
         return Fault(FaultKind.AWAY, "it did not respond in time", repeat=True)
@@ -206,7 +206,7 @@ def error_of(fault: Fault, *, place: str, key: str, right: str) -> SluicewayErro
             return Unavailable(f"{where}: {fault.text}")
 
 
-def _answered(cause: ClientError) -> Fault:
+def _of_response(cause: ClientError) -> Fault:
     error = cause.response.get("Error", {})
     status = cause.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
     code = str(error.get("Code", ""))

@@ -17,7 +17,7 @@ from sluiceway.api.project.v1 import audit_service_pb2_grpc as pb_grpc
 from sluiceway.records.project.v1 import records_pb2 as records
 from sluiceway_common.foundation.errors import InvalidInput, PermissionDenied, Violation
 from sluiceway_common.foundation.rpc.access import Right
-from sluiceway_common.foundation.rpc.caller import Caller, CallerKind, answer_position, current_caller
+from sluiceway_common.foundation.rpc.caller import Caller, CallerKind, current_caller, set_response_position
 from sluiceway_server.datamanager.model import Fields, Query, View
 from sluiceway_server.datamanager.port import Database
 from sluiceway_server.datamanager.queries import Place, place_of, plan_list, token_of
@@ -79,7 +79,7 @@ class AuditServicer(pb_grpc.AuditServiceServicer):
             found += page
             if after is None or len(found) == size:
                 break
-        answer_position(str(self._database.position))
+        set_response_position(str(self._database.position))
         token = "" if after is None else token_of(fingerprint, after)
         return pb.ListAuditRecordsResponse(audit_records=found, next_page_token=token)
 

@@ -17,7 +17,7 @@ from google.protobuf.message import Message
 from sluiceway.records.project.v1 import records_pb2 as pb
 from sluiceway_common.foundation.clock import Clock, IdSource
 from sluiceway_common.foundation.errors import Conflict, InvalidInput, Violation
-from sluiceway_common.foundation.rpc.caller import answer_position, current_caller
+from sluiceway_common.foundation.rpc.caller import current_caller, set_response_position
 from sluiceway_server.datamanager.model import Action, Decision, Put, RecordType, View
 from sluiceway_server.datamanager.port import Committed, Database
 from sluiceway_server.projects.auditing import Auditor, Subject
@@ -70,7 +70,7 @@ class Changes:
             return Decision(change.value, actions)
 
         committed = await self._database.transact(transaction)
-        answer_position(str(committed.position))
+        set_response_position(str(committed.position))
         return committed
 
     async def is_known(self, request: Message, request_id: str) -> bool:

@@ -23,7 +23,7 @@ from sluiceway_common.foundation.errors import (
     Violation,
 )
 from sluiceway_common.foundation.rpc.access import Right
-from sluiceway_common.foundation.rpc.caller import CallerKind, answer_position, current_caller
+from sluiceway_common.foundation.rpc.caller import CallerKind, current_caller, set_response_position
 from sluiceway_server.datamanager.model import Action, Delete, Put, Query, View
 from sluiceway_server.datamanager.port import Committed, Database
 from sluiceway_server.datamanager.queries import Place, place_of, token_of
@@ -94,7 +94,7 @@ class OrganizationServicer(pb_grpc.OrganizationServiceServicer):
             return _organization(view, require_right(view, caller, request.organization_id, _ORGANIZATIONS))
 
         organization = await self._database.read(read, after=requested())
-        answer_position(str(self._database.position))
+        set_response_position(str(self._database.position))
         return pb.GetOrganizationResponse(organization=organization)
 
     async def ListOrganizations(
@@ -115,7 +115,7 @@ class OrganizationServicer(pb_grpc.OrganizationServiceServicer):
             token=request.page_token,
             visible=visible,
         )
-        answer_position(str(self._database.position))
+        set_response_position(str(self._database.position))
         return pb.ListOrganizationsResponse(organizations=found, next_page_token=token)
 
     async def UpdateOrganization(
@@ -228,7 +228,7 @@ class OrganizationServicer(pb_grpc.OrganizationServiceServicer):
             return pb.ListOrganizationMembersResponse(members=page, next_page_token=token)
 
         response = await self._database.read(read, after=requested())
-        answer_position(str(self._database.position))
+        set_response_position(str(self._database.position))
         return response
 
     async def _shown(self, written: Committed[str]) -> pb.Organization:

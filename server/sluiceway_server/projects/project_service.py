@@ -17,7 +17,7 @@ from sluiceway.records.project.v1 import records_pb2 as records
 from sluiceway_common.foundation.clock import Clock, IdSource
 from sluiceway_common.foundation.errors import FailedPrecondition, InvalidInput, SluicewayError, Violation
 from sluiceway_common.foundation.rpc.access import Right
-from sluiceway_common.foundation.rpc.caller import Caller, answer_position, current_caller
+from sluiceway_common.foundation.rpc.caller import Caller, current_caller, set_response_position
 from sluiceway_server.datamanager.model import Action, Put, View
 from sluiceway_server.datamanager.port import Committed, Database
 from sluiceway_server.datamanager.replica.deleted_subtrees import delete_subtree
@@ -251,7 +251,7 @@ class ProjectServicer(pb_grpc.ProjectServiceServicer):
 
         # The interceptor has found it at the same position or an earlier one.
         answer = await self._database.read(read, after=requested())
-        answer_position(str(self._database.position))
+        set_response_position(str(self._database.position))
         return answer
 
     async def _shown(self, kind: type[Resource], written: Committed[str]) -> Resource:
@@ -286,7 +286,7 @@ class ProjectServicer(pb_grpc.ProjectServiceServicer):
             token=request.page_token,
             visible=visible,
         )
-        answer_position(str(self._database.position))
+        set_response_position(str(self._database.position))
         return answer
 
     async def _update(

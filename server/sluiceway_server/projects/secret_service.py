@@ -12,7 +12,7 @@ from sluiceway.api.project.v1 import secret_service_pb2_grpc as api_grpc
 from sluiceway.records.project.v1 import secrets_pb2 as pb
 from sluiceway_common.foundation.clock import Clock, IdSource
 from sluiceway_common.foundation.errors import Conflict, InvalidInput, Violation
-from sluiceway_common.foundation.rpc.caller import answer_position, current_caller
+from sluiceway_common.foundation.rpc.caller import current_caller, set_response_position
 from sluiceway_server.datamanager.model import Action, Delete, Position, Put, View
 from sluiceway_server.datamanager.port import Database
 from sluiceway_server.projects.auditing import Subject
@@ -102,7 +102,7 @@ class SecretServicer(api_grpc.SecretServiceServicer):
             token=request.page_token,
             visible=visible,
         )
-        answer_position(str(self._database.position))
+        set_response_position(str(self._database.position))
         return api.ListSecretsResponse(secrets=secrets, next_page_token=token)
 
     async def UpdateSecret(self, request: api.UpdateSecretRequest, context: Any) -> api.UpdateSecretResponse:
@@ -191,7 +191,7 @@ class SecretServicer(api_grpc.SecretServiceServicer):
         found = await self._database.read(
             lambda view: _shown(view, *SECRETS.find(view, caller, reference)), after=after
         )
-        answer_position(str(self._database.position))
+        set_response_position(str(self._database.position))
         return found
 
 

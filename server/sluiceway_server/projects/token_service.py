@@ -17,9 +17,9 @@ from sluiceway_common.foundation.rpc.caller import (
     ALL_SCOPES,
     Caller,
     CallerKind,
-    answer_position,
     current_caller,
     requested_position,
+    set_response_position,
 )
 from sluiceway_server.datamanager.model import Position, Put, Query, View
 from sluiceway_server.datamanager.port import Database
@@ -99,7 +99,7 @@ class TokenServicer(pb_grpc.TokenServiceServicer):
 
         after = requested_position()
         answer = await self._database.read(read, after=Position.parse(after) if after else None)
-        answer_position(str(self._database.position))
+        set_response_position(str(self._database.position))
         return answer
 
     async def RevokeToken(self, request: pb.RevokeTokenRequest, context: Any) -> pb.RevokeTokenResponse:

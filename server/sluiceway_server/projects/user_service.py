@@ -29,10 +29,10 @@ from sluiceway_common.foundation.rpc.caller import (
     ALL_SCOPES,
     Caller,
     CallerKind,
-    answer_position,
     as_caller,
     current_caller,
     current_origin,
+    set_response_position,
 )
 from sluiceway_server.datamanager.model import Put, Query, View
 from sluiceway_server.datamanager.port import Committed, Database
@@ -119,7 +119,7 @@ class UserServicer(pb_grpc.UserServiceServicer):
             return _user(view, require_right(view, caller, request.user_id, _USERS))
 
         user = await self._database.read(read, after=requested())
-        answer_position(str(self._database.position))
+        set_response_position(str(self._database.position))
         return pb.GetUserResponse(user=user)
 
     async def ListUsers(self, request: pb.ListUsersRequest, context: Any) -> pb.ListUsersResponse:
@@ -138,7 +138,7 @@ class UserServicer(pb_grpc.UserServiceServicer):
             token=request.page_token,
             visible=visible,
         )
-        answer_position(str(self._database.position))
+        set_response_position(str(self._database.position))
         return pb.ListUsersResponse(users=users, next_page_token=token)
 
     async def UpdateUser(self, request: pb.UpdateUserRequest, context: Any) -> pb.UpdateUserResponse:

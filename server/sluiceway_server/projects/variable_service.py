@@ -11,7 +11,7 @@ from sluiceway.api.project.v1 import variable_service_pb2_grpc as api_grpc
 from sluiceway.records.project.v1 import secrets_pb2 as pb
 from sluiceway_common.foundation.clock import Clock, IdSource
 from sluiceway_common.foundation.errors import Violation
-from sluiceway_common.foundation.rpc.caller import answer_position, current_caller
+from sluiceway_common.foundation.rpc.caller import current_caller, set_response_position
 from sluiceway_common.foundation.texts import foreign_fault
 from sluiceway_common.runconfig.when import check_expression
 from sluiceway_server.datamanager.model import Delete, Position, Put, View
@@ -84,7 +84,7 @@ class VariableServicer(api_grpc.VariableServiceServicer):
             token=request.page_token,
             visible=visible,
         )
-        answer_position(str(self._database.position))
+        set_response_position(str(self._database.position))
         return api.ListVariablesResponse(variables=variables, next_page_token=token)
 
     async def UpdateVariable(self, request: api.UpdateVariableRequest, context: Any) -> api.UpdateVariableResponse:
@@ -130,7 +130,7 @@ class VariableServicer(api_grpc.VariableServiceServicer):
         found = await self._database.read(
             lambda view: _shown(view, *VARIABLES.find(view, caller, reference)), after=after
         )
-        answer_position(str(self._database.position))
+        set_response_position(str(self._database.position))
         return found
 
 

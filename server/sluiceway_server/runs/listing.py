@@ -63,20 +63,20 @@ class RunList:
                 created = fields["created"]
                 assert isinstance(created, int)  # noqa: S101 - the column is one of numbers
                 if created < self.since:
-                    return self._answer(view, found)
+                    return self._response(view, found)
                 if scanned >= MAX_SCANNED and last is not None and last.values != (created,):
-                    return self._answer(view, found, Place(last.values, ""))
+                    return self._response(view, found, Place(last.values, ""))
                 scanned += 1
                 last = Place((created,), run_id)
                 is_wanted = not self.prefix or groups.is_below(str(fields["group"]), self.prefix)
                 if is_wanted and visible(str(fields["scope"])):
                     found.append((last, run_of_row(run_id, fields)))
                     if len(found) > self.size:
-                        return self._answer(view, found[: self.size], found[self.size - 1][0])
+                        return self._response(view, found[: self.size], found[self.size - 1][0])
             if not page.next_token:
-                return self._answer(view, found)
+                return self._response(view, found)
 
-    def _answer(
+    def _response(
         self, view: View, found: list[tuple[Place, api.Run]], next_after: Place | None = None
     ) -> pb.ListRunsResponse:
         token = token_of(self.fingerprint, next_after) if next_after is not None else ""

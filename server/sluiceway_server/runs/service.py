@@ -16,9 +16,9 @@ from sluiceway_common.foundation.rpc.access import Right
 from sluiceway_common.foundation.rpc.caller import (
     Caller,
     announce_stream,
-    answer_position,
     current_caller,
     requested_position,
+    set_response_position,
 )
 from sluiceway_common.foundation.rpc.fields import checks_fields_itself
 from sluiceway_common.runmodel import groups
@@ -99,7 +99,7 @@ class RunServicer(pb_grpc.RunServiceServicer):
         if not groups.faults(request.run.group):  # or the engine reports them, together with the others
             await self._check_scope(request.run.group, Right.CONTROL)
         committed = await self._engine.create_run(request, created_by=current_caller().id)
-        answer_position(str(committed.position))
+        set_response_position(str(committed.position))
         return pb.CreateRunResponse(run=committed.value.run)
 
     async def GetRun(self, request: pb.GetRunRequest, context: object) -> pb.GetRunResponse:
@@ -122,7 +122,7 @@ class RunServicer(pb_grpc.RunServiceServicer):
         caller = current_caller()
         wanted = check_list(request, user_id=caller.id)
         response = await self._db.read(lambda view: wanted.read(view, self._visible(view, caller)), after=_requested())
-        answer_position(str(self._db.position))
+        set_response_position(str(self._db.position))
         return response
 
     async def ListTasks(self, request: pb.ListTasksRequest, context: object) -> pb.ListTasksResponse:
@@ -152,7 +152,7 @@ class RunServicer(pb_grpc.RunServiceServicer):
             await self._run_record(request.run_id)  # says so itself when it is the run that is not there
             raise _no_task(request.run_id, request.task_id) from cause
         task = await self._db.read(lambda view: with_attempts(view, record.task))
-        answer_position(str(self._db.position))
+        set_response_position(str(self._db.position))
         return pb.GetTaskResponse(task=task)
 
     def _visible(self, view: View, caller: Caller) -> VisibleScopes:
@@ -186,7 +186,7 @@ class RunServicer(pb_grpc.RunServiceServicer):
             record = await self._db.get(RUN, run_id, after=_requested())
         except NotFound as cause:
             raise no_run(run_id) from cause
-        answer_position(str(self._db.position))
+        set_response_position(str(self._db.position))
         return record
 
     # --- and followed ---------------------------------------------------------------------------------------------
@@ -254,7 +254,7 @@ class RunServicer(pb_grpc.RunServiceServicer):
         position = await self._engine.stop_run(
             request.run_id, by=by, force=request.force, request_id=request.request_id, audit=self._auditor()
         )
-        answer_position(str(position))
+        set_response_position(str(position))
         return pb.StopRunResponse()
 
     async def CancelRun(self, request: pb.CancelRunRequest, context: object) -> pb.CancelRunResponse:
@@ -262,7 +262,7 @@ class RunServicer(pb_grpc.RunServiceServicer):
         position = await self._engine.cancel_run(
             request.run_id, by=by, request_id=request.request_id, audit=self._auditor()
         )
-        answer_position(str(position))
+        set_response_position(str(position))
         return pb.CancelRunResponse()
 
     async def RestartRun(self, request: pb.RestartRunRequest, context: object) -> pb.RestartRunResponse:
@@ -274,7 +274,7 @@ class RunServicer(pb_grpc.RunServiceServicer):
             request_id=request.request_id,
             audit=self._auditor(),
         )
-        answer_position(str(committed.position))
+        set_response_position(str(committed.position))
         return pb.RestartRunResponse(run=committed.value.run)
 
     async def ApproveTask(self, request: pb.ApproveTaskRequest, context: object) -> pb.ApproveTaskResponse:
@@ -287,7 +287,7 @@ class RunServicer(pb_grpc.RunServiceServicer):
             request_id=request.request_id,
             audit=self._auditor(),
         )
-        answer_position(str(position))
+        set_response_position(str(position))
         return pb.ApproveTaskResponse()
 
     # --- and explained --------------------------------------------------------------------------------------------
@@ -357,7 +357,7 @@ class RunServicer(pb_grpc.RunServiceServicer):
     async def DeleteLogs(self, request: pb.DeleteLogsRequest, context: object) -> pb.DeleteLogsResponse:
         await self._run_record(request.run_id)
         position = await self._deletion.delete(request.run_id, request.task_id, by=current_caller().id)
-        answer_position(str(position))
+        set_response_position(str(position))
         return pb.DeleteLogsResponse()
 
 

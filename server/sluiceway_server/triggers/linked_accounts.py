@@ -12,7 +12,7 @@ from sluiceway.api.project.v1 import linked_account_service_pb2_grpc as api_grpc
 from sluiceway.records.trigger.v1 import records_pb2 as pb
 from sluiceway_common.foundation.clock import Clock, IdSource
 from sluiceway_common.foundation.errors import AlreadyExists, InvalidInput, NotFound, Violation
-from sluiceway_common.foundation.rpc.caller import CallerKind, answer_position, current_caller
+from sluiceway_common.foundation.rpc.caller import CallerKind, current_caller, set_response_position
 from sluiceway_common.foundation.texts import line_fault, shown
 from sluiceway_server.datamanager.model import Decision, Delete, Put, Query, View
 from sluiceway_server.datamanager.port import Database
@@ -74,7 +74,7 @@ class LinkedAccountServicer(api_grpc.LinkedAccountServiceServicer):
             return Decision(linked, [Put(LINKED_ACCOUNT, key, linked)])
 
         committed = await self._database.transact(link)
-        answer_position(str(committed.position))
+        set_response_position(str(committed.position))
         return api.CreateLinkedAccountResponse(linked_account=shown_account(committed.value, source.source.name))
 
     async def ListLinkedAccounts(
@@ -105,7 +105,7 @@ class LinkedAccountServicer(api_grpc.LinkedAccountServiceServicer):
                 resource_name=request.linked_account_id,
             )
 
-        answer_position(str((await self._database.transact(delete)).position))
+        set_response_position(str((await self._database.transact(delete)).position))
         return api.DeleteLinkedAccountResponse()
 
     async def _user(self, reference: str) -> str:

@@ -21,7 +21,7 @@ from sluiceway_common.foundation.errors import (
     Violation,
 )
 from sluiceway_common.foundation.locations import link_fault
-from sluiceway_common.foundation.rpc.caller import answer_position, current_caller, requested_position
+from sluiceway_common.foundation.rpc.caller import current_caller, requested_position, set_response_position
 from sluiceway_common.foundation.texts import line_fault
 from sluiceway_server.datamanager.model import Action, Decision, Delete, Position, Put, Query, View
 from sluiceway_server.datamanager.port import Database
@@ -170,7 +170,7 @@ class RemoteSourceServicer(api_grpc.RemoteSourceServiceServicer):
             ]
             return Decision(None, [*accounts, Delete(REMOTE_SOURCE, id_)])
 
-        answer_position(str((await self._database.transact(delete)).position))
+        set_response_position(str((await self._database.transact(delete)).position))
         return api.DeleteRemoteSourceResponse()
 
     def _sealed(self, id_: str, wanted: api.RemoteSource) -> bytes:
@@ -182,7 +182,7 @@ class RemoteSourceServicer(api_grpc.RemoteSourceServiceServicer):
             return _shown(view, *find_source(view, reference))
 
         found = await self._database.read(read, after=after)
-        answer_position(str(self._database.position))
+        set_response_position(str(self._database.position))
         return found
 
 

@@ -17,7 +17,7 @@ from sluiceway.api.project.v1 import schedule_service_pb2_grpc as api_grpc
 from sluiceway.records.trigger.v1 import records_pb2 as pb
 from sluiceway_common.foundation.clock import Clock, IdSource
 from sluiceway_common.foundation.errors import FailedPrecondition, InvalidInput, NotFound, SluicewayError, Violation
-from sluiceway_common.foundation.rpc.caller import answer_position, current_caller, requested_position
+from sluiceway_common.foundation.rpc.caller import current_caller, requested_position, set_response_position
 from sluiceway_server.datamanager.model import Decision, Delete, Position, Put, Query, View
 from sluiceway_server.datamanager.port import Committed, Database
 from sluiceway_server.projects.records import PROJECT
@@ -76,13 +76,13 @@ class ScheduleServicer(api_grpc.ScheduleServiceServicer):
     async def GetSchedule(self, request: api.GetScheduleRequest, context: Any) -> api.GetScheduleResponse:
         project_id = await self._project(request.project_id)
         stored = await self._database.read(lambda view: _stored(view, project_id, request.schedule_id))
-        answer_position(str(self._database.position))
+        set_response_position(str(self._database.position))
         return api.GetScheduleResponse(schedule=stored)
 
     async def ListSchedules(self, request: api.ListSchedulesRequest, context: Any) -> api.ListSchedulesResponse:
         query = Query(where={"project_id": await self._project(request.project_id)}, size=MAX_SCHEDULES)
         page = await self._database.list(SCHEDULE, query)
-        answer_position(str(self._database.position))
+        set_response_position(str(self._database.position))
         return api.ListSchedulesResponse(schedules=[record.schedule for _, record in page.records])
 
     async def UpdateSchedule(self, request: api.UpdateScheduleRequest, context: Any) -> api.UpdateScheduleResponse:
@@ -114,7 +114,7 @@ class ScheduleServicer(api_grpc.ScheduleServiceServicer):
             stored = _stored(view, project_id, request.schedule_id)
             return Decision(None, [Delete(SCHEDULE, schedule_key(project_id, stored.id))])
 
-        answer_position(str((await self._database.transact(delete)).position))
+        set_response_position(str((await self._database.transact(delete)).position))
         return api.DeleteScheduleResponse()
 
     async def _default_branch(self, project_id: str) -> str:
@@ -243,5 +243,5 @@ def _stored(view: View, project_id: str, schedule_id: str) -> api.Schedule:
 
 
 def _answered(committed: Committed[api.Schedule]) -> api.Schedule:
-    answer_position(str(committed.position))
+    set_response_position(str(committed.position))
     return committed.value

@@ -13,7 +13,7 @@ from sluiceway_common.foundation.clock import Clock, IdSource
 from sluiceway_common.foundation.crashpoints import crash_point, declare_crash_points
 from sluiceway_common.foundation.errors import FailedPrecondition, InvalidInput, NotFound
 from sluiceway_common.foundation.places import Places
-from sluiceway_common.foundation.rpc.caller import answer_position, current_caller, requested_position
+from sluiceway_common.foundation.rpc.caller import current_caller, requested_position, set_response_position
 from sluiceway_server.datamanager.model import Position, Query, View
 from sluiceway_server.datamanager.port import Database
 from sluiceway_server.forges.errors import WebhookRefused
@@ -85,7 +85,7 @@ class DeliveryServicer(api_grpc.DeliveryServiceServicer):
             record = await self._database.get(DELIVERY, delivery_key(project_id, request.delivery_id))
         except NotFound as cause:
             raise deliveries.no_delivery(request.delivery_id) from cause
-        answer_position(str(self._database.position))
+        set_response_position(str(self._database.position))
         return api.GetDeliveryResponse(delivery=record.delivery)
 
     async def ListDeliveries(self, request: api.ListDeliveriesRequest, context: Any) -> api.ListDeliveriesResponse:
@@ -96,7 +96,7 @@ class DeliveryServicer(api_grpc.DeliveryServiceServicer):
             where=where, order=("-received",), size=request.page_size or _DEFAULT_PAGE, token=request.page_token
         )
         page = await self._database.list(DELIVERY, query)
-        answer_position(str(self._database.position))
+        set_response_position(str(self._database.position))
         found = [record.delivery for _, record in page.records]
         return api.ListDeliveriesResponse(deliveries=found, next_page_token=page.next_token)
 
@@ -121,7 +121,7 @@ class DeliveryServicer(api_grpc.DeliveryServiceServicer):
             project_id, new_id, provider_id="", provider_key=key, event=event, verdict=None, now=self._clock.now()
         )
         committed = await deliveries.receive(self._database, record)
-        answer_position(str(committed.position))
+        set_response_position(str(committed.position))
         return api.RunProjectResponse(delivery=committed.value[0].delivery)
 
     async def RedeliverDelivery(
@@ -129,7 +129,7 @@ class DeliveryServicer(api_grpc.DeliveryServiceServicer):
     ) -> api.RedeliverDeliveryResponse:
         project_id = await self._project(request.project_id)
         committed = await deliveries.redeliver(self._database, project_id, request.delivery_id)
-        answer_position(str(committed.position))
+        set_response_position(str(committed.position))
         return api.RedeliverDeliveryResponse(delivery=committed.value)
 
     async def _link(self, project_id: str) -> tuple[pb.LinkRecord, pb.RemoteSourceRecord, bool]:

@@ -27,7 +27,7 @@ from sluiceway_common.foundation.errors import (
     Unavailable,
     Violation,
 )
-from sluiceway_common.foundation.rpc.caller import Caller, CallerKind, answer_position, requested_position
+from sluiceway_common.foundation.rpc.caller import Caller, CallerKind, requested_position, set_response_position
 from sluiceway_common.foundation.rpc.server import RpcServer
 from sluiceway_server.logs.reader import LogDescription
 from sluiceway_server.runs.executor_times import ExecutorTimes
@@ -58,7 +58,7 @@ class Scripted(pb_grpc.RunServiceServicer):
         self.asked.append(request)
         self.positions.append(requested_position())
         if self.answer:
-            answer_position(self.answer)
+            set_response_position(self.answer)
         if self.fault is not None:
             raise self.fault
 

@@ -21,8 +21,8 @@ from sluiceway_common.foundation.rpc.caller import (
     Caller,
     CallerKind,
     announce_stream,
-    answer_position,
     requested_position,
+    set_response_position,
 )
 from sluiceway_common.foundation.rpc.fields import checks_fields_itself
 from sluiceway_common.foundation.rpc.server import RpcServer
@@ -65,7 +65,7 @@ class Runs(pb_grpc.RunServiceServicer):
         self.requests.append(request)
         self.remaining.append(context.time_remaining() or 0.0)
         self.positions.append(requested_position())
-        answer_position(POSITION)
+        set_response_position(POSITION)
         self.entered.set()
         if self.fault is not None:
             raise self.fault

@@ -33,9 +33,9 @@ from sluiceway_common.foundation.errors import (
 from sluiceway_common.foundation.rpc.caller import (
     Caller,
     CallerKind,
-    answer_position,
     current_caller,
     requested_position,
+    set_response_position,
 )
 from sluiceway_common.foundation.rpc.channel import open_channel
 from sluiceway_common.foundation.rpc.server import RpcServer
@@ -64,8 +64,8 @@ class Runs(pb_grpc.RunServiceServicer):
 
     async def GetRun(self, request: pb.GetRunRequest, context: Any) -> pb.GetRunResponse:  # noqa: N802 - named by the proto
         self.seen.append((current_caller(), requested_position()))
-        answer_position("00000001-0000000000000005.000000")
-        answer_position("00000001-0000000000000003.000000")
+        set_response_position("00000001-0000000000000005.000000")
+        set_response_position("00000001-0000000000000003.000000")
         if self.fault is not None:
             raise self.fault
         return pb.GetRunResponse(run={"id": request.run_id})

@@ -19,7 +19,7 @@ from sluiceway.api.run.v1 import run_service_pb2 as pb
 from sluiceway_common.foundation.errors import InvalidInput
 from sluiceway_server.gateway.descriptions import json_name
 from sluiceway_server.gateway.routes import Rule, rules_of
-from sluiceway_server.gateway.transcoding import answer_of, location_of, request_of, resume_from
+from sluiceway_server.gateway.transcoding import location_of, request_of, response_json, resume_from
 
 # Of a method with several, the first one.
 RULES = {rule.rpc.rpartition("/")[2]: rule for rule in reversed(rules_of())}
@@ -205,7 +205,7 @@ def test_last_event_id_sets_the_field_that_resumes() -> None:
 
 
 def test_response_is_the_resource_with_its_set_fields() -> None:
-    run = answer_of(pb.GetRunResponse(run={"id": "r", "number": 2**53 + 1, "phase": "RUN_PHASE_QUEUED"}), "run")
+    run = response_json(pb.GetRunResponse(run={"id": "r", "number": 2**53 + 1, "phase": "RUN_PHASE_QUEUED"}), "run")
     assert run["number"] == "9007199254740993"
     assert (run["id"], run["phase"], run["name"], run["priority"], run["timedOut"]) == (
         "r",
@@ -216,8 +216,8 @@ def test_response_is_the_resource_with_its_set_fields() -> None:
     )
     assert (run["annotations"], run["warnings"]) == ({}, [])
     assert not {"result", "createTime", "source"} & set(run), "enums and messages that are not set"
-    assert answer_of(pb.ListRunsResponse(), "runs") == []
-    assert answer_of(pb.ListRunsResponse()) == {"runs": [], "nextPageToken": ""}
+    assert response_json(pb.ListRunsResponse(), "runs") == []
+    assert response_json(pb.ListRunsResponse()) == {"runs": [], "nextPageToken": ""}
 
 
 # The content of any message, made from its descriptor.
@@ -272,7 +272,7 @@ def contents_of(descriptor: Any, depth: int = 0) -> st.SearchStrategy[dict[str, 
 @given(data=st.data())
 def test_message_survives_the_round_trip_through_json(rule: Rule, data: st.DataObject) -> None:
     path = dict.fromkeys(rule.template.variables, "p")
-    content = data.draw(contents_of(rule.takes))
+    content = data.draw(contents_of(rule.request_type))
     for name in path:
         # What is in the path is not in the body as well.
         *parents, last = name.split(".")
@@ -281,7 +281,7 @@ def test_message_survives_the_round_trip_through_json(rule: Rule, data: st.DataO
             inside = inside.get(parent, {})
         inside.pop(json_name(last), None)
     message = request_of(rule, path, "", json.dumps(content).encode())
-    again = request_of(rule, path, "", json.dumps(answer_of(message)).encode())
+    again = request_of(rule, path, "", json.dumps(response_json(message)).encode())
     assert again == message
 
 
@@ -314,9 +314,9 @@ def without_unset_enums(descriptor: Any, value: Any) -> Any:
 @given(data=st.data())
 def test_response_is_protobuf_json_without_unset_enums(name: str, data: st.DataObject) -> None:
     rule = RULES[name]
-    message = json_format.ParseDict(data.draw(contents_of(rule.answers)), rule.response())
+    message = json_format.ParseDict(data.draw(contents_of(rule.response_type)), rule.response())
     everything = json_format.MessageToDict(message, always_print_fields_with_no_presence=True)
-    assert answer_of(message) == without_unset_enums(rule.answers, everything)
+    assert response_json(message) == without_unset_enums(rule.response_type, everything)
 
 
 @pytest.mark.parametrize("rule", RULES.values(), ids=lambda rule: rule.rpc)
@@ -332,10 +332,10 @@ def test_every_response_can_be_serialized(rule: Rule) -> None:
 
     message = rule.response()
     fill(message)
-    json.dumps(answer_of(message))
+    json.dumps(response_json(message))
 
 
-NAMES = st.sampled_from([field.json_name for field in RULES["CreateRun"].takes.fields]) | st.sampled_from(
+NAMES = st.sampled_from([field.json_name for field in RULES["CreateRun"].request_type.fields]) | st.sampled_from(
     ["name", "id", "steps", "needs", "image", "value", "secret", "phase", "timeout", "createTime", "x", ""]
 )
 JSON_VALUES: st.SearchStrategy[Any] = st.recursive(

@@ -128,7 +128,7 @@ def requested_position() -> str | None:
     return None if call is None else call.positions.requested
 
 
-def answer_position(position: str) -> None:
+def set_response_position(position: str) -> None:
     """Send the position of the response to the caller; of several calls, the highest. No effect outside of an RPC."""
     call = _call.get()
     if call is not None and position > (call.positions.response or ""):
@@ -159,7 +159,7 @@ def as_caller(
         origin: where the call comes from.
 
     Yields:
-        Where `answer_position` stores it, as `.response`.
+        Where `set_response_position` stores it, as `.response`.
     """
     call = _Call(caller, _Positions(requested=position), announce, origin or Origin())
     token = _call.set(call)

@@ -52,18 +52,18 @@ _STORE_FULL = "STORE_FULL"
 class _Request(Call):
     """A call of `transact`; `deadline` is in monotonic seconds."""
 
-    answer: asyncio.Future[Committed[Any]]
+    result: asyncio.Future[Committed[Any]]
     deadline: float
 
-    def answer_with(self, outcome: Outcome) -> None:
+    def resolve(self, outcome: Outcome) -> None:
         if outcome.error is not None:
             self.fail(outcome.error)
-        elif not self.answer.done():
-            self.answer.set_result(Committed(outcome.value, outcome.position))
+        elif not self.result.done():
+            self.result.set_result(Committed(outcome.value, outcome.position))
 
     def fail(self, error: BaseException) -> None:
-        if not self.answer.done():
-            self.answer.set_exception(error)
+        if not self.result.done():
+            self.result.set_exception(error)
 
 
 class _Fate(Enum):
@@ -107,10 +107,10 @@ class Committer:
                 reason="NOT_FLUSHED",
             )
         deadline = tip.clock.monotonic() + tip.settings.commit_patience.total_seconds()
-        request = _Request(function, answer=asyncio.get_running_loop().create_future(), deadline=deadline)
+        request = _Request(function, result=asyncio.get_running_loop().create_future(), deadline=deadline)
         self._queue.append(request)
         self._wake.set()
-        committed: Committed[T] = await request.answer
+        committed: Committed[T] = await request.result
         if durable:
             await self._wait_durable(committed)
         return committed
@@ -140,7 +140,7 @@ class Committer:
         """Refuse new transactions and wait until those in the queue have ended."""
         self._closed = True
         everybody = (*self._queue, *self._taken, *self._set_aside.values())
-        waiting = {request.answer for request in everybody if not request.answer.done()}
+        waiting = {request.result for request in everybody if not request.result.done()}
         if waiting:
             await asyncio.wait(waiting)
 
@@ -169,7 +169,7 @@ class Committer:
             for task in self._set_aside:
                 task.cancel()
             for request in self._taken:
-                request.fail(_unknown("the server stopped before etcd had answered") if self._in_doubt else _stopping())
+                request.fail(_unknown("the server stopped before etcd responded") if self._in_doubt else _stopping())
             for request in (*self._queue, *self._set_aside.values()):
                 request.fail(_stopping())
             self._taken = []
@@ -193,7 +193,7 @@ class Committer:
             tip.fairness.waited()
 
     async def _commit_once(self) -> bool:
-        """Commit one batch: prepare, send, decide, answer. Return False when etcd is away; then wait."""
+        """Commit one batch: prepare, send, decide, resolve. Return False when etcd is away; then wait."""
         tip = self._tip
         calls = self._taken = self._take_requests()
         self._in_doubt = False
@@ -202,13 +202,13 @@ class Committer:
         last, now = tip.newest, micros(tip.clock.now())
         outcomes, batch = await tip.in_writer(lambda: self._builder.prepare(calls, last=last, time_us=now))
         self._queue.extendleft(reversed(calls[len(outcomes) :]))  # they did not fit
-        answers: list[tuple[_Request, Outcome]] = []
+        decided: list[tuple[_Request, Outcome]] = []
         for request, outcome in zip(calls, outcomes, strict=False):
             if isinstance(outcome.error, BodiesNotLoaded):
                 self._fetch_for(request, outcome.error)
             else:
-                answers.append((request, outcome))
-        requests = self._taken = [request for request, _ in answers]
+                decided.append((request, outcome))
+        requests = self._taken = [request for request, _ in decided]
         if not requests:
             return True
         try:
@@ -225,8 +225,8 @@ class Committer:
         self._taken, self._most_at_once = [], None
         match fate:
             case _Fate.COMMITTED:
-                for request, outcome in answers:
-                    request.answer_with(outcome)
+                for request, outcome in decided:
+                    request.resolve(outcome)
             case _Fate.OVERTAKEN:
                 self._queue.extendleft(reversed(requests))
             case _Fate.UNKNOWN:
@@ -237,7 +237,7 @@ class Committer:
         return True
 
     def _take_requests(self) -> list[_Request]:
-        requests = [request for request in self._queue if not request.answer.done()]
+        requests = [request for request in self._queue if not request.result.done()]
         self._queue.clear()
         if self._most_at_once is not None:
             self._queue.extend(requests[self._most_at_once :])
@@ -298,7 +298,7 @@ class Committer:
         for request in requests:
             if request.deadline <= now:
                 request.fail(error)
-        return [request for request in requests if not request.answer.done()]
+        return [request for request in requests if not request.result.done()]
 
     def _split(self, requests: list[_Request], error: InvalidInput) -> None:
         """Try the first half alone: etcd takes less than expected (its limits are settings)."""
