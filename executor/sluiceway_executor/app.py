@@ -26,6 +26,8 @@ from sluiceway_common.foundation.rpc.channel import open_channel
 from sluiceway_common.foundation.tasks import errors_in
 from sluiceway_common.foundation.time_limit import time_limit
 from sluiceway_common.foundation.version import VERSION
+from sluiceway_executor.archives.steps import ArchiveSteps
+from sluiceway_executor.archives.transfer import ArchiveTransfer
 from sluiceway_executor.assignments import Assignments
 from sluiceway_executor.disk import DiskGuard
 from sluiceway_executor.drivers.docker_request import Owner
@@ -154,12 +156,15 @@ async def run_executor(
         for assignment_id in {spool.name.assignment_id for spool in spools} - set(journal.held):
             await spools.remove(assignment_id)
         outbox = Outbox(journal.next_number)
+        connect = _connector(settings)
+        archives = ArchiveSteps(ArchiveTransfer(connect, journal), settings.work_dir, clock)
         assignments = Assignments(
             drivers,
             journal,
             outbox=outbox,
             spools=spools,
             slots=settings.slots,
+            archives=archives,
             settings=_worker_settings(settings),
             clock=clock,
             fence_seconds=settings.fence_after or 720.0,
@@ -168,7 +173,6 @@ async def run_executor(
         await assignments.recover()
         resources.push_async_callback(journal.flush)
         resources.push_async_callback(assignments.close)
-        connect = _connector(settings)
         session = Session(
             connect,
             assignments,

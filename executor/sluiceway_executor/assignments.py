@@ -17,6 +17,7 @@ import structlog
 from sluiceway.api.executor.v1 import executor_service_pb2 as pb
 from sluiceway.api.run.v1 import run_pb2
 from sluiceway_common.foundation.clock import Clock
+from sluiceway_executor.archives.steps import ArchiveSteps
 from sluiceway_executor.drivers.port import Driver
 from sluiceway_executor.journal import Journal, JournaledAssignment
 from sluiceway_executor.outbox import FINAL_PHASES, Outbox
@@ -45,6 +46,7 @@ class Assignments:
         outbox: Outbox,
         spools: Spools,
         slots: int,
+        archives: ArchiveSteps,
         settings: WorkerSettings,
         clock: Clock,
         fence_seconds: float,
@@ -55,6 +57,7 @@ class Assignments:
         self._outbox = outbox
         self._spools = spools
         self._slots = slots
+        self._archives = archives
         self._settings = settings
         self._clock = clock
         self._fence_seconds = fence_seconds
@@ -146,6 +149,7 @@ class Assignments:
             command,
             self._driver_for(command.specification),
             self._spools,
+            self._archives,
             report=self._report,
             session_id=self._journal.session_id,
             fence_seconds=self._fence_seconds,

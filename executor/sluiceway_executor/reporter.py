@@ -51,6 +51,7 @@ class Reporter:
         self._started: dict[int, datetime] = {}
         self._ended: dict[int, datetime] = {}
         self._logs: dict[int, tuple[int, str]] = {}
+        self._archives: list[pb.Archive] = []
 
     def pod_started(self) -> None:
         """Note the time at which the pod started."""
@@ -65,6 +66,10 @@ class Reporter:
         if step not in self._logs:
             self._logs[step] = (log_size, log_sha256)
             self._ended[step] = self._clock.now()
+
+    def archive_stored(self, archive: pb.Archive) -> None:
+        """Add an archive to all reports that follow."""
+        self._archives.append(archive)
 
     def report(self, task: plan.TaskState) -> None:
         """Report the steps that changed since the last report, if there are any."""
@@ -104,6 +109,7 @@ class Reporter:
             epoch=self._assign.epoch,
             phase=phase,
             steps=[self._step_update(step, state) for step, state in steps],
+            archives=self._archives,
         )
         if self.pod_start_time is not None:
             update.pod_start_time.FromDatetime(self.pod_start_time)

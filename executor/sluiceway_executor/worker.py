@@ -20,6 +20,7 @@ from sluiceway_common.foundation.errors import FailedPrecondition, SluicewayErro
 from sluiceway_common.foundation.time_limit import time_limit
 from sluiceway_common.runmodel.wording import duration
 from sluiceway_executor import plan
+from sluiceway_executor.archives.steps import ARCHIVE_STEPS, ArchiveSteps
 from sluiceway_executor.drivers.port import Driver, Limits, Pod, Process
 from sluiceway_executor.output import StepLog
 from sluiceway_executor.reporter import SETUP, Reporter
@@ -67,6 +68,7 @@ class Worker:
         assign: pb.Assign,
         driver: Driver,
         spools: Spools,
+        archives: ArchiveSteps,
         *,
         report: Callable[[pb.AssignmentUpdate], None],
         session_id: str,
@@ -79,6 +81,7 @@ class Worker:
         self._specification = assign.specification
         self._driver = driver
         self._spools = spools
+        self._archives = archives
         self._reporter = Reporter(assign, report, clock)
         self._session_id = session_id
         self._fence_seconds = fence_seconds
@@ -88,7 +91,7 @@ class Worker:
         self._tasks: set[asyncio.Task[None]] = set()
         self._setup: asyncio.Task[None] | None = None
         self._pod: Pod | None = None
-        self._process: Process | None = None
+        self._process: Process | _ArchiveWork | None = None
         self._stopping = False
         self._grace_seconds = seconds_of(self._specification, "grace", settings.default_grace_seconds)
         self._logs: dict[int, StepLog] = {}
@@ -237,6 +240,8 @@ class Worker:
         pod = self._pod
         if pod is None:
             return plan.PodGone("POD_GONE", "the pod is gone")
+        if self._specification.steps[step].definition.WhichOneof("kind") in ARCHIVE_STEPS:
+            return await self._execute_archive_step(step, pod, step_log)
         try:
             process = await pod.exec(step_command(self._specification, step, mounted_repository=pod.repository))
         except SluicewayError as error:
@@ -264,6 +269,23 @@ class Worker:
         if status.error:
             return plan.StepEnded(step, status.code, "STEP_INVALID", f"did not start: {status.error}")
         return plan.StepEnded(step, status.code)
+
+    async def _execute_archive_step(self, step: int, pod: Pod, step_log: StepLog) -> plan.Event:
+        work = asyncio.ensure_future(self._archives.run(self._assign, step, pod, step_log.note))
+        self._process = _ArchiveWork(work)
+        if self._stopping:
+            self._stop_step()
+        try:
+            await asyncio.wait({work})
+        finally:
+            work.cancel()
+            await asyncio.wait({work})
+        if work.cancelled():
+            return plan.StepEnded(step, None, "STOPPED", "it was stopped")
+        archive = work.result()
+        if archive is not None:
+            self._reporter.archive_stored(archive)
+        return plan.StepEnded(step, 0)
 
     # -- the end ------------------------------------------------------------------------------------------------
 
@@ -323,6 +345,19 @@ class Worker:
         step_log = self._logs[step]
         await step_log.finish()
         self._reporter.step_ended(step, log_size=step_log.size, log_sha256=step_log.sha256)
+
+
+class _ArchiveWork:
+    """A step without a process of its own: it has no grace period, since it has nothing to finish."""
+
+    def __init__(self, work: asyncio.Future[pb.Archive | None]) -> None:
+        self._work = work
+
+    async def stop(self, grace: float) -> None:
+        """Cancel it. Returns when it is over."""
+        del grace
+        self._work.cancel()
+        await asyncio.wait({self._work})
 
 
 def _words(seconds: float) -> str:

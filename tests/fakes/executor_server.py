@@ -17,7 +17,7 @@ import grpc.aio
 
 from sluiceway.api.executor.v1 import executor_service_pb2 as pb
 from sluiceway.api.executor.v1 import executor_service_pb2_grpc as pb_grpc
-from sluiceway_common.foundation.errors import NotFound, SluicewayError
+from sluiceway_common.foundation.errors import NotFound, SluicewayError, Unimplemented
 from sluiceway_common.foundation.rpc.limits import SERVER_OPTIONS
 from sluiceway_common.foundation.rpc.status import DETAILS_KEY, status_of
 
@@ -47,6 +47,9 @@ class FakeLog:
     stored: bytearray = field(default_factory=bytearray)
     complete: bool = False
     chunks: list[tuple[int, int]] = field(default_factory=list)
+
+
+_NO_ARCHIVES = Unimplemented("this fake has no archives")
 
 
 class FakeExecutorServer(pb_grpc.ExecutorServiceServicer):
@@ -226,6 +229,24 @@ class FakeExecutorServer(pb_grpc.ExecutorServiceServicer):
         if specification is None:
             await _abort(context, NotFound(f"there is no assignment {request.assignment_id!r}"))
         return pb.GetSpecificationResponse(specification=specification)
+
+    async def PutArchive(  # noqa: N802 - as above
+        self, request_iterator: AsyncIterator[pb.PutArchiveRequest], context: Any
+    ) -> pb.PutArchiveResponse:
+        await _abort(context, _NO_ARCHIVES)
+        return pb.PutArchiveResponse()
+
+    async def FindArchives(  # noqa: N802 - as above
+        self, request: pb.FindArchivesRequest, context: Any
+    ) -> pb.FindArchivesResponse:
+        await _abort(context, _NO_ARCHIVES)
+        return pb.FindArchivesResponse()
+
+    async def GetArchive(  # noqa: N802 - as above
+        self, request: pb.GetArchiveRequest, context: Any
+    ) -> AsyncIterator[pb.GetArchiveResponse]:
+        await _abort(context, _NO_ARCHIVES)
+        yield pb.GetArchiveResponse()
 
     async def _notify(self) -> None:
         async with self._changed:

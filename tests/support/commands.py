@@ -137,6 +137,7 @@ async def serving(home: Path) -> AsyncIterator[ServedEngine]:
             explainer=explainer,
             logs=log,
             deletion=world.deletion,
+            artifacts=world.artifacts,
             right_on_scope=everything_is_allowed,
             ids=UuidSource(),
         ),

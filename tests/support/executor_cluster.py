@@ -21,6 +21,8 @@ from sluiceway_common.foundation.rpc.server import RpcServer
 from sluiceway_common.foundation.rpc.status import error_of
 from sluiceway_server.app.record_types import RECORD_TYPES
 from sluiceway_server.app.server_keys import ServerKeys
+from sluiceway_server.archives.service import ExecutorArchives
+from sluiceway_server.archives.store import ArchiveStore
 from sluiceway_server.executors.admin_service import ExecutorAdminServicer
 from sluiceway_server.executors.connection import StreamSettings
 from sluiceway_server.executors.durability import DurableBarrier
@@ -171,7 +173,19 @@ class Cluster:
         rpc = RpcServer(_Tokens(), ids=self.ids)
         rpc.add(
             executor_service_pb2_grpc.add_ExecutorServiceServicer_to_server,
-            ExecutorServicer(self.db, engine, streams=streams, logs=receiver),
+            ExecutorServicer(
+                self.db,
+                engine,
+                streams=streams,
+                logs=receiver,
+                archives=ExecutorArchives(
+                    self.db,
+                    ArchiveStore(self.storage, prefix=""),
+                    self.clock,
+                    ids=self.ids,
+                    config_of=engine.config_of,
+                ),
+            ),
         )
         rpc.add(
             executor_admin_service_pb2_grpc.add_ExecutorAdminServiceServicer_to_server,

@@ -16,6 +16,8 @@ from sluiceway_common.foundation.clock import UuidSource
 from sluiceway_common.foundation.rpc.access import Right
 from sluiceway_server.app.record_types import RECORD_TYPES
 from sluiceway_server.app.server_keys import ServerKeys
+from sluiceway_server.archives.artifacts import Artifacts
+from sluiceway_server.archives.store import ArchiveStore
 from sluiceway_server.datamanager.model import Emit, RecordType
 from sluiceway_server.logs.store import LogStore
 from sluiceway_server.projects.envelope import KEY_BYTES, Envelope, MasterKeys
@@ -87,6 +89,7 @@ class World:
         self.kv = FakeKeyValueStore(self.clock)
         self.storage = FakeObjectStorage(self.clock)
         self.log_store = LogStore(self.storage, self.clock)
+        self.archive_store = ArchiveStore(self.storage, prefix="")
         self.ids = UuidSource(self.clock)
         self.envelope = Envelope(MasterKeys([bytes(KEY_BYTES)]))
         self._numbers = 0
@@ -109,6 +112,10 @@ class World:
     @property
     def deletion(self) -> LogDeletion:
         return LogDeletion(self.db, self.log_store, self.clock)
+
+    @property
+    def artifacts(self) -> Artifacts:
+        return Artifacts(self.db, self.archive_store)
 
     async def placing_engine(self, server_id: str = "s1", *, slots: int = 4) -> Engine:
         """Return an engine that is the scheduler, with one executor, `e1`."""

@@ -154,12 +154,14 @@ class Runs:
         self.restart = loop.call(runs.restart)
         self.approve = loop.call(runs.approve)
         self.find_log_error = loop.call(runs.find_log_error)
+        self.artifacts = loop.call(runs.artifacts)
         self.delete_logs = loop.call(runs.delete_logs)
         self.explain = loop.call(runs.explain)
         self.explain_task = loop.call(runs.explain_task)
         self.watch = loop.stream(runs.watch)
         self.watch_all = loop.stream(runs.watch_all)
         self.logs = loop.stream(runs.logs)
+        self.artifact = loop.stream(runs.artifact)
 
 
 class Executors:

@@ -263,3 +263,35 @@ class Runs:
                 await breaks.wait(error)
             else:
                 return
+
+    async def artifacts(self, run_id: str) -> Sequence[pb.Artifact]:
+        """List the artifacts of a run, by task and name."""
+        request = self._connection.request(pb.ListArtifactsRequest, run_id=run_id)
+        return (await self._connection.call(self._stub.ListArtifacts, request)).artifacts
+
+    async def artifact(
+        self, run_id: str, artifact_id: str, *, offset: int = 0, on_break: OnBreak | None = None
+    ) -> AsyncGenerator[bytes]:
+        """Read an artifact, a ZIP file, from an offset on, in chunks. Resumes by itself at the byte at which it broke.
+
+        Args:
+            run_id: the run's id.
+            artifact_id: the artifact's id.
+            offset: the offset of the first byte.
+            on_break: called when the stream breaks, before it resumes.
+        """
+        breaks = Breaks(self._connection.patience, on_break)
+        while True:
+            request = self._connection.request(
+                pb.ReadArtifactRequest, run_id=run_id, artifact_id=artifact_id, offset=offset
+            )
+            try:
+                async with aclosing(self._connection.stream(self._stub.ReadArtifact, request)) as messages:
+                    async for message in messages:
+                        breaks.came_back()
+                        offset = message.next_offset
+                        yield message.data
+            except Unavailable as error:
+                await breaks.wait(error)
+            else:
+                return

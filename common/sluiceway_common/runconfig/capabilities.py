@@ -15,7 +15,9 @@ from typing import Final, Protocol
 
 from sluiceway_common.runconfig.problems import DocumentPath, quoted
 
-BUILT_STEPS: Final = frozenset({"run", "clone"})
+BUILT_STEPS: Final = frozenset(
+    {"run", "clone", "save_to_workspace", "restore_workspace", "save_cache", "restore_cache", "save_artifacts"}
+)
 """The types of steps that this version supports."""
 
 # The grammar of references of the OCI distribution: a host, a path, a tag, a digest.
@@ -157,7 +159,7 @@ def unsupported_step(kind: str, capabilities: Sequence[Capabilities]) -> str | N
     known = frozenset[str]().union(*(each.steps for each in capabilities))
     if kind in known:
         return None
-    return f"steps of the type {kind} are not supported by this version: it has {' and '.join(sorted(known))}"
+    return f"steps of the type {kind} are not supported by this version"
 
 
 # -- tasks, as a configuration and the API have them -------------------------------------------------------------------

@@ -16,7 +16,7 @@ Pure.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -98,6 +98,12 @@ def _paths_agree(rules: Rules | None, changed_paths: Collection[str] | None) -> 
     return any(
         _searched(include, path, default=True) and not _searched(exclude, path, default=False) for path in changed_paths
     )
+
+
+def path_matcher(patterns: Sequence[str]) -> Callable[[str], bool]:
+    """Return a function that tells whether a path matches one of some patterns (run-config.md, `paths`)."""
+    expressions = [_path_expression(pattern) for pattern in patterns]
+    return lambda path: _searched(expressions, path, default=False)
 
 
 def _searched(expressions: Sequence[Any], text: str, *, default: bool) -> bool:

@@ -310,13 +310,33 @@ class Needs:
 ANY_EXECUTOR = Needs()
 
 
+class ArchiveKind(StrEnum):
+    """What an archive is for: descendants of its task, people, or later runs."""
+
+    WORKSPACE = "workspace"
+    ARTIFACT = "artifact"
+    CACHE = "cache"
+
+
 @dataclass(frozen=True, slots=True)
 class Archive:
-    """What a `save_to_workspace` step stored: the index of the step, and the content's digest and size in bytes."""
+    """What a step stored.
+
+    Attributes:
+        step: its index.
+        digest: SHA-256 of the bytes, in hex.
+        size: in bytes.
+        kind: what it is for; never a cache, which belongs to no task.
+        name: of an artifact.
+        files: how many are in it.
+    """
 
     step: int
     digest: str
     size: int
+    kind: ArchiveKind = ArchiveKind.WORKSPACE
+    name: str = ""
+    files: int = 0
 
 
 @dataclass(frozen=True, slots=True)

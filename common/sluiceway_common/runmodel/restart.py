@@ -20,6 +20,7 @@ from typing import Final
 from sluiceway_common.foundation.errors import FailedPrecondition, InvalidInput, Violation
 from sluiceway_common.runmodel.creation import Created
 from sluiceway_common.runmodel.model import (
+    ArchiveKind,
     RestartKind,
     RestartOf,
     Run,
@@ -228,7 +229,12 @@ def _needed_archives(state: RunState, again: Collection[TaskId]) -> dict[str, Ta
                 left.append(edge.parent)
                 if edge.parent not in again:
                     kept_above.add(edge.parent)
-    return {archive.digest: key for key in sorted(kept_above) for archive in state.tasks[key].archives}
+    return {
+        archive.digest: key
+        for key in sorted(kept_above)
+        for archive in state.tasks[key].archives
+        if archive.kind is ArchiveKind.WORKSPACE
+    }
 
 
 def _created_again(task: Task, new_ids: Mapping[TaskId, TaskId], now: datetime) -> Task:

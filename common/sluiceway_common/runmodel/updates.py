@@ -68,7 +68,7 @@ class Report:
         cause: of phase `failed`: failed, timeout or setup. Ignored for other phases.
         reason: more about the end, such as `archive` or `drained`.
         steps: all of them as they are now; None: as they were.
-        archives: what its `save_to_workspace` steps have stored; None: nothing new.
+        archives: what its steps have stored for descendants and people; None: nothing new.
     """
 
     assignment: AssignmentId

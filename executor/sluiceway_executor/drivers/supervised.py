@@ -23,6 +23,7 @@ import structlog
 from sluiceway_common.foundation.errors import FailedPrecondition
 from sluiceway_common.foundation.time_limit import time_limit
 from sluiceway_executor.drivers.launcher import LaunchedProcess, Launcher, LaunchRequest, PodStart
+from sluiceway_executor.drivers.pipes import write_all
 from sluiceway_executor.drivers.pod_network import Outside, PodNetwork, connect_outside, disconnect
 from sluiceway_executor.drivers.pod_store import MARKER, PodStore
 from sluiceway_executor.drivers.port import Command, ExitStatus, Limits, PodRequest
@@ -229,7 +230,7 @@ class SupervisedPod:
         output_read = asyncio.create_task(_read_all(process))
         try:
             async for chunk in tar:
-                await _write_all(self._loop, sink, chunk)
+                await write_all(self._loop, sink, chunk)
         except BrokenPipeError:
             pass  # tar ended early: its status and output say why
         finally:
@@ -415,17 +416,3 @@ async def _read_all(process: SupervisedProcess) -> bytes:
     while data := await process.read():
         parts.append(data)
     return b"".join(parts)
-
-
-async def _write_all(loop: asyncio.AbstractEventLoop, descriptor: int, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        try:
-            view = view[os.write(descriptor, view) :]
-        except BlockingIOError:
-            writable = asyncio.Event()
-            loop.add_writer(descriptor, writable.set)
-            try:
-                await writable.wait()
-            finally:
-                loop.remove_writer(descriptor)

@@ -37,6 +37,9 @@ from sluiceway_common.foundation.rpc.offer import ServiceSet
 from sluiceway_server.app.config_service import ConfigServicer, VersionServicer
 from sluiceway_server.app.database_service import DatabaseServicer
 from sluiceway_server.app.server_keys import ServerKeys
+from sluiceway_server.archives.artifacts import Artifacts
+from sluiceway_server.archives.service import ExecutorArchives
+from sluiceway_server.archives.store import ArchiveStore
 from sluiceway_server.datamanager.database import DataManager
 from sluiceway_server.executors.admin_service import ExecutorAdminServicer
 from sluiceway_server.executors.connection import StreamSettings
@@ -78,6 +81,7 @@ from sluiceway_server.projects.tokens import TokenAuthenticator
 from sluiceway_server.projects.user_service import UserServicer
 from sluiceway_server.projects.variable_service import VariableServicer
 from sluiceway_server.runs.access import RUN_RESOURCE, right_on_scope
+from sluiceway_server.runs.archive_retention import ArchiveRetention
 from sluiceway_server.runs.config_objects import ConfigObjects
 from sluiceway_server.runs.engine import Engine
 from sluiceway_server.runs.executor_times import ExecutorTimes
@@ -193,11 +197,13 @@ async def services(ground: ServerDependencies, database: DataManager) -> AsyncIt
             settings=StreamSettings(server_id=server_id, times=times),
             on_assign=owners.on_assign,
         )
+        archives = ArchiveStore(ground.storage, prefix=ground.prefix)
         detector = FailureDetector(database, engine, directory=directory, clock=clock, times=times)
         retention = Retention(
             database,
             store,
             ConfigObjects(database, ground.storage, prefix=ground.prefix),
+            ArchiveRetention(database, archives, settings=ground.retention),
             clock,
             settings=ground.retention,
             is_elected=is_elected,
@@ -268,13 +274,20 @@ async def services(ground: ServerDependencies, database: DataManager) -> AsyncIt
                     explainer=Explainer(directory, clock, times=times, scopes=ProjectSettings()),
                     logs=reader,
                     deletion=LogDeletion(audited, store, clock),
+                    artifacts=Artifacts(database, archives),
                     right_on_scope=right_on_scope,
                     ids=ids,
                 ),
             )
             offer.add(
                 executor_service_pb2_grpc.add_ExecutorServiceServicer_to_server,
-                ExecutorServicer(database, engine, streams=streams, logs=LogReceiver(live, owners)),
+                ExecutorServicer(
+                    database,
+                    engine,
+                    streams=streams,
+                    logs=LogReceiver(live, owners),
+                    archives=ExecutorArchives(database, archives, clock, ids=ids, config_of=engine.config_of),
+                ),
             )
             offer.add(
                 executor_admin_service_pb2_grpc.add_ExecutorAdminServiceServicer_to_server,

@@ -18,6 +18,7 @@ from sluiceway_common.foundation.errors import (
 )
 from sluiceway_common.foundation.rpc.caller import current_caller
 from sluiceway_common.runmodel.executor_state import Proof, SessionFenced
+from sluiceway_server.archives.service import ExecutorArchives
 from sluiceway_server.datamanager.port import Database
 from sluiceway_server.executors.stream import ExecutorStreams
 from sluiceway_server.logs.receiver import LogReceiver
@@ -38,11 +39,20 @@ class StaleEpoch(FailedPrecondition):
 class ExecutorServicer(pb_grpc.ExecutorServiceServicer):
     """Serves executors. The calls beside the stream prove the session again."""
 
-    def __init__(self, database: Database, engine: Engine, *, streams: ExecutorStreams, logs: LogReceiver) -> None:
+    def __init__(
+        self,
+        database: Database,
+        engine: Engine,
+        *,
+        streams: ExecutorStreams,
+        logs: LogReceiver,
+        archives: ExecutorArchives,
+    ) -> None:
         self._database = database
         self._engine = engine
         self._streams = streams
         self._logs = logs
+        self._archives = archives
 
     async def Connect(  # type: ignore[override]  # writes to its context; the stubs know generators only
         self, request_iterator: AsyncIterator[pb.ConnectRequest], context: Context
@@ -63,6 +73,27 @@ class ExecutorServicer(pb_grpc.ExecutorServiceServicer):
                 yield request
 
         await self._logs.receive(first.executor_id, first.session_id, requests(), context.write)
+
+    async def PutArchive(
+        self, request_iterator: AsyncIterator[pb.PutArchiveRequest], context: Context
+    ) -> pb.PutArchiveResponse:
+        first = await anext(request_iterator, None)
+        if first is None:
+            raise InvalidInput("the first message must describe the archive")
+        await self._prove(first.executor_id, Proof(first.session_id, first.session_secret))
+        stored = await self._archives.put(first, (request.data async for request in request_iterator))
+        return pb.PutArchiveResponse(stored=stored)
+
+    async def FindArchives(self, request: pb.FindArchivesRequest, context: Context) -> pb.FindArchivesResponse:
+        await self._prove(request.executor_id, Proof(request.session_id, request.session_secret))
+        return await self._archives.find(request)
+
+    async def GetArchive(  # type: ignore[override]  # as above
+        self, request: pb.GetArchiveRequest, context: Context
+    ) -> None:
+        await self._prove(request.executor_id, Proof(request.session_id, request.session_secret))
+        async for data in self._archives.get(request):
+            await context.write(pb.GetArchiveResponse(data=data))
 
     async def GetSpecification(
         self, request: pb.GetSpecificationRequest, context: Context

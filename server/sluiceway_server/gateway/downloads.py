@@ -51,6 +51,8 @@ class Download(RawBytes):
         self._describe_field, self._tail_field = parts[pb.FILE_PART_DESCRIBE], parts[pb.FILE_PART_TAIL]
         self._size_field, self._etag_field = parts[pb.FILE_PART_SIZE], parts[pb.FILE_PART_ETAG]
         self._response = rule.response
+        # A page names the file; whatever is in it, a browser must not show it as a page of ours.
+        self._headers = {"content-disposition": "attachment"} if rule.media_type else {}
         self._base = int(getattr(request, self._start_field))
         # The last bytes of a file that grows are others each time, so it has no ranges.
         self._is_end = bool(getattr(request, self._tail_field))
@@ -104,7 +106,7 @@ class Download(RawBytes):
             raise OutOfRange(
                 f"there are {file.size} bytes; there is nothing at {self._base}", metadata={"size": str(file.size)}
             )
-        headers = {"content-type": self.content_type, "etag": file.tag}
+        headers = {"content-type": self.content_type, "etag": file.tag, **self._headers}
         if not self._is_end:
             headers["accept-ranges"] = "bytes"
         if self._if_match and not tag_is_listed(file.tag, self._if_match, weak=False):

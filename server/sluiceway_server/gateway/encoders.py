@@ -192,7 +192,9 @@ def choose_encoder(rule: Rule, accept: str) -> Encoder:
         "text/event-stream": lambda: ServerSentEvents(rule),
         "application/x-ndjson": lambda: JsonLines(rule),
     }
-    if rule.response_raw:
+    if rule.media_type:
+        offered = {rule.media_type: partial(RawBytes, rule.response_raw, rule.media_type), **offered}
+    elif rule.response_raw:
         text = partial(RawBytes, rule.response_raw, "text/plain; charset=utf-8")
         other = partial(RawBytes, rule.response_raw, "application/octet-stream")
         offered = {"text/plain": text, **offered, "application/octet-stream": other}

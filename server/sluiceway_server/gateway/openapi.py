@@ -143,7 +143,7 @@ def _operation(rule: Rule, schemas: Schemas) -> Json:
         )
     if rule.file_parts:
         operation["parameters"] += [_header(name, text) for name, text in _FILE_HEADERS.items()]
-        operation["responses"] |= _file_responses(operation["responses"][str(rule.success)]["content"])
+        operation["responses"] |= _file_responses(rule, operation["responses"][str(rule.success)]["content"])
     if rule.body:
         operation["requestBody"] = _body(rule, schemas)
     return operation
@@ -153,11 +153,15 @@ def _header(name: str, text: str) -> Json:
     return {"name": name, "in": "header", "description": text, "schema": {"type": "string"}}
 
 
-def _file_responses(content: Json) -> Json:
+def _file_types(rule: Rule) -> tuple[str, ...]:
+    return (rule.media_type,) if rule.media_type else _FILE_TYPES
+
+
+def _file_responses(rule: Rule, content: Json) -> Json:
     """Describe the responses to range and conditional requests (RFC 9110, 13 and 14)."""
     tag = {"ETag": {"description": "Changes when the content does.", "schema": {"type": "string"}}}
     span = {"Content-Range": {"description": "Such as `bytes 2-4/10`.", "schema": {"type": "string"}}}
-    binary = {name: schema for name, schema in content.items() if name in _FILE_TYPES}
+    binary = {name: schema for name, schema in content.items() if name in _file_types(rule)}
     return {
         "206": {"description": "The part that was asked for.", "headers": {**tag, **span}, "content": binary},
         "304": {"description": "The content has not changed.", "headers": tag},
@@ -200,7 +204,7 @@ def _response(rule: Rule, schemas: Schemas) -> Json:
             "application/x-ndjson": {"schema": schema},
         }
         if rule.response_raw:
-            content |= {name: {"schema": {"type": "string"}} for name in _FILE_TYPES}
+            content |= {name: {"schema": {"type": "string"}} for name in _file_types(rule)}
         return {"description": "A stream of messages.", "content": content}
     if rule.response_body:
         schema = schemas.field(message.fields_by_name[rule.response_body])

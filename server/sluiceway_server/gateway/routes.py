@@ -100,6 +100,7 @@ class Rule:
         request_resume: the request field that `Last-Event-ID` sets; empty: no field.
         response_resume: the response field that becomes the event's id.
         response_raw: the response field that `Accept: text/plain` asks for.
+        media_type: of the bytes of that field; empty: any.
         response_text: the response field that has those bytes as text, for JSON.
         file_parts: of a stream that can be served as a file: its fields by what they say of it (`FILE_PART_SIZE`).
     """
@@ -119,6 +120,7 @@ class Rule:
     request_resume: str
     response_resume: str
     response_raw: str
+    media_type: str
     response_text: str
     file_parts: Mapping[int, str]
 
@@ -218,6 +220,7 @@ def _rule(method: MethodDescriptor, binding: http_pb2.HttpRule) -> Rule:
         request_resume=_marked(request, _RESUME),
         response_resume=_marked(response, _RESUME),
         response_raw=_marked(response, _RAW),
+        media_type=result.media_type,
         response_text=_marked(response, _RAW_TEXT),
         file_parts=_file_parts(request, response),
     )

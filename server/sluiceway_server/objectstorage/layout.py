@@ -30,6 +30,9 @@ class Folder(StrEnum):
     LOGS = "logs"
     LOG_WORK = "log-work"
     RUN_CONFIG = "run-config"
+    WORKSPACES = "workspaces"
+    ARTIFACTS = "artifacts"
+    CACHES = "caches"
 
 
 FOLDERS: Mapping[Folder, Owner] = MappingProxyType(
@@ -43,6 +46,9 @@ FOLDERS: Mapping[Folder, Owner] = MappingProxyType(
         Folder.LOGS: Owner.RUN_SERVICE,  # what steps wrote
         Folder.LOG_WORK: Owner.RUN_SERVICE,  # what is due to be done with logs
         Folder.RUN_CONFIG: Owner.RUN_SERVICE,  # large configurations of runs, by their digest
+        Folder.WORKSPACES: Owner.RUN_SERVICE,  # what tasks saved for each other
+        Folder.ARTIFACTS: Owner.RUN_SERVICE,  # what tasks saved for people
+        Folder.CACHES: Owner.RUN_SERVICE,  # what runs saved for later ones
     }
 )
 """All of them."""

@@ -264,7 +264,7 @@ def decode_task(record: pb.TaskRecord) -> model.Task:
         runnable_since=optional_time(task, "runnable_since"),
         kept_from=record.kept_from,
         steps=EncodedSteps.of_record(task.setup_step, task.steps),
-        archives=_decode_archives(record.archives),
+        archives=decode_archives(record.archives),
         start_time=optional_time(task, "start_time"),
         end_time=optional_time(task, "end_time"),
     )
@@ -305,7 +305,7 @@ def _encode_state(record: pb.TaskRecord, task: model.Task) -> None:
             put_time(getattr(message, name), value)
     record.kept_from = task.kept_from
     del record.archives[:]
-    record.archives.extend(_encode_archives(task.archives))
+    record.archives.extend(encode_archives(task.archives))
     if task.runnable_since is None:
         record.parked = False
     if task.previous is None:
@@ -325,7 +325,7 @@ def _decode_attempt_end(end: pb.AttemptEnd) -> model.AttemptEnd:
         timed_out=end.timed_out,
         reason=decode_reason(end.reason) if end.HasField("reason") else None,
         steps=EncodedSteps.of_record(end.setup, end.steps),
-        archives=_decode_archives(end.archives),
+        archives=decode_archives(end.archives),
     )
 
 
@@ -336,7 +336,7 @@ def _encode_attempt_end(end: model.AttemptEnd) -> pb.AttemptEnd:
         assignment_id=end.assignment,
         executor_id=end.executor,
         timed_out=end.timed_out,
-        archives=_encode_archives(end.archives),
+        archives=encode_archives(end.archives),
     )
     put_steps(end.steps, message.setup, message.steps)
     put_time(message.end_time, end.end_time)
@@ -347,12 +347,28 @@ def _encode_attempt_end(end: model.AttemptEnd) -> pb.AttemptEnd:
     return message
 
 
-def _decode_archives(archives: Iterable[pb.Archive]) -> tuple[model.Archive, ...]:
-    return tuple(model.Archive(a.step, a.digest, a.size) for a in archives)
+def decode_archives(archives: Iterable[executor_api.Archive]) -> tuple[model.Archive, ...]:
+    """Decode archives; those of a kind that this version does not know are left out."""
+    return tuple(
+        model.Archive(a.step, a.sha256, a.size_bytes, enums.ARCHIVE_KIND_OF[a.kind], a.name, a.file_count)
+        for a in archives
+        if a.kind in enums.ARCHIVE_KIND_OF
+    )
 
 
-def _encode_archives(archives: Iterable[model.Archive]) -> list[pb.Archive]:
-    return [pb.Archive(step=a.step, digest=a.digest, size=a.size) for a in archives]
+def encode_archives(archives: Iterable[model.Archive]) -> list[executor_api.Archive]:
+    """Encode archives."""
+    return [
+        executor_api.Archive(
+            step=a.step,
+            kind=enums.ARCHIVE_KINDS[a.kind],
+            name=a.name,
+            sha256=a.digest,
+            size_bytes=a.size,
+            file_count=a.files,
+        )
+        for a in archives
+    ]
 
 
 def _encode_fixed(

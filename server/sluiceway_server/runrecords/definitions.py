@@ -67,6 +67,7 @@ def decode_report(update: executor_api.AssignmentUpdate, *, session: str, steps:
         cause=_cause(update) if phase is model.AssignmentPhase.FAILED else None,
         reason=codec.decode_reason(update.reason) if update.HasField("reason") else None,
         steps=encoded(steps).merged(update.steps) if update.steps else None,
+        archives=codec.decode_archives(update.archives) if update.archives else None,
     )
 
 

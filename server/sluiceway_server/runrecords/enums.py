@@ -41,6 +41,11 @@ ASSIGNMENT_PHASES = {
     model.AssignmentPhase.CANCELLED: executor_api.ASSIGNMENT_PHASE_CANCELLED,
     model.AssignmentPhase.LOST: executor_api.ASSIGNMENT_PHASE_LOST,
 }
+ARCHIVE_KINDS = {
+    model.ArchiveKind.WORKSPACE: executor_api.ARCHIVE_KIND_WORKSPACE,
+    model.ArchiveKind.ARTIFACT: executor_api.ARCHIVE_KIND_ARTIFACT,
+    model.ArchiveKind.CACHE: executor_api.ARCHIVE_KIND_CACHE,
+}
 CONDITIONS = {
     model.Condition.ON_SUCCESS: definition_api.DEPEND_CONDITION_ON_SUCCESS,
     model.Condition.ON_FAILURE: definition_api.DEPEND_CONDITION_ON_FAILURE,
@@ -77,4 +82,5 @@ RESULT_OF = {value: key for key, value in RESULTS.items()}
 STATUS_OF = {value: key for key, value in STATUSES.items()}
 ASSIGNMENT_PHASE_OF = {value: key for key, value in ASSIGNMENT_PHASES.items()}
 CONDITION_OF = {value: key for key, value in CONDITIONS.items()}
+ARCHIVE_KIND_OF = {value: key for key, value in ARCHIVE_KINDS.items()}
 RETRY_CAUSE_OF = {value: key for key, value in RETRY_CAUSES.items()}

@@ -204,6 +204,17 @@ PLACER_ID = "placer"
 RETENTION: RecordType[pb.RetentionRecord] = RecordType("retention", pb.RetentionRecord)
 RETENTION_ID = "retention"
 
+CACHE: RecordType[pb.CacheRecord] = RecordType(
+    "cache",
+    pb.CacheRecord,
+    columns=(
+        Column("scope", lambda r: r.scope),
+        Column("created", lambda r: _milliseconds(r.create_time)),
+        Column("used", lambda r: _milliseconds(r.use_time)),
+    ),
+    indexes=(("scope", "created"), ("used",)),
+)
+
 RECORD_TYPES: tuple[RecordType[Any], ...] = (
     RUN,
     TASK,
@@ -216,6 +227,7 @@ RECORD_TYPES: tuple[RecordType[Any], ...] = (
     EXECUTOR,
     PLACER,
     RETENTION,
+    CACHE,
 )
 
 TOPIC_RUNS = "runs"

@@ -482,6 +482,10 @@ class Engine:
             check_clone_is_first(definition)
         return credentials
 
+    async def config_of(self, run_id: str) -> pb.RunConfig:
+        """Return the configuration of a run. Raises NotFound if there is no such run."""
+        return await self._configs.of_run(run_id, await self._db.get(RUN_CONFIG, run_id))
+
     def _known(self, transaction: RunTransaction, key: str, digest: str) -> str | None:
         return earlier_run(transaction.view, key, digest, transaction.now, kept=self._settings.request_kept)
 

@@ -9,6 +9,7 @@ repeated. A sweep that was interrupted continues from what it finds:
   logs in folders of tasks: these are deleted with the run of the task.
 - Runs, if they have a retention: from the oldest on. The records are deleted first; the logs are then those of a run
   that is not in the database.
+- Archives (`archive_retention`).
 - Configurations in the object storage that no run has, and younger logs of no run: once a day.
 
 Nothing of an unfinished run is deleted, however old it is, nor of one with an assignment whose end is not reported.
@@ -41,6 +42,7 @@ from sluiceway_server.runrecords.types import (
     run_of_row,
     task_id,
 )
+from sluiceway_server.runs.archive_retention import ArchiveRetention
 from sluiceway_server.runs.config_objects import ConfigObjects
 from sluiceway_server.runs.retention_rules import RetentionSettings, created_by_id, is_due, next_time
 
@@ -64,6 +66,7 @@ class Retention:
         database: Database,
         store: LogStore,
         configs: ConfigObjects,
+        archives: ArchiveRetention,
         clock: Clock,
         *,
         settings: RetentionSettings,
@@ -72,6 +75,7 @@ class Retention:
         self._database = database
         self._store = store
         self._configs = configs
+        self._archives = archives
         self._clock = clock
         self._settings = settings
         self._is_elected = is_elected
@@ -104,6 +108,7 @@ class Retention:
         settings, time = self._settings, await self._move_time()
         more = settings.logs is not None and await self._sweep_logs(time, settings.logs)
         more = await self._sweep_runs(time) or more
+        more = await self._archives.sweep(time) or more
         monotonic = self._clock.monotonic()
         if more or (self._orphans_at is not None and monotonic - self._orphans_at < _ORPHANS_EVERY.total_seconds()):
             return more

@@ -28,7 +28,11 @@ class RetentionSettings:
     Attributes:
         logs: of a run, after its end; None: forever.
         runs: a run with all that belongs to it, after its end; None: forever.
-        orphans: logs of a run that is not there, and configurations that no run has. Longer than a creation takes.
+        workspaces: files that tasks saved for each other, after the end of the run.
+        artifacts: files that tasks saved for people, after the end of the run.
+        caches: after they were last used.
+        orphans: logs and archives of a run that is not there, and configurations that no run has. Longer than the
+            creation of a run takes.
         interval: between two sweeps.
         first: from the start of a server to its first sweep.
         at_once: as many runs are looked at between two pauses.
@@ -36,6 +40,9 @@ class RetentionSettings:
 
     logs: timedelta | None = timedelta(days=30)
     runs: timedelta | None = None
+    workspaces: timedelta = timedelta(days=7)
+    artifacts: timedelta = timedelta(days=30)
+    caches: timedelta = timedelta(days=7)
     orphans: timedelta = timedelta(days=1)
     interval: timedelta = timedelta(hours=1)
     first: timedelta = timedelta(minutes=5)

@@ -24,6 +24,7 @@ from sluiceway_common.foundation.rpc.fields import checks_fields_itself
 from sluiceway_common.runmodel import groups
 from sluiceway_common.runmodel.limits import MAX_TASKS
 from sluiceway_common.runmodel.model import RestartKind
+from sluiceway_server.archives.artifacts import Artifacts
 from sluiceway_server.datamanager.model import Applied, Emit, Position, Put, View
 from sluiceway_server.datamanager.port import Database
 from sluiceway_server.datamanager.queries import Place, place_of, token_of
@@ -67,6 +68,7 @@ class RunServicer(pb_grpc.RunServiceServicer):
         explainer: Explainer,
         logs: Logs,
         deletion: LogDeletion,
+        artifacts: Artifacts,
         right_on_scope: ScopeRights,
         ids: IdSource,
     ) -> None:
@@ -78,6 +80,7 @@ class RunServicer(pb_grpc.RunServiceServicer):
             explainer: explains them.
             logs: where logs are read.
             deletion: deletes logs.
+            artifacts: lists and reads artifacts.
             right_on_scope: what callers may do with the runs of a scope. Methods that name a run rely on the check of
                 the interceptor.
             ids: for audit records.
@@ -90,6 +93,7 @@ class RunServicer(pb_grpc.RunServiceServicer):
         self._logs = logs
         self._excerpts = LogExcerpts(logs)
         self._deletion = deletion
+        self._artifacts = artifacts
 
     # --- runs are made and shown ----------------------------------------------------------------------------------
 
@@ -353,6 +357,17 @@ class RunServicer(pb_grpc.RunServiceServicer):
             size=found.size,
         )
         return pb.FindLogErrorResponse(excerpt=excerpt)
+
+    async def ListArtifacts(self, request: pb.ListArtifactsRequest, context: object) -> pb.ListArtifactsResponse:
+        await self._run_record(request.run_id)
+        return pb.ListArtifactsResponse(artifacts=await self._artifacts.list(request.run_id))
+
+    async def ReadArtifact(
+        self, request: pb.ReadArtifactRequest, context: object
+    ) -> AsyncIterator[pb.ReadArtifactResponse]:
+        await self._run_record(request.run_id)
+        async for response in self._artifacts.read(request):
+            yield response
 
     async def DeleteLogs(self, request: pb.DeleteLogsRequest, context: object) -> pb.DeleteLogsResponse:
         await self._run_record(request.run_id)

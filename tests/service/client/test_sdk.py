@@ -136,6 +136,7 @@ async def real() -> AsyncIterator[tuple[World, Client]]:
         explainer=explainer,
         logs=NoLogs(),
         deletion=world.deletion,
+        artifacts=world.artifacts,
         right_on_scope=everything_is_allowed,
         ids=UuidSource(),
     )

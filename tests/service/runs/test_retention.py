@@ -20,6 +20,7 @@ from sluiceway_server.logs.layout import LogKey
 from sluiceway_server.logs.reader import LogReader
 from sluiceway_server.logs.states import StoredLogStates
 from sluiceway_server.runrecords.types import ASSIGNMENT, RUN, RUN_CONFIG, RUN_NUMBER, TASK
+from sluiceway_server.runs.archive_retention import ArchiveRetention
 from sluiceway_server.runs.config_objects import ConfigObjects
 from sluiceway_server.runs.configs import RunConfigs
 from sluiceway_server.runs.engine import Engine
@@ -48,7 +49,13 @@ class RetainedRuns:
         world = self.world
         configs = ConfigObjects(world.db, world.storage, prefix="")
         return Retention(
-            world.db, world.log_store, configs, clock or world.clock, settings=settings, is_elected=lambda: True
+            world.db,
+            world.log_store,
+            configs,
+            ArchiveRetention(world.db, world.archive_store, settings=settings),
+            clock or world.clock,
+            settings=settings,
+            is_elected=lambda: True,
         )
 
     async def finished(self, *names: str, log: bytes = b"a line\n") -> str:
@@ -402,7 +409,13 @@ async def test_only_the_elected_server_sweeps(retained: RetainedRuns) -> None:
     configs = ConfigObjects(retained.world.db, retained.world.storage, prefix="")
     before = len(retained.world.db.history)
     sweeper = Retention(
-        retained.world.db, retained.world.log_store, configs, SystemClock(), settings=quick, is_elected=is_elected
+        retained.world.db,
+        retained.world.log_store,
+        configs,
+        ArchiveRetention(retained.world.db, retained.world.archive_store, settings=quick),
+        SystemClock(),
+        settings=quick,
+        is_elected=is_elected,
     )
     running = asyncio.create_task(sweeper.run())
     for _ in range(3):

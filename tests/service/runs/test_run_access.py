@@ -111,6 +111,7 @@ async def serving() -> AsyncIterator[Served]:
             explainer=explainer,
             logs=TwoChunks(),
             deletion=world.deletion,
+            artifacts=world.artifacts,
             right_on_scope=right_on_scope,
             ids=world.ids,
         ),
@@ -148,14 +149,14 @@ def _methods() -> list[tuple[str, bool]]:
 
 async def test_rights_on_a_run_hold_for_every_method() -> None:
     methods = _methods()
-    assert len(methods) == 13
+    assert len(methods) == 15
     wrong = []
     async with serving() as at:
         for caller, group, right in MATRIX:
             for name, controls in methods:
                 message = getattr(pb, f"{name}Request")(run_id=at.runs[group])
-                if hasattr(message, "task_id"):
-                    message.task_id = "none"
+                for field in {"task_id", "artifact_id"} & set(message.DESCRIPTOR.fields_by_name):
+                    setattr(message, field, "none")
                 code, text = await at.code(caller, name, message)
                 if right == "N":
                     as_expected = code == "NOT_FOUND" and text == f"there is no run {at.runs[group]!r}"

@@ -74,6 +74,7 @@ async def serving(world: World | None = None, *, slots: int = 4) -> AsyncIterato
             explainer=explainer,
             logs=TwoChunks(),
             deletion=world.deletion,
+            artifacts=world.artifacts,
             right_on_scope=everything_is_allowed,
             ids=UuidSource(),
         ),

@@ -9,6 +9,7 @@ from pathlib import Path
 from sluiceway.api.executor.v1 import executor_service_pb2 as pb
 from sluiceway_common.foundation.clock import SystemClock
 from sluiceway_common.runconfig.capabilities import HOST
+from sluiceway_executor.archives.steps import ArchiveSteps
 from sluiceway_executor.drivers.port import Command, ExitStatus, Limits, Note, PodRequest, no_note
 from sluiceway_executor.spool import Spools
 from sluiceway_executor.worker import Worker, WorkerSettings
@@ -85,6 +86,19 @@ class SlowPod:
         """There is nothing to remove."""
 
 
+class NoTransfer:
+    """For workers whose steps have no archives."""
+
+    async def put(self, assignment_id: str, archive: pb.Archive, path: Path) -> bool:
+        raise NotImplementedError
+
+    async def find(self, assignment_id: str, step: int, keys: Sequence[str] = ()) -> pb.FindArchivesResponse:
+        raise NotImplementedError
+
+    async def get(self, assignment_id: str, step: int, archive: pb.Archive, path: Path) -> None:
+        raise NotImplementedError
+
+
 async def test_stop_before_a_process_started_ends_it(tmp_path: Path) -> None:
     pod = SlowPod()
     reports: list[pb.AssignmentUpdate] = []
@@ -93,6 +107,7 @@ async def test_stop_before_a_process_started_ends_it(tmp_path: Path) -> None:
         pb.Assign(assignment_id="a1", specification=script("sleep 600")),
         pod,
         spools,
+        ArchiveSteps(NoTransfer(), tmp_path, SystemClock()),
         report=reports.append,
         session_id="s1",
         fence_seconds=60,

@@ -28,7 +28,7 @@ from sluiceway_common.runconfig.when import Context
 from tests.support.drivers import ABLE
 
 CONTAINER = {"image": "host"}
-STEPS = ["save_to_workspace", "restore_workspace", "save_cache", "restore_cache", "save_artifacts", "save_reports"]
+STEPS = ["save_reports"]
 BODIES: dict[str, Any] = {
     "save_to_workspace": {"contents": [{}]},
     "restore_workspace": {},
@@ -127,7 +127,10 @@ def test_unsupported_step_is_an_error_with_every_driver(
 ) -> None:
     step = {kind: BODIES[kind]} if form == "short" else {"type": kind, **BODIES[kind]}
     assert errors_of({"steps": [{"run": "x"}, step]}, *drivers) == [
-        ("steps[1]", f"steps of the type {kind} are not supported by this version: it has clone and run")
+        (
+            "steps[1]",
+            f"steps of the type {kind} are not supported by this version",
+        )
     ]
 
 
@@ -150,12 +153,17 @@ def test_task_that_no_single_driver_can_run_is_an_error() -> None:
 
 
 def test_unsupported_parts_are_told_beside_other_errors() -> None:
-    task = {"nope": 1, "steps": [{"save_cache": {}}], **in_container(image="./x", privileged="yes")}
+    task = {
+        "nope": 1,
+        "steps": [{"save_cache": {}}, {"save_reports": {}}],
+        **in_container(image="./x", privileged="yes"),
+    }
     assert {path for path, _ in errors_of(task)} == {
         "nope",
-        "steps[0]",
         "steps[0].save_cache.key",
         "steps[0].save_cache.contents",
+        "steps[1]",
+        "steps[1].save_reports.paths",
         "runtime.containers[0].image",
         "runtime.containers[0].privileged",
     }
@@ -213,12 +221,15 @@ def test_definition_of_the_api_is_judged_like_a_configuration() -> None:
     task.runtime.containers[0].image = "python"
     task.runtime.containers[0].volumes.add(path="/t")
     task.runtime.containers.add(image="redis", privileged=True)
-    assert unsupported_parts(task.runtime, task.user, ["run", "save_cache"], (SANDBOX,)) == [
+    assert unsupported_parts(task.runtime, task.user, ["run", "save_reports"], (SANDBOX,)) == [
         (("runtime", "containers", 0, "image"), REFUSED[0][4].replace("python:3.11", "python")),
         (("runtime", "containers", 1), "services are not supported by the sandbox driver: a task has one container"),
         (("runtime", "containers", 1, "privileged"), "privileged containers are not supported by the sandbox driver"),
         (("user",), 'the user "root" is not supported by the sandbox driver: steps run as "sluice" or "1000"'),
-        (("steps", 1), "steps of the type save_cache are not supported by this version: it has clone and run"),
+        (
+            ("steps", 1),
+            "steps of the type save_reports are not supported by this version",
+        ),
     ]
 
 

@@ -196,6 +196,7 @@ def test_time_has_microseconds(time: datetime) -> None:
         (enums.RESULTS, model.RunResult, api.RunResult),
         (enums.STATUSES, model.TaskStatus, api.TaskStatus),
         (enums.ASSIGNMENT_PHASES, model.AssignmentPhase, executor_api.AssignmentPhase),
+        (enums.ARCHIVE_KINDS, model.ArchiveKind, executor_api.ArchiveKind),
         (enums.CONDITIONS, model.Condition, definition_api.DependCondition),
         (enums.RETRY_CAUSES, model.RetryCause, definition_api.RetryCause),
         (enums.EVENT_KINDS, EventKind, api.RunEventKind),

@@ -36,6 +36,18 @@ class AssignmentPhase(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     """The assignment was stopped before its pod started."""
     ASSIGNMENT_PHASE_LOST: _ClassVar[AssignmentPhase]
     """The outcome is not known, or the executor gave the assignment up."""
+
+class ArchiveKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    """The purpose of an archive."""
+    __slots__ = ()
+    ARCHIVE_KIND_UNSPECIFIED: _ClassVar[ArchiveKind]
+    """Not set."""
+    ARCHIVE_KIND_WORKSPACE: _ClassVar[ArchiveKind]
+    """Files for the tasks that descend from the one that saved them."""
+    ARCHIVE_KIND_ARTIFACT: _ClassVar[ArchiveKind]
+    """Files for people."""
+    ARCHIVE_KIND_CACHE: _ClassVar[ArchiveKind]
+    """Files for later runs."""
 ASSIGNMENT_PHASE_UNSPECIFIED: AssignmentPhase
 ASSIGNMENT_PHASE_ASSIGNED: AssignmentPhase
 ASSIGNMENT_PHASE_ACCEPTED: AssignmentPhase
@@ -45,6 +57,10 @@ ASSIGNMENT_PHASE_FAILED: AssignmentPhase
 ASSIGNMENT_PHASE_STOPPED: AssignmentPhase
 ASSIGNMENT_PHASE_CANCELLED: AssignmentPhase
 ASSIGNMENT_PHASE_LOST: AssignmentPhase
+ARCHIVE_KIND_UNSPECIFIED: ArchiveKind
+ARCHIVE_KIND_WORKSPACE: ArchiveKind
+ARCHIVE_KIND_ARTIFACT: ArchiveKind
+ARCHIVE_KIND_CACHE: ArchiveKind
 
 class Epoch(_message.Message):
     """The epoch of an assignment. Messages of an older epoch are refused."""
@@ -178,7 +194,7 @@ class StepUpdate(_message.Message):
 
 class AssignmentUpdate(_message.Message):
     """The state of an assignment."""
-    __slots__ = ("number", "assignment_id", "epoch", "phase", "steps", "reason", "timed_out", "pod_start_time", "cause")
+    __slots__ = ("number", "assignment_id", "epoch", "phase", "steps", "reason", "timed_out", "pod_start_time", "cause", "archives")
     NUMBER_FIELD_NUMBER: _ClassVar[int]
     ASSIGNMENT_ID_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
@@ -188,6 +204,7 @@ class AssignmentUpdate(_message.Message):
     TIMED_OUT_FIELD_NUMBER: _ClassVar[int]
     POD_START_TIME_FIELD_NUMBER: _ClassVar[int]
     CAUSE_FIELD_NUMBER: _ClassVar[int]
+    ARCHIVES_FIELD_NUMBER: _ClassVar[int]
     number: int
     """The number of the update, counted in one session. It is acknowledged."""
     assignment_id: str
@@ -208,7 +225,32 @@ class AssignmentUpdate(_message.Message):
     """In the phase `ASSIGNMENT_PHASE_FAILED`: why, as far as `retry` tells causes apart. Not set by executors of versions
     before this field: for them `timed_out` and the code of `reason` decide.
     """
-    def __init__(self, number: _Optional[int] = ..., assignment_id: _Optional[str] = ..., epoch: _Optional[_Union[Epoch, _Mapping]] = ..., phase: _Optional[_Union[AssignmentPhase, str]] = ..., steps: _Optional[_Iterable[_Union[StepUpdate, _Mapping]]] = ..., reason: _Optional[_Union[_run_pb2.Reason, _Mapping]] = ..., timed_out: _Optional[bool] = ..., pod_start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., cause: _Optional[_Union[_definition_pb2.RetryCause, str]] = ...) -> None: ...
+    archives: _containers.RepeatedCompositeFieldContainer[Archive]
+    """All archives that the attempt has stored for other tasks and for people."""
+    def __init__(self, number: _Optional[int] = ..., assignment_id: _Optional[str] = ..., epoch: _Optional[_Union[Epoch, _Mapping]] = ..., phase: _Optional[_Union[AssignmentPhase, str]] = ..., steps: _Optional[_Iterable[_Union[StepUpdate, _Mapping]]] = ..., reason: _Optional[_Union[_run_pb2.Reason, _Mapping]] = ..., timed_out: _Optional[bool] = ..., pod_start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., cause: _Optional[_Union[_definition_pb2.RetryCause, str]] = ..., archives: _Optional[_Iterable[_Union[Archive, _Mapping]]] = ...) -> None: ...
+
+class Archive(_message.Message):
+    """An archive that is stored."""
+    __slots__ = ("step", "kind", "name", "sha256", "size_bytes", "file_count")
+    STEP_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    SHA256_FIELD_NUMBER: _ClassVar[int]
+    SIZE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    FILE_COUNT_FIELD_NUMBER: _ClassVar[int]
+    step: int
+    """The index of the step that saved it."""
+    kind: ArchiveKind
+    """The purpose of the archive."""
+    name: str
+    """The name of an artifact, or the key of a cache."""
+    sha256: str
+    """The SHA-256 of its bytes, in hex."""
+    size_bytes: int
+    """The number of its bytes."""
+    file_count: int
+    """The number of files in it."""
+    def __init__(self, step: _Optional[int] = ..., kind: _Optional[_Union[ArchiveKind, str]] = ..., name: _Optional[str] = ..., sha256: _Optional[str] = ..., size_bytes: _Optional[int] = ..., file_count: _Optional[int] = ...) -> None: ...
 
 class Updates(_message.Message):
     """Updates that were waiting at the same time."""
@@ -598,3 +640,113 @@ class GetSpecificationResponse(_message.Message):
     specification: Specification
     """The specification."""
     def __init__(self, specification: _Optional[_Union[Specification, _Mapping]] = ...) -> None: ...
+
+class PutArchiveRequest(_message.Message):
+    """A message of `PutArchive`."""
+    __slots__ = ("executor_id", "session_id", "session_secret", "assignment_id", "archive", "data")
+    EXECUTOR_ID_FIELD_NUMBER: _ClassVar[int]
+    SESSION_ID_FIELD_NUMBER: _ClassVar[int]
+    SESSION_SECRET_FIELD_NUMBER: _ClassVar[int]
+    ASSIGNMENT_ID_FIELD_NUMBER: _ClassVar[int]
+    ARCHIVE_FIELD_NUMBER: _ClassVar[int]
+    DATA_FIELD_NUMBER: _ClassVar[int]
+    executor_id: str
+    """The executor's id. In the first message, as the fields up to `archive`."""
+    session_id: str
+    """The executor's session."""
+    session_secret: str
+    """The secret of the session."""
+    assignment_id: str
+    """The assignment's id."""
+    archive: Archive
+    """The archive."""
+    data: bytes
+    """The next bytes of the archive: at most 1 MiB. In all messages but the first."""
+    def __init__(self, executor_id: _Optional[str] = ..., session_id: _Optional[str] = ..., session_secret: _Optional[str] = ..., assignment_id: _Optional[str] = ..., archive: _Optional[_Union[Archive, _Mapping]] = ..., data: _Optional[bytes] = ...) -> None: ...
+
+class PutArchiveResponse(_message.Message):
+    """The response of `PutArchive`."""
+    __slots__ = ("stored",)
+    STORED_FIELD_NUMBER: _ClassVar[int]
+    stored: bool
+    """Whether the archive is stored. False: the key of the cache was taken."""
+    def __init__(self, stored: _Optional[bool] = ...) -> None: ...
+
+class FindArchivesRequest(_message.Message):
+    """The request of `FindArchives`."""
+    __slots__ = ("executor_id", "session_id", "session_secret", "assignment_id", "step", "keys")
+    EXECUTOR_ID_FIELD_NUMBER: _ClassVar[int]
+    SESSION_ID_FIELD_NUMBER: _ClassVar[int]
+    SESSION_SECRET_FIELD_NUMBER: _ClassVar[int]
+    ASSIGNMENT_ID_FIELD_NUMBER: _ClassVar[int]
+    STEP_FIELD_NUMBER: _ClassVar[int]
+    KEYS_FIELD_NUMBER: _ClassVar[int]
+    executor_id: str
+    """The executor's id."""
+    session_id: str
+    """The executor's session."""
+    session_secret: str
+    """The secret of the session."""
+    assignment_id: str
+    """The assignment's id."""
+    step: int
+    """The index of the step."""
+    keys: _containers.RepeatedScalarFieldContainer[str]
+    """The beginnings of keys of a cache, without templates. The first one that has a cache is used."""
+    def __init__(self, executor_id: _Optional[str] = ..., session_id: _Optional[str] = ..., session_secret: _Optional[str] = ..., assignment_id: _Optional[str] = ..., step: _Optional[int] = ..., keys: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class FoundArchive(_message.Message):
+    """An archive that a step restores."""
+    __slots__ = ("archive", "task", "ancestors")
+    ARCHIVE_FIELD_NUMBER: _ClassVar[int]
+    TASK_FIELD_NUMBER: _ClassVar[int]
+    ANCESTORS_FIELD_NUMBER: _ClassVar[int]
+    archive: Archive
+    """The archive."""
+    task: str
+    """The name of the task that saved it."""
+    ancestors: _containers.RepeatedScalarFieldContainer[str]
+    """The names of that task's ancestors: its files replace theirs."""
+    def __init__(self, archive: _Optional[_Union[Archive, _Mapping]] = ..., task: _Optional[str] = ..., ancestors: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class FindArchivesResponse(_message.Message):
+    """The response of `FindArchives`."""
+    __slots__ = ("archives", "nearest_key")
+    ARCHIVES_FIELD_NUMBER: _ClassVar[int]
+    NEAREST_KEY_FIELD_NUMBER: _ClassVar[int]
+    archives: _containers.RepeatedCompositeFieldContainer[FoundArchive]
+    """The archives, in the order in which they are unpacked."""
+    nearest_key: str
+    """Without a cache: the existing key that has the longest beginning in common with one of the keys. Empty: there is none."""
+    def __init__(self, archives: _Optional[_Iterable[_Union[FoundArchive, _Mapping]]] = ..., nearest_key: _Optional[str] = ...) -> None: ...
+
+class GetArchiveRequest(_message.Message):
+    """The request of `GetArchive`."""
+    __slots__ = ("executor_id", "session_id", "session_secret", "assignment_id", "step", "archive")
+    EXECUTOR_ID_FIELD_NUMBER: _ClassVar[int]
+    SESSION_ID_FIELD_NUMBER: _ClassVar[int]
+    SESSION_SECRET_FIELD_NUMBER: _ClassVar[int]
+    ASSIGNMENT_ID_FIELD_NUMBER: _ClassVar[int]
+    STEP_FIELD_NUMBER: _ClassVar[int]
+    ARCHIVE_FIELD_NUMBER: _ClassVar[int]
+    executor_id: str
+    """The executor's id."""
+    session_id: str
+    """The executor's session."""
+    session_secret: str
+    """The secret of the session."""
+    assignment_id: str
+    """The assignment's id."""
+    step: int
+    """The index of the step."""
+    archive: Archive
+    """The archive, as `FindArchives` has returned it."""
+    def __init__(self, executor_id: _Optional[str] = ..., session_id: _Optional[str] = ..., session_secret: _Optional[str] = ..., assignment_id: _Optional[str] = ..., step: _Optional[int] = ..., archive: _Optional[_Union[Archive, _Mapping]] = ...) -> None: ...
+
+class GetArchiveResponse(_message.Message):
+    """A message of `GetArchive`."""
+    __slots__ = ("data",)
+    DATA_FIELD_NUMBER: _ClassVar[int]
+    data: bytes
+    """The next bytes of the archive: at most 1 MiB."""
+    def __init__(self, data: _Optional[bytes] = ...) -> None: ...

@@ -50,6 +50,21 @@ class ExecutorServiceStub:
                 request_serializer=sluiceway_dot_api_dot_executor_dot_v1_dot_executor__service__pb2.GetSpecificationRequest.SerializeToString,
                 response_deserializer=sluiceway_dot_api_dot_executor_dot_v1_dot_executor__service__pb2.GetSpecificationResponse.FromString,
                 _registered_method=True)
+        self.PutArchive = channel.stream_unary(
+                '/sluiceway.api.executor.v1.ExecutorService/PutArchive',
+                request_serializer=sluiceway_dot_api_dot_executor_dot_v1_dot_executor__service__pb2.PutArchiveRequest.SerializeToString,
+                response_deserializer=sluiceway_dot_api_dot_executor_dot_v1_dot_executor__service__pb2.PutArchiveResponse.FromString,
+                _registered_method=True)
+        self.FindArchives = channel.unary_unary(
+                '/sluiceway.api.executor.v1.ExecutorService/FindArchives',
+                request_serializer=sluiceway_dot_api_dot_executor_dot_v1_dot_executor__service__pb2.FindArchivesRequest.SerializeToString,
+                response_deserializer=sluiceway_dot_api_dot_executor_dot_v1_dot_executor__service__pb2.FindArchivesResponse.FromString,
+                _registered_method=True)
+        self.GetArchive = channel.unary_stream(
+                '/sluiceway.api.executor.v1.ExecutorService/GetArchive',
+                request_serializer=sluiceway_dot_api_dot_executor_dot_v1_dot_executor__service__pb2.GetArchiveRequest.SerializeToString,
+                response_deserializer=sluiceway_dot_api_dot_executor_dot_v1_dot_executor__service__pb2.GetArchiveResponse.FromString,
+                _registered_method=True)
 
 
 class ExecutorServiceServicer:
@@ -105,6 +120,45 @@ class ExecutorServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def PutArchive(self, request_iterator, context):
+        """Stores the archive of a step: files for other tasks, a cache, or an artifact.
+
+        The first message describes the archive, all others have its bytes. What is stored under a key of a cache never
+        changes: if the key is taken, the response says so after the first message. May be repeated.
+
+        Errors:
+        - NOT_FOUND: The executor does not hold the assignment, or it has no such step.
+        - FAILED_PRECONDITION: The assignment is final, or the step saves no archive.
+        - INVALID_ARGUMENT: The bytes are not those that the first message describes.
+        - RESOURCE_EXHAUSTED: The archive is larger than the server takes (`ARCHIVE_TOO_LARGE`).
+        - UNAVAILABLE: The object storage is away. Retry.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def FindArchives(self, request, context):
+        """Finds what a step restores: the archives of the task's ancestors, or a cache. May be repeated.
+
+        Errors:
+        - NOT_FOUND: The executor does not hold the assignment, or it has no such step.
+        - FAILED_PRECONDITION: The step restores nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetArchive(self, request, context):
+        """Returns the bytes of an archive that `FindArchives` has found. May be repeated.
+
+        Errors:
+        - NOT_FOUND: The executor does not hold the assignment, or the archive is not kept any more (`ARCHIVE_GONE`).
+        - UNAVAILABLE: The object storage is away. Retry.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ExecutorServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -122,6 +176,21 @@ def add_ExecutorServiceServicer_to_server(servicer, server):
                     servicer.GetSpecification,
                     request_deserializer=sluiceway_dot_api_dot_executor_dot_v1_dot_executor__service__pb2.GetSpecificationRequest.FromString,
                     response_serializer=sluiceway_dot_api_dot_executor_dot_v1_dot_executor__service__pb2.GetSpecificationResponse.SerializeToString,
+            ),
+            'PutArchive': grpc.stream_unary_rpc_method_handler(
+                    servicer.PutArchive,
+                    request_deserializer=sluiceway_dot_api_dot_executor_dot_v1_dot_executor__service__pb2.PutArchiveRequest.FromString,
+                    response_serializer=sluiceway_dot_api_dot_executor_dot_v1_dot_executor__service__pb2.PutArchiveResponse.SerializeToString,
+            ),
+            'FindArchives': grpc.unary_unary_rpc_method_handler(
+                    servicer.FindArchives,
+                    request_deserializer=sluiceway_dot_api_dot_executor_dot_v1_dot_executor__service__pb2.FindArchivesRequest.FromString,
+                    response_serializer=sluiceway_dot_api_dot_executor_dot_v1_dot_executor__service__pb2.FindArchivesResponse.SerializeToString,
+            ),
+            'GetArchive': grpc.unary_stream_rpc_method_handler(
+                    servicer.GetArchive,
+                    request_deserializer=sluiceway_dot_api_dot_executor_dot_v1_dot_executor__service__pb2.GetArchiveRequest.FromString,
+                    response_serializer=sluiceway_dot_api_dot_executor_dot_v1_dot_executor__service__pb2.GetArchiveResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -206,6 +275,87 @@ class ExecutorService:
             '/sluiceway.api.executor.v1.ExecutorService/GetSpecification',
             sluiceway_dot_api_dot_executor_dot_v1_dot_executor__service__pb2.GetSpecificationRequest.SerializeToString,
             sluiceway_dot_api_dot_executor_dot_v1_dot_executor__service__pb2.GetSpecificationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PutArchive(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_unary(
+            request_iterator,
+            target,
+            '/sluiceway.api.executor.v1.ExecutorService/PutArchive',
+            sluiceway_dot_api_dot_executor_dot_v1_dot_executor__service__pb2.PutArchiveRequest.SerializeToString,
+            sluiceway_dot_api_dot_executor_dot_v1_dot_executor__service__pb2.PutArchiveResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def FindArchives(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sluiceway.api.executor.v1.ExecutorService/FindArchives',
+            sluiceway_dot_api_dot_executor_dot_v1_dot_executor__service__pb2.FindArchivesRequest.SerializeToString,
+            sluiceway_dot_api_dot_executor_dot_v1_dot_executor__service__pb2.FindArchivesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetArchive(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/sluiceway.api.executor.v1.ExecutorService/GetArchive',
+            sluiceway_dot_api_dot_executor_dot_v1_dot_executor__service__pb2.GetArchiveRequest.SerializeToString,
+            sluiceway_dot_api_dot_executor_dot_v1_dot_executor__service__pb2.GetArchiveResponse.FromString,
             options,
             channel_credentials,
             insecure,

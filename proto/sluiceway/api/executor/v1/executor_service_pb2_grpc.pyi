@@ -74,6 +74,33 @@ class ExecutorServiceStub:
     - NOT_FOUND: The executor does not hold the assignment.
     - FAILED_PRECONDITION: The epoch is another one, or the assignment is final.
     """
+    PutArchive: _grpc.StreamUnaryMultiCallable[_executor_service_pb2.PutArchiveRequest, _executor_service_pb2.PutArchiveResponse]
+    """Stores the archive of a step: files for other tasks, a cache, or an artifact.
+
+    The first message describes the archive, all others have its bytes. What is stored under a key of a cache never
+    changes: if the key is taken, the response says so after the first message. May be repeated.
+
+    Errors:
+    - NOT_FOUND: The executor does not hold the assignment, or it has no such step.
+    - FAILED_PRECONDITION: The assignment is final, or the step saves no archive.
+    - INVALID_ARGUMENT: The bytes are not those that the first message describes.
+    - RESOURCE_EXHAUSTED: The archive is larger than the server takes (`ARCHIVE_TOO_LARGE`).
+    - UNAVAILABLE: The object storage is away. Retry.
+    """
+    FindArchives: _grpc.UnaryUnaryMultiCallable[_executor_service_pb2.FindArchivesRequest, _executor_service_pb2.FindArchivesResponse]
+    """Finds what a step restores: the archives of the task's ancestors, or a cache. May be repeated.
+
+    Errors:
+    - NOT_FOUND: The executor does not hold the assignment, or it has no such step.
+    - FAILED_PRECONDITION: The step restores nothing.
+    """
+    GetArchive: _grpc.UnaryStreamMultiCallable[_executor_service_pb2.GetArchiveRequest, _executor_service_pb2.GetArchiveResponse]
+    """Returns the bytes of an archive that `FindArchives` has found. May be repeated.
+
+    Errors:
+    - NOT_FOUND: The executor does not hold the assignment, or the archive is not kept any more (`ARCHIVE_GONE`).
+    - UNAVAILABLE: The object storage is away. Retry.
+    """
 
 @_typing.type_check_only
 class ExecutorServiceAsyncStub(ExecutorServiceStub):
@@ -116,6 +143,33 @@ class ExecutorServiceAsyncStub(ExecutorServiceStub):
     Errors:
     - NOT_FOUND: The executor does not hold the assignment.
     - FAILED_PRECONDITION: The epoch is another one, or the assignment is final.
+    """
+    PutArchive: _aio.StreamUnaryMultiCallable[_executor_service_pb2.PutArchiveRequest, _executor_service_pb2.PutArchiveResponse]  # type: ignore[assignment]
+    """Stores the archive of a step: files for other tasks, a cache, or an artifact.
+
+    The first message describes the archive, all others have its bytes. What is stored under a key of a cache never
+    changes: if the key is taken, the response says so after the first message. May be repeated.
+
+    Errors:
+    - NOT_FOUND: The executor does not hold the assignment, or it has no such step.
+    - FAILED_PRECONDITION: The assignment is final, or the step saves no archive.
+    - INVALID_ARGUMENT: The bytes are not those that the first message describes.
+    - RESOURCE_EXHAUSTED: The archive is larger than the server takes (`ARCHIVE_TOO_LARGE`).
+    - UNAVAILABLE: The object storage is away. Retry.
+    """
+    FindArchives: _aio.UnaryUnaryMultiCallable[_executor_service_pb2.FindArchivesRequest, _executor_service_pb2.FindArchivesResponse]  # type: ignore[assignment]
+    """Finds what a step restores: the archives of the task's ancestors, or a cache. May be repeated.
+
+    Errors:
+    - NOT_FOUND: The executor does not hold the assignment, or it has no such step.
+    - FAILED_PRECONDITION: The step restores nothing.
+    """
+    GetArchive: _aio.UnaryStreamMultiCallable[_executor_service_pb2.GetArchiveRequest, _executor_service_pb2.GetArchiveResponse]  # type: ignore[assignment]
+    """Returns the bytes of an archive that `FindArchives` has found. May be repeated.
+
+    Errors:
+    - NOT_FOUND: The executor does not hold the assignment, or the archive is not kept any more (`ARCHIVE_GONE`).
+    - UNAVAILABLE: The object storage is away. Retry.
     """
 
 class ExecutorServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -174,6 +228,51 @@ class ExecutorServiceServicer(metaclass=_abc_1.ABCMeta):
         Errors:
         - NOT_FOUND: The executor does not hold the assignment.
         - FAILED_PRECONDITION: The epoch is another one, or the assignment is final.
+        """
+
+    @_abc_1.abstractmethod
+    def PutArchive(
+        self,
+        request_iterator: _MaybeAsyncIterator[_executor_service_pb2.PutArchiveRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_executor_service_pb2.PutArchiveResponse, _abc.Awaitable[_executor_service_pb2.PutArchiveResponse]]:
+        """Stores the archive of a step: files for other tasks, a cache, or an artifact.
+
+        The first message describes the archive, all others have its bytes. What is stored under a key of a cache never
+        changes: if the key is taken, the response says so after the first message. May be repeated.
+
+        Errors:
+        - NOT_FOUND: The executor does not hold the assignment, or it has no such step.
+        - FAILED_PRECONDITION: The assignment is final, or the step saves no archive.
+        - INVALID_ARGUMENT: The bytes are not those that the first message describes.
+        - RESOURCE_EXHAUSTED: The archive is larger than the server takes (`ARCHIVE_TOO_LARGE`).
+        - UNAVAILABLE: The object storage is away. Retry.
+        """
+
+    @_abc_1.abstractmethod
+    def FindArchives(
+        self,
+        request: _executor_service_pb2.FindArchivesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_executor_service_pb2.FindArchivesResponse, _abc.Awaitable[_executor_service_pb2.FindArchivesResponse]]:
+        """Finds what a step restores: the archives of the task's ancestors, or a cache. May be repeated.
+
+        Errors:
+        - NOT_FOUND: The executor does not hold the assignment, or it has no such step.
+        - FAILED_PRECONDITION: The step restores nothing.
+        """
+
+    @_abc_1.abstractmethod
+    def GetArchive(
+        self,
+        request: _executor_service_pb2.GetArchiveRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_executor_service_pb2.GetArchiveResponse], _abc.AsyncIterator[_executor_service_pb2.GetArchiveResponse]]:
+        """Returns the bytes of an archive that `FindArchives` has found. May be repeated.
+
+        Errors:
+        - NOT_FOUND: The executor does not hold the assignment, or the archive is not kept any more (`ARCHIVE_GONE`).
+        - UNAVAILABLE: The object storage is away. Retry.
         """
 
 def add_ExecutorServiceServicer_to_server(servicer: ExecutorServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

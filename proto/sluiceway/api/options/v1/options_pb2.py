@@ -25,23 +25,23 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import descriptor_pb2 as google_dot_protobuf_dot_descriptor__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&sluiceway/api/options/v1/options.proto\x12\x18sluiceway.api.options.v1\x1a google/protobuf/descriptor.proto\"\x91\x01\n\x06\x41\x63\x63\x65ss\x12\x30\n\x06\x63\x61ller\x18\x01 \x01(\x0e\x32 .sluiceway.api.options.v1.Caller\x12\r\n\x05scope\x18\x02 \x01(\t\x12\x16\n\x0eresource_field\x18\x03 \x01(\t\x12.\n\x05right\x18\x04 \x01(\x0e\x32\x1f.sluiceway.api.options.v1.Right\",\n\nHttpResult\x12\x0c\n\x04\x63ode\x18\x01 \x01(\x05\x12\x10\n\x08location\x18\x02 \x01(\t\"\x9a\x01\n\x06Limits\x12\x14\n\x07minimum\x18\x01 \x01(\x03H\x00\x88\x01\x01\x12\x14\n\x07maximum\x18\x02 \x01(\x03H\x01\x88\x01\x01\x12\x17\n\nmax_length\x18\x03 \x01(\x05H\x02\x88\x01\x01\x12\x16\n\tmax_items\x18\x04 \x01(\x05H\x03\x88\x01\x01\x42\n\n\x08_minimumB\n\n\x08_maximumB\r\n\x0b_max_lengthB\x0c\n\n_max_items*\x7f\n\x06\x43\x61ller\x12\x16\n\x12\x43\x41LLER_UNSPECIFIED\x10\x00\x12\x11\n\rCALLER_PUBLIC\x10\x01\x12\x0f\n\x0b\x43\x41LLER_USER\x10\x02\x12\x13\n\x0f\x43\x41LLER_EXECUTOR\x10\x03\x12\x13\n\x0f\x43\x41LLER_OPERATOR\x10\x04\x12\x0f\n\x0b\x43\x41LLER_PEER\x10\x05*h\n\x05Right\x12\x15\n\x11RIGHT_UNSPECIFIED\x10\x00\x12\x0e\n\nRIGHT_READ\x10\x01\x12\x11\n\rRIGHT_CONTROL\x10\x02\x12\x13\n\x0fRIGHT_CONFIGURE\x10\x03\x12\x10\n\x0cRIGHT_MANAGE\x10\x04*y\n\x08\x46ilePart\x12\x19\n\x15\x46ILE_PART_UNSPECIFIED\x10\x00\x12\x16\n\x12\x46ILE_PART_DESCRIBE\x10\x01\x12\x12\n\x0e\x46ILE_PART_TAIL\x10\x02\x12\x12\n\x0e\x46ILE_PART_SIZE\x10\x03\x12\x12\n\x0e\x46ILE_PART_ETAG\x10\x04:R\n\x06\x61\x63\x63\x65ss\x12\x1e.google.protobuf.MethodOptions\x18\xc1\xb2\x04 \x01(\x0b\x32 .sluiceway.api.options.v1.Access:[\n\x0bhttp_result\x12\x1e.google.protobuf.MethodOptions\x18\xc2\xb2\x04 \x01(\x0b\x32$.sluiceway.api.options.v1.HttpResult:/\n\x06resume\x12\x1d.google.protobuf.FieldOptions\x18\xc1\xb2\x04 \x01(\x08:,\n\x03raw\x12\x1d.google.protobuf.FieldOptions\x18\xc2\xb2\x04 \x01(\x08:Q\n\x06limits\x12\x1d.google.protobuf.FieldOptions\x18\xc3\xb2\x04 \x01(\x0b\x32 .sluiceway.api.options.v1.Limits:0\n\x07\x65xample\x12\x1d.google.protobuf.FieldOptions\x18\xc4\xb2\x04 \x01(\t:V\n\tfile_part\x12\x1d.google.protobuf.FieldOptions\x18\xc5\xb2\x04 \x01(\x0e\x32\".sluiceway.api.options.v1.FilePart:1\n\x08raw_text\x12\x1d.google.protobuf.FieldOptions\x18\xc6\xb2\x04 \x01(\x08\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&sluiceway/api/options/v1/options.proto\x12\x18sluiceway.api.options.v1\x1a google/protobuf/descriptor.proto\"\x91\x01\n\x06\x41\x63\x63\x65ss\x12\x30\n\x06\x63\x61ller\x18\x01 \x01(\x0e\x32 .sluiceway.api.options.v1.Caller\x12\r\n\x05scope\x18\x02 \x01(\t\x12\x16\n\x0eresource_field\x18\x03 \x01(\t\x12.\n\x05right\x18\x04 \x01(\x0e\x32\x1f.sluiceway.api.options.v1.Right\"@\n\nHttpResult\x12\x0c\n\x04\x63ode\x18\x01 \x01(\x05\x12\x10\n\x08location\x18\x02 \x01(\t\x12\x12\n\nmedia_type\x18\x03 \x01(\t\"\x9a\x01\n\x06Limits\x12\x14\n\x07minimum\x18\x01 \x01(\x03H\x00\x88\x01\x01\x12\x14\n\x07maximum\x18\x02 \x01(\x03H\x01\x88\x01\x01\x12\x17\n\nmax_length\x18\x03 \x01(\x05H\x02\x88\x01\x01\x12\x16\n\tmax_items\x18\x04 \x01(\x05H\x03\x88\x01\x01\x42\n\n\x08_minimumB\n\n\x08_maximumB\r\n\x0b_max_lengthB\x0c\n\n_max_items*\x7f\n\x06\x43\x61ller\x12\x16\n\x12\x43\x41LLER_UNSPECIFIED\x10\x00\x12\x11\n\rCALLER_PUBLIC\x10\x01\x12\x0f\n\x0b\x43\x41LLER_USER\x10\x02\x12\x13\n\x0f\x43\x41LLER_EXECUTOR\x10\x03\x12\x13\n\x0f\x43\x41LLER_OPERATOR\x10\x04\x12\x0f\n\x0b\x43\x41LLER_PEER\x10\x05*h\n\x05Right\x12\x15\n\x11RIGHT_UNSPECIFIED\x10\x00\x12\x0e\n\nRIGHT_READ\x10\x01\x12\x11\n\rRIGHT_CONTROL\x10\x02\x12\x13\n\x0fRIGHT_CONFIGURE\x10\x03\x12\x10\n\x0cRIGHT_MANAGE\x10\x04*y\n\x08\x46ilePart\x12\x19\n\x15\x46ILE_PART_UNSPECIFIED\x10\x00\x12\x16\n\x12\x46ILE_PART_DESCRIBE\x10\x01\x12\x12\n\x0e\x46ILE_PART_TAIL\x10\x02\x12\x12\n\x0e\x46ILE_PART_SIZE\x10\x03\x12\x12\n\x0e\x46ILE_PART_ETAG\x10\x04:R\n\x06\x61\x63\x63\x65ss\x12\x1e.google.protobuf.MethodOptions\x18\xc1\xb2\x04 \x01(\x0b\x32 .sluiceway.api.options.v1.Access:[\n\x0bhttp_result\x12\x1e.google.protobuf.MethodOptions\x18\xc2\xb2\x04 \x01(\x0b\x32$.sluiceway.api.options.v1.HttpResult:/\n\x06resume\x12\x1d.google.protobuf.FieldOptions\x18\xc1\xb2\x04 \x01(\x08:,\n\x03raw\x12\x1d.google.protobuf.FieldOptions\x18\xc2\xb2\x04 \x01(\x08:Q\n\x06limits\x12\x1d.google.protobuf.FieldOptions\x18\xc3\xb2\x04 \x01(\x0b\x32 .sluiceway.api.options.v1.Limits:0\n\x07\x65xample\x12\x1d.google.protobuf.FieldOptions\x18\xc4\xb2\x04 \x01(\t:V\n\tfile_part\x12\x1d.google.protobuf.FieldOptions\x18\xc5\xb2\x04 \x01(\x0e\x32\".sluiceway.api.options.v1.FilePart:1\n\x08raw_text\x12\x1d.google.protobuf.FieldOptions\x18\xc6\xb2\x04 \x01(\x08\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'sluiceway.api.options.v1.options_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_CALLER']._serialized_start=453
-  _globals['_CALLER']._serialized_end=580
-  _globals['_RIGHT']._serialized_start=582
-  _globals['_RIGHT']._serialized_end=686
-  _globals['_FILEPART']._serialized_start=688
-  _globals['_FILEPART']._serialized_end=809
+  _globals['_CALLER']._serialized_start=473
+  _globals['_CALLER']._serialized_end=600
+  _globals['_RIGHT']._serialized_start=602
+  _globals['_RIGHT']._serialized_end=706
+  _globals['_FILEPART']._serialized_start=708
+  _globals['_FILEPART']._serialized_end=829
   _globals['_ACCESS']._serialized_start=103
   _globals['_ACCESS']._serialized_end=248
   _globals['_HTTPRESULT']._serialized_start=250
-  _globals['_HTTPRESULT']._serialized_end=294
-  _globals['_LIMITS']._serialized_start=297
-  _globals['_LIMITS']._serialized_end=451
+  _globals['_HTTPRESULT']._serialized_end=314
+  _globals['_LIMITS']._serialized_start=317
+  _globals['_LIMITS']._serialized_end=471
 # @@protoc_insertion_point(module_scope)

@@ -103,14 +103,19 @@ class Access(_message.Message):
 
 class HttpResult(_message.Message):
     """How the gateway answers a successful unary call."""
-    __slots__ = ("code", "location")
+    __slots__ = ("code", "location", "media_type")
     CODE_FIELD_NUMBER: _ClassVar[int]
     LOCATION_FIELD_NUMBER: _ClassVar[int]
+    MEDIA_TYPE_FIELD_NUMBER: _ClassVar[int]
     code: int
     """The HTTP status. 0: 200, or 204 if the response message has no fields."""
     location: str
     """The Location header. `{field.path}` is replaced by a field of the response message: `/api/v1/runs/{run.id}`."""
-    def __init__(self, code: _Optional[int] = ..., location: _Optional[str] = ...) -> None: ...
+    media_type: str
+    """Of a stream with bytes that are marked as `raw`: the media type of these bytes, which are then served as a file to
+    be saved. Empty: they are text, or bytes of any type.
+    """
+    def __init__(self, code: _Optional[int] = ..., location: _Optional[str] = ..., media_type: _Optional[str] = ...) -> None: ...
 
 class Limits(_message.Message):
     """Limits of a field's value in requests. A value that is not set is not checked: see `google.api.field_behavior`."""

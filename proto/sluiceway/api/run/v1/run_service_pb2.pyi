@@ -527,6 +527,88 @@ class FindLogErrorResponse(_message.Message):
     """The excerpt."""
     def __init__(self, excerpt: _Optional[_Union[LogExcerpt, _Mapping]] = ...) -> None: ...
 
+class Artifact(_message.Message):
+    """Files that a task has saved for people."""
+    __slots__ = ("id", "name", "task_id", "task_name", "step", "size_bytes", "file_count", "sha256")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    TASK_ID_FIELD_NUMBER: _ClassVar[int]
+    TASK_NAME_FIELD_NUMBER: _ClassVar[int]
+    STEP_FIELD_NUMBER: _ClassVar[int]
+    SIZE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    FILE_COUNT_FIELD_NUMBER: _ClassVar[int]
+    SHA256_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    """The artifact's id, unique in its run."""
+    name: str
+    """The name that the configuration gives to it."""
+    task_id: str
+    """The id of the task that saved it."""
+    task_name: str
+    """The name of that task."""
+    step: int
+    """The index of the step that saved it."""
+    size_bytes: int
+    """The number of bytes of its ZIP file."""
+    file_count: int
+    """The number of files in it."""
+    sha256: str
+    """The SHA-256 of the ZIP file, in hex."""
+    def __init__(self, id: _Optional[str] = ..., name: _Optional[str] = ..., task_id: _Optional[str] = ..., task_name: _Optional[str] = ..., step: _Optional[int] = ..., size_bytes: _Optional[int] = ..., file_count: _Optional[int] = ..., sha256: _Optional[str] = ...) -> None: ...
+
+class ListArtifactsRequest(_message.Message):
+    """The request of `ListArtifacts`."""
+    __slots__ = ("run_id",)
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    run_id: str
+    """The run's id."""
+    def __init__(self, run_id: _Optional[str] = ...) -> None: ...
+
+class ListArtifactsResponse(_message.Message):
+    """The response of `ListArtifacts`."""
+    __slots__ = ("artifacts",)
+    ARTIFACTS_FIELD_NUMBER: _ClassVar[int]
+    artifacts: _containers.RepeatedCompositeFieldContainer[Artifact]
+    """The artifacts."""
+    def __init__(self, artifacts: _Optional[_Iterable[_Union[Artifact, _Mapping]]] = ...) -> None: ...
+
+class ReadArtifactRequest(_message.Message):
+    """The request of `ReadArtifact`."""
+    __slots__ = ("run_id", "artifact_id", "offset", "tail", "describe")
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    ARTIFACT_ID_FIELD_NUMBER: _ClassVar[int]
+    OFFSET_FIELD_NUMBER: _ClassVar[int]
+    TAIL_FIELD_NUMBER: _ClassVar[int]
+    DESCRIBE_FIELD_NUMBER: _ClassVar[int]
+    run_id: str
+    """The run's id."""
+    artifact_id: str
+    """The artifact's id."""
+    offset: int
+    """The offset of the first byte to read."""
+    tail: int
+    """Read from this many bytes before the end, instead of from `offset`. 0: from `offset`."""
+    describe: bool
+    """Send a first message without data, with `size`, `etag`, and in `next_offset` where the data will begin."""
+    def __init__(self, run_id: _Optional[str] = ..., artifact_id: _Optional[str] = ..., offset: _Optional[int] = ..., tail: _Optional[int] = ..., describe: _Optional[bool] = ...) -> None: ...
+
+class ReadArtifactResponse(_message.Message):
+    """A message of `ReadArtifact`."""
+    __slots__ = ("next_offset", "data", "size", "etag")
+    NEXT_OFFSET_FIELD_NUMBER: _ClassVar[int]
+    DATA_FIELD_NUMBER: _ClassVar[int]
+    SIZE_FIELD_NUMBER: _ClassVar[int]
+    ETAG_FIELD_NUMBER: _ClassVar[int]
+    next_offset: int
+    """The offset after `data`, at which to resume."""
+    data: bytes
+    """At most 256 KiB of the artifact."""
+    size: int
+    """The number of bytes of the artifact. Only in the first message with `describe`."""
+    etag: str
+    """An opaque string that differs when the bytes do. Only in the first message with `describe`."""
+    def __init__(self, next_offset: _Optional[int] = ..., data: _Optional[bytes] = ..., size: _Optional[int] = ..., etag: _Optional[str] = ...) -> None: ...
+
 class DeleteLogsRequest(_message.Message):
     """The request of `DeleteLogs`."""
     __slots__ = ("run_id", "task_id")

@@ -122,6 +122,16 @@ class RunServiceStub:
                 request_serializer=sluiceway_dot_api_dot_run_dot_v1_dot_run__service__pb2.FindLogErrorRequest.SerializeToString,
                 response_deserializer=sluiceway_dot_api_dot_run_dot_v1_dot_run__service__pb2.FindLogErrorResponse.FromString,
                 _registered_method=True)
+        self.ListArtifacts = channel.unary_unary(
+                '/sluiceway.api.run.v1.RunService/ListArtifacts',
+                request_serializer=sluiceway_dot_api_dot_run_dot_v1_dot_run__service__pb2.ListArtifactsRequest.SerializeToString,
+                response_deserializer=sluiceway_dot_api_dot_run_dot_v1_dot_run__service__pb2.ListArtifactsResponse.FromString,
+                _registered_method=True)
+        self.ReadArtifact = channel.unary_stream(
+                '/sluiceway.api.run.v1.RunService/ReadArtifact',
+                request_serializer=sluiceway_dot_api_dot_run_dot_v1_dot_run__service__pb2.ReadArtifactRequest.SerializeToString,
+                response_deserializer=sluiceway_dot_api_dot_run_dot_v1_dot_run__service__pb2.ReadArtifactResponse.FromString,
+                _registered_method=True)
         self.DeleteLogs = channel.unary_unary(
                 '/sluiceway.api.run.v1.RunService/DeleteLogs',
                 request_serializer=sluiceway_dot_api_dot_run_dot_v1_dot_run__service__pb2.DeleteLogsRequest.SerializeToString,
@@ -350,6 +360,28 @@ class RunServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListArtifacts(self, request, context):
+        """Lists the artifacts of a run, by task and name. May be repeated.
+
+        Errors:
+        - NOT_FOUND: There is no such run.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReadArtifact(self, request, context):
+        """Reads an artifact, a ZIP file, from an offset. May be repeated.
+
+        Errors:
+        - NOT_FOUND: There is no such run or artifact, or the artifact is not kept any more (`ARTIFACT_EXPIRED`).
+        - OUT_OF_RANGE: The offset is beyond the end.
+        - UNAVAILABLE: The object storage is away. Retry.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def DeleteLogs(self, request, context):
         """Deletes the logs of all attempts of a finished task. A second call has no effect.
 
@@ -444,6 +476,16 @@ def add_RunServiceServicer_to_server(servicer, server):
                     servicer.FindLogError,
                     request_deserializer=sluiceway_dot_api_dot_run_dot_v1_dot_run__service__pb2.FindLogErrorRequest.FromString,
                     response_serializer=sluiceway_dot_api_dot_run_dot_v1_dot_run__service__pb2.FindLogErrorResponse.SerializeToString,
+            ),
+            'ListArtifacts': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListArtifacts,
+                    request_deserializer=sluiceway_dot_api_dot_run_dot_v1_dot_run__service__pb2.ListArtifactsRequest.FromString,
+                    response_serializer=sluiceway_dot_api_dot_run_dot_v1_dot_run__service__pb2.ListArtifactsResponse.SerializeToString,
+            ),
+            'ReadArtifact': grpc.unary_stream_rpc_method_handler(
+                    servicer.ReadArtifact,
+                    request_deserializer=sluiceway_dot_api_dot_run_dot_v1_dot_run__service__pb2.ReadArtifactRequest.FromString,
+                    response_serializer=sluiceway_dot_api_dot_run_dot_v1_dot_run__service__pb2.ReadArtifactResponse.SerializeToString,
             ),
             'DeleteLogs': grpc.unary_unary_rpc_method_handler(
                     servicer.DeleteLogs,
@@ -891,6 +933,60 @@ class RunService:
             '/sluiceway.api.run.v1.RunService/FindLogError',
             sluiceway_dot_api_dot_run_dot_v1_dot_run__service__pb2.FindLogErrorRequest.SerializeToString,
             sluiceway_dot_api_dot_run_dot_v1_dot_run__service__pb2.FindLogErrorResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListArtifacts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sluiceway.api.run.v1.RunService/ListArtifacts',
+            sluiceway_dot_api_dot_run_dot_v1_dot_run__service__pb2.ListArtifactsRequest.SerializeToString,
+            sluiceway_dot_api_dot_run_dot_v1_dot_run__service__pb2.ListArtifactsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReadArtifact(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/sluiceway.api.run.v1.RunService/ReadArtifact',
+            sluiceway_dot_api_dot_run_dot_v1_dot_run__service__pb2.ReadArtifactRequest.SerializeToString,
+            sluiceway_dot_api_dot_run_dot_v1_dot_run__service__pb2.ReadArtifactResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -187,6 +187,20 @@ class RunServiceStub:
       older than the installation keeps logs. With the reason `LOG_MISSING`: The log had content, and nothing of it is in
       the object storage.
     """
+    ListArtifacts: _grpc.UnaryUnaryMultiCallable[_run_service_pb2.ListArtifactsRequest, _run_service_pb2.ListArtifactsResponse]
+    """Lists the artifacts of a run, by task and name. May be repeated.
+
+    Errors:
+    - NOT_FOUND: There is no such run.
+    """
+    ReadArtifact: _grpc.UnaryStreamMultiCallable[_run_service_pb2.ReadArtifactRequest, _run_service_pb2.ReadArtifactResponse]
+    """Reads an artifact, a ZIP file, from an offset. May be repeated.
+
+    Errors:
+    - NOT_FOUND: There is no such run or artifact, or the artifact is not kept any more (`ARTIFACT_EXPIRED`).
+    - OUT_OF_RANGE: The offset is beyond the end.
+    - UNAVAILABLE: The object storage is away. Retry.
+    """
     DeleteLogs: _grpc.UnaryUnaryMultiCallable[_run_service_pb2.DeleteLogsRequest, _run_service_pb2.DeleteLogsResponse]
     """Deletes the logs of all attempts of a finished task. A second call has no effect.
 
@@ -354,6 +368,20 @@ class RunServiceAsyncStub(RunServiceStub):
     - NOT_FOUND: There is no such task, attempt or step. With the reason `LOG_DELETED`: A user deleted the log, or it was
       older than the installation keeps logs. With the reason `LOG_MISSING`: The log had content, and nothing of it is in
       the object storage.
+    """
+    ListArtifacts: _aio.UnaryUnaryMultiCallable[_run_service_pb2.ListArtifactsRequest, _run_service_pb2.ListArtifactsResponse]  # type: ignore[assignment]
+    """Lists the artifacts of a run, by task and name. May be repeated.
+
+    Errors:
+    - NOT_FOUND: There is no such run.
+    """
+    ReadArtifact: _aio.UnaryStreamMultiCallable[_run_service_pb2.ReadArtifactRequest, _run_service_pb2.ReadArtifactResponse]  # type: ignore[assignment]
+    """Reads an artifact, a ZIP file, from an offset. May be repeated.
+
+    Errors:
+    - NOT_FOUND: There is no such run or artifact, or the artifact is not kept any more (`ARTIFACT_EXPIRED`).
+    - OUT_OF_RANGE: The offset is beyond the end.
+    - UNAVAILABLE: The object storage is away. Retry.
     """
     DeleteLogs: _aio.UnaryUnaryMultiCallable[_run_service_pb2.DeleteLogsRequest, _run_service_pb2.DeleteLogsResponse]  # type: ignore[assignment]
     """Deletes the logs of all attempts of a finished task. A second call has no effect.
@@ -615,6 +643,32 @@ class RunServiceServicer(metaclass=_abc_1.ABCMeta):
         - NOT_FOUND: There is no such task, attempt or step. With the reason `LOG_DELETED`: A user deleted the log, or it was
           older than the installation keeps logs. With the reason `LOG_MISSING`: The log had content, and nothing of it is in
           the object storage.
+        """
+
+    @_abc_1.abstractmethod
+    def ListArtifacts(
+        self,
+        request: _run_service_pb2.ListArtifactsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_run_service_pb2.ListArtifactsResponse, _abc.Awaitable[_run_service_pb2.ListArtifactsResponse]]:
+        """Lists the artifacts of a run, by task and name. May be repeated.
+
+        Errors:
+        - NOT_FOUND: There is no such run.
+        """
+
+    @_abc_1.abstractmethod
+    def ReadArtifact(
+        self,
+        request: _run_service_pb2.ReadArtifactRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_run_service_pb2.ReadArtifactResponse], _abc.AsyncIterator[_run_service_pb2.ReadArtifactResponse]]:
+        """Reads an artifact, a ZIP file, from an offset. May be repeated.
+
+        Errors:
+        - NOT_FOUND: There is no such run or artifact, or the artifact is not kept any more (`ARTIFACT_EXPIRED`).
+        - OUT_OF_RANGE: The offset is beyond the end.
+        - UNAVAILABLE: The object storage is away. Retry.
         """
 
     @_abc_1.abstractmethod

@@ -92,23 +92,41 @@ class AttemptEnd(_message.Message):
     """The preparation of its pod."""
     steps: _containers.RepeatedCompositeFieldContainer[_run_pb2.Step]
     """Its steps."""
-    archives: _containers.RepeatedCompositeFieldContainer[Archive]
+    archives: _containers.RepeatedCompositeFieldContainer[_executor_service_pb2.Archive]
     """What it stored."""
-    def __init__(self, status: _Optional[_Union[_run_pb2.TaskStatus, str]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., timed_out: _Optional[bool] = ..., reason: _Optional[_Union[_run_pb2.Reason, _Mapping]] = ..., attempt: _Optional[int] = ..., assignment_id: _Optional[str] = ..., executor_id: _Optional[str] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., setup: _Optional[_Union[_run_pb2.Step, _Mapping]] = ..., steps: _Optional[_Iterable[_Union[_run_pb2.Step, _Mapping]]] = ..., archives: _Optional[_Iterable[_Union[Archive, _Mapping]]] = ...) -> None: ...
+    def __init__(self, status: _Optional[_Union[_run_pb2.TaskStatus, str]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., timed_out: _Optional[bool] = ..., reason: _Optional[_Union[_run_pb2.Reason, _Mapping]] = ..., attempt: _Optional[int] = ..., assignment_id: _Optional[str] = ..., executor_id: _Optional[str] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., setup: _Optional[_Union[_run_pb2.Step, _Mapping]] = ..., steps: _Optional[_Iterable[_Union[_run_pb2.Step, _Mapping]]] = ..., archives: _Optional[_Iterable[_Union[_executor_service_pb2.Archive, _Mapping]]] = ...) -> None: ...
 
-class Archive(_message.Message):
-    """An archive for descendants."""
-    __slots__ = ("step", "digest", "size")
-    STEP_FIELD_NUMBER: _ClassVar[int]
+class CacheRecord(_message.Message):
+    """A cache: files of one run for later ones."""
+    __slots__ = ("scope", "key", "object", "digest", "size", "create_time", "use_time", "run_id", "files")
+    SCOPE_FIELD_NUMBER: _ClassVar[int]
+    KEY_FIELD_NUMBER: _ClassVar[int]
+    OBJECT_FIELD_NUMBER: _ClassVar[int]
     DIGEST_FIELD_NUMBER: _ClassVar[int]
     SIZE_FIELD_NUMBER: _ClassVar[int]
-    step: int
-    """The index of the step that made it."""
+    CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
+    USE_TIME_FIELD_NUMBER: _ClassVar[int]
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    FILES_FIELD_NUMBER: _ClassVar[int]
+    scope: str
+    """The path of those that share it: a project, a user, or what the run named."""
+    key: str
+    """Its key."""
+    object: str
+    """The object that has its bytes."""
     digest: str
     """SHA-256 in hex of its bytes."""
     size: int
     """Bytes."""
-    def __init__(self, step: _Optional[int] = ..., digest: _Optional[str] = ..., size: _Optional[int] = ...) -> None: ...
+    create_time: _timestamp_pb2.Timestamp
+    """When it was stored."""
+    use_time: _timestamp_pb2.Timestamp
+    """When it was last restored, or stored; exact to an hour."""
+    run_id: str
+    """The run that stored it."""
+    files: int
+    """Files in it."""
+    def __init__(self, scope: _Optional[str] = ..., key: _Optional[str] = ..., object: _Optional[str] = ..., digest: _Optional[str] = ..., size: _Optional[int] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., use_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., run_id: _Optional[str] = ..., files: _Optional[int] = ...) -> None: ...
 
 class TaskRecord(_message.Message):
     """A task: what people see of it, and what only rules and placement need."""
@@ -130,7 +148,7 @@ class TaskRecord(_message.Message):
     """The attempt before this one."""
     kept_from: str
     """The run in which it ran, of a task that a restart kept."""
-    archives: _containers.RepeatedCompositeFieldContainer[Archive]
+    archives: _containers.RepeatedCompositeFieldContainer[_executor_service_pb2.Archive]
     """Of the last attempt."""
     runtime: str
     """The type of its runtime."""
@@ -140,7 +158,7 @@ class TaskRecord(_message.Message):
     """The scope of its run."""
     parked: bool
     """No live executor could ever run it; looked at again when the executors change."""
-    def __init__(self, task: _Optional[_Union[_run_pb2.Task, _Mapping]] = ..., parent_ids: _Optional[_Iterable[str]] = ..., previous: _Optional[_Union[AttemptEnd, _Mapping]] = ..., kept_from: _Optional[str] = ..., archives: _Optional[_Iterable[_Union[Archive, _Mapping]]] = ..., runtime: _Optional[str] = ..., drivers: _Optional[_Iterable[str]] = ..., scope: _Optional[str] = ..., parked: _Optional[bool] = ...) -> None: ...
+    def __init__(self, task: _Optional[_Union[_run_pb2.Task, _Mapping]] = ..., parent_ids: _Optional[_Iterable[str]] = ..., previous: _Optional[_Union[AttemptEnd, _Mapping]] = ..., kept_from: _Optional[str] = ..., archives: _Optional[_Iterable[_Union[_executor_service_pb2.Archive, _Mapping]]] = ..., runtime: _Optional[str] = ..., drivers: _Optional[_Iterable[str]] = ..., scope: _Optional[str] = ..., parked: _Optional[bool] = ...) -> None: ...
 
 class RunConfigRecord(_message.Message):
     """What a run was made of. Never changes."""
