@@ -14,6 +14,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from sluiceway.api.config.v1 import version_service_pb2_grpc as version_grpc
 from sluiceway.api.executor.v1 import executor_service_pb2 as executor_api
 from sluiceway.api.run.v1 import run_service_pb2_grpc as pb_grpc
 from sluiceway.client import Client, connect
@@ -21,6 +22,7 @@ from sluiceway_common.foundation.clock import UuidSource
 from sluiceway_common.foundation.errors import NotFound
 from sluiceway_common.foundation.rpc.caller import Caller, CallerKind
 from sluiceway_common.foundation.rpc.server import RpcServer
+from sluiceway_server.app.config_service import VersionServicer
 from sluiceway_server.logs.reader import LogChunk, LogDescription
 from sluiceway_server.runs.engine import Engine
 from sluiceway_server.runs.executor_times import ExecutorTimes
@@ -129,6 +131,8 @@ async def serving(home: Path) -> AsyncIterator[ServedEngine]:
     engine = await world.placing_engine()
     server = RpcServer(authenticator=Tokens(), ids=UuidSource())
     explainer = Explainer(world.executors, world.clock, times=ExecutorTimes())
+    version = VersionServicer(public_url="https://ci.example.org")
+    server.add(version_grpc.add_VersionServiceServicer_to_server, version)
     server.add(
         pb_grpc.add_RunServiceServicer_to_server,
         RunServicer(

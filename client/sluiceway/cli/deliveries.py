@@ -61,7 +61,7 @@ def run(
         raise click.UsageError("--pull-request excludes --ref and --commit")
 
     async def conversation(client: Client) -> int:
-        from sluiceway.cli.run_create import follow
+        from sluiceway.cli.run_create import follow, print_pages
 
         made = await client.deliveries.run(
             project,
@@ -75,6 +75,7 @@ def run(
         found = await _worked(client, project, made)
         if output.is_for_people:
             _print_decisions(found)
+            await print_pages(client, [each.run_id for each in found.decisions if each.run_id])
         else:
             show([plain(found)], output, single=True)
         if not watch:

@@ -87,9 +87,19 @@ def create(
             # Those that were made are there, even when a later one was refused. A watch begins with them anyway.
             if runs and not (watch and output.is_for_people and len(runs) == len(requests)):
                 RunList(output).print(runs)
+            if output.is_for_people:
+                await print_pages(client, [run.id for run in runs])
         return await follow(client, runs, to_stderr=not output.is_for_people, with_logs=logs) if watch else 0
 
     return with_client(server, token, conversation)
+
+
+async def print_pages(client: Client, run_ids: Sequence[str]) -> None:
+    """Print the page of each run, if the server knows where its pages are."""
+    public_url = await client.public_url() if run_ids else ""
+    if public_url:
+        for run_id in run_ids:
+            print(f"{public_url}/runs/{run_id}")
 
 
 async def _project_id(client: Client, project: str) -> str:

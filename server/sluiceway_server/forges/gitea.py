@@ -32,6 +32,7 @@ class GiteaForge(HubForge):
     states: ClassVar[Mapping[CommitState, str]] = {
         CommitState.PENDING: "pending",
         CommitState.RUNNING: "pending",
+        CommitState.WAITING: "pending",
         CommitState.SUCCESS: "success",
         CommitState.FAILURE: "failure",
         CommitState.ERROR: "error",

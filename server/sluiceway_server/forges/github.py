@@ -34,6 +34,7 @@ class GitHubForge(HubForge):
     states: ClassVar[Mapping[CommitState, str]] = {
         CommitState.PENDING: "pending",
         CommitState.RUNNING: "pending",
+        CommitState.WAITING: "pending",
         CommitState.SUCCESS: "success",
         CommitState.FAILURE: "failure",
         CommitState.ERROR: "error",

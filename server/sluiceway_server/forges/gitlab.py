@@ -43,6 +43,7 @@ __all__ = ["GitLabForge"]
 _STATES: Final = {
     CommitState.PENDING: "pending",
     CommitState.RUNNING: "running",
+    CommitState.WAITING: "pending",
     CommitState.SUCCESS: "success",
     CommitState.FAILURE: "failed",
     CommitState.ERROR: "failed",

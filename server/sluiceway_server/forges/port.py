@@ -86,6 +86,9 @@ class CommitState(StrEnum):
 
     PENDING = "pending"
     RUNNING = "running"
+    WAITING = "waiting"
+    """For a person's approval. Providers have no such state; the description says it."""
+
     SUCCESS = "success"
     FAILURE = "failure"
     ERROR = "error"

@@ -25,11 +25,12 @@ from sluiceway_common.runmodel.model import Run
 from sluiceway_server.datamanager.model import Decision, Put, Query, View
 from sluiceway_server.datamanager.port import Database
 from sluiceway_server.runrecords.types import RUN
+from sluiceway_server.runs.transaction import tasks_of
 from sluiceway_server.triggers.changes import Changes
 from sluiceway_server.triggers.providers import Providers
 from sluiceway_server.triggers.records import COMMIT_STATUS, LINK, status_id
 from sluiceway_server.triggers.settings import TriggerSettings
-from sluiceway_server.triggers.status_rules import context_of, is_last, state_of, status_of
+from sluiceway_server.triggers.status_rules import context_of, is_last, needs_tasks, state_of, status_of
 
 __all__ = ["Durable", "StatusWorker", "follow_run"]
 
@@ -145,14 +146,14 @@ class StatusWorker:
         found = await self._database.read(lambda view: _work(view, key))
         if found is None:
             return
-        record, run, link = found
-        state, _ = state_of(run)
+        record, run, tasks, link = found
+        state = state_of(run)
         failures = self._failures.get(key, 0)
         try:
             if state != record.posted:
                 crash_point("status.before-post")
                 linked = await self._providers.repository(link)
-                status = status_of(record, run, public_url=self._settings.public_url)
+                status = status_of(record, run, tasks, public_url=self._settings.public_url)
                 await linked.account.forge.set_status(
                     linked.account.token, linked.repository, record.commit_sha, status
                 )
@@ -196,16 +197,18 @@ def _differing(view: View) -> tuple[str, ...]:
         page = view.select(COMMIT_STATUS, Query(where={"open": 1}, size=1000, token=token))
         for key, record in page.records:
             run = view.get(RUN, record.run_id)
-            if run is None or state_of(run.run)[0] != record.posted or is_last(run.run):
+            if run is None or state_of(run.run) != record.posted or is_last(run.run):
                 found.append(key)
         token = page.next_token
         if not token:
             return tuple(found)
 
 
-def _work(view: View, key: str) -> tuple[pb.CommitStatusRecord, run_api.Run, pb.LinkRecord] | None:
+def _work(view: View, key: str) -> tuple[pb.CommitStatusRecord, run_api.Run, list[run_api.Task], pb.LinkRecord] | None:
     record = view.get(COMMIT_STATUS, key)
     if record is None or record.is_final:
         return None
     run, link = view.get(RUN, record.run_id), view.get(LINK, record.project_id)
-    return None if run is None or link is None else (record, run.run, link)
+    if run is None or link is None:
+        return None
+    return record, run.run, tasks_of(view, record.run_id) if needs_tasks(run.run) else [], link

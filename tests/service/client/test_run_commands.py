@@ -122,6 +122,8 @@ async def test_invalid_configuration_exits_with_3_and_its_errors(served: ServedE
     result = await served.sluice("run", "create", "--repo", repo, "--watch")
     assert result.code == 3
     assert b"tasks" in result.out
+    (run,) = await served.client.runs.list()
+    assert result.out.startswith(f"https://ci.example.org/runs/{run.id}\n".encode())
 
 
 async def test_ctrl_c_ends_the_watch_with_130_but_not_the_run(served: ServedEngine) -> None:
@@ -293,6 +295,8 @@ async def test_created_run_is_shown_as_a_list_row(served: ServedEngine, tmp_path
     repo = repository(tmp_path / "app", config_run("ci"))
     created = (await served.sluice("run", "create", "--repo", repo)).out.decode().splitlines()
     listed = (await served.sluice("run", "list")).out.decode().splitlines()
+    *created, page = created
+    assert page.startswith("https://ci.example.org/runs/")
     assert len(created) == 2
     # Its age may differ by a second.
     assert [line.split()[:3] for line in created] == [line.split()[:3] for line in listed]

@@ -13,7 +13,7 @@ from sluiceway_server.forges.errors import ForgeUnavailable
 from sluiceway_server.runrecords.codec import decode_run
 from sluiceway_server.runrecords.types import RUN
 from sluiceway_server.triggers.statuses import _MOST_FAILURES, StatusWorker, follow_run
-from tests.service.triggers.conftest import COMMIT, OTHER_COMMIT, AlreadyDurable, Triggers, configuration
+from tests.service.triggers.conftest import COMMIT, OTHER_COMMIT, TASK, AlreadyDurable, Triggers, configuration
 from tests.support.run_engine import request
 
 
@@ -30,7 +30,7 @@ async def test_status_follows_its_run(triggers: Triggers) -> None:
     ((commit, status),) = triggers.forge.statuses
     assert (commit, status.context, status.ref) == (COMMIT, "sluiceway/test", "main")
     assert status.target_url == f"https://ci.example.org/runs/{run_id}"
-    assert status.description == "run 1: running"
+    assert status.description == "run 1 running"
     assert await posted(triggers) == ["running"]  # once
     await triggers.world.finish(triggers.engine, run_id)
     assert await posted(triggers) == ["running", "success"]
@@ -145,3 +145,32 @@ async def test_server_that_dies_posts_the_status_later(triggers: Triggers, point
     assert set(await posted(triggers)) == {"running"}
     (record,) = await triggers.status()
     assert record.posted == "running"
+
+
+async def test_failed_run_says_which_step_failed(triggers: Triggers) -> None:
+    triggers.forge.files[COMMIT] = configuration({"name": "test"})
+    delivery = await triggers.push()
+    run_id = delivery.decisions[0].run_id
+    await triggers.world.finish(triggers.engine, run_id, "build", "failed")
+    assert await posted(triggers) == ["failure"]
+    ((_, status),) = triggers.forge.statuses
+    assert status.description.startswith("run 1 failed: task build: ")
+
+
+async def test_setup_error_is_in_the_description(triggers: Triggers) -> None:
+    triggers.forge.files[COMMIT] = {".sluice/config.yml": b"runs: 7\n"}
+    await triggers.push()
+    await posted(triggers)
+    ((_, status),) = triggers.forge.statuses
+    assert status.description.startswith("run 1 setup error: .sluice/config.yml:1:1: runs: must be a list")
+
+
+async def test_approval_is_a_state_of_its_own(triggers: Triggers) -> None:
+    task = {**TASK, "approval": True}
+    triggers.forge.files[COMMIT] = configuration({"name": "test", "tasks": [task]})
+    delivery = await triggers.push()
+    assert await posted(triggers) == ["waiting"]
+    assert triggers.forge.statuses[0][1].description == "run 1 waits for approval of build"
+    run_id = delivery.decisions[0].run_id
+    await triggers.engine.approve_task(run_id, await triggers.world.task_id(run_id, "build"), by="eve")
+    assert (await posted(triggers))[-1] == "running"
