@@ -45,6 +45,7 @@ _ROOTS = (
     project_service_pb2.ListProjectsResponse,
     remote_source_service_pb2.ListRemoteSourcesResponse,
     run_service_pb2.FindLogErrorResponse,
+    run_service_pb2.ListArtifactsResponse,
     run_service_pb2.ListRunsResponse,
     run_service_pb2.ListTasksResponse,
     run_service_pb2.RunExplanation,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import zipfile
+
 from tests.support.browser import BrowserPage
 from tests.support.installation import config
 from tests.support.web_site import NEEDS_BROWSER, Site
@@ -147,3 +149,28 @@ def test_chosen_tasks_run_again(site: Site, page: BrowserPage) -> None:
     kept = {name for name in before if before[name]["id"] == after[name]["id"]}
     assert kept == {"build", "docs"}
     page.wait_for_text(".line", "success")
+
+
+KEEPING = config(
+    {
+        "name": "build",
+        "steps": [
+            {"run": {"name": "make", "command": "mkdir dist; echo one > dist/one; echo two > dist/two"}},
+            {"type": "save_artifacts", "name": "binaries", "paths": ["dist/**"]},
+        ],
+    },
+    name="keeping",
+)
+
+
+def test_artifacts_of_a_run_are_downloaded(site: Site, page: BrowserPage) -> None:
+    run_id = site.create("keeping", KEEPING)
+    page.open(f"/runs/{run_id}")
+    link = page.page.get_by_role("list", name="Artifacts").get_by_role("link", name="binaries")
+    link.wait_for()
+    page.check_accessibility()
+    with page.page.expect_download() as started:
+        link.click()
+    assert started.value.suggested_filename == "binaries.zip"
+    with zipfile.ZipFile(started.value.path()) as found:
+        assert sorted(found.namelist()) == ["dist/one", "dist/two"]

@@ -3,6 +3,26 @@
 // The JSON of responses: lists, maps, numbers, strings and booleans are always there, enums and messages if they are
 // set. 64-bit integers are strings; times are RFC 3339, and durations seconds such as "1.5s".
 
+/** Files that a task has saved for people. */
+export interface Artifact {
+  /** The artifact's id, unique in its run. */
+  id: string;
+  /** The name that the configuration gives to it. */
+  name: string;
+  /** The id of the task that saved it. */
+  taskId: string;
+  /** The name of that task. */
+  taskName: string;
+  /** The index of the step that saved it. */
+  step: number;
+  /** The number of bytes of its ZIP file. */
+  sizeBytes: string;
+  /** The number of files in it. */
+  fileCount: number;
+  /** The SHA-256 of the ZIP file, in hex. */
+  sha256: string;
+}
+
 /** An attempt to run a task. */
 export interface Attempt {
   /** The number of the attempt, from 1. */
@@ -175,6 +195,12 @@ export interface LinkedAccount {
   problem: string;
   /** Whether the account was authorized at the provider (OAuth 2). Otherwise its access token was made by hand. */
   authorized: boolean;
+}
+
+/** The response of `ListArtifacts`. */
+export interface ListArtifactsResponse {
+  /** The artifacts. */
+  artifacts: Artifact[];
 }
 
 /** The response of `ListDeliveries`. */
