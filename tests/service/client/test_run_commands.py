@@ -303,7 +303,9 @@ async def test_created_run_is_shown_as_a_list_row(served: ServedEngine, tmp_path
     watching = await served.start("run", "create", "--repo", repo, "--watch")
     assert watching.stdout is not None
     async with asyncio.timeout(30):
+        page = (await watching.stdout.readline()).decode()
         first = (await watching.stdout.readline()).decode().split()
+    assert page.startswith("https://ci.example.org/runs/")
     assert first[:4] == ["2", "ci", "-", "queued"]
     watching.send_signal(signal.SIGINT)
     await ended(watching)
