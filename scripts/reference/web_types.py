@@ -20,6 +20,7 @@ from sluiceway.api.project.v1 import (
     remote_source_service_pb2,
     schedule_service_pb2,
     secret_service_pb2,
+    token_service_pb2,
     variable_service_pb2,
 )
 from sluiceway.api.run.v1 import run_service_pb2
@@ -53,6 +54,8 @@ _ROOTS = (
     run_service_pb2.WatchRunsResponse,
     schedule_service_pb2.ListSchedulesResponse,
     secret_service_pb2.ListSecretsResponse,
+    token_service_pb2.CreateTokenResponse,
+    token_service_pb2.ListTokensResponse,
     variable_service_pb2.ListVariablesResponse,
 )
 _STRINGS = frozenset(

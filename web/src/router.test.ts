@@ -10,6 +10,7 @@ const PAGES: [string, Page][] = [
   ["/projects/org/acme/api/settings", { name: "project", path: "org/acme/api", tab: "settings" }],
   ["/projects/org/acme/settings", { name: "project", path: "org/acme/settings", tab: "" }],
   ["/executors", { name: "executors" }],
+  ["/tokens", { name: "tokens" }],
   ["/runs/01a2", { name: "run", run: "01a2" }],
   ["/runs/01a2/tasks/01a3", { name: "task", run: "01a2", task: "01a3" }],
   ["/account", { name: "account", error: "" }],

@@ -17,6 +17,7 @@ export type Page =
   | { name: "runs" }
   | { name: "project"; path: string; tab: Tab }
   | { name: "executors" }
+  | { name: "tokens" }
   | { name: "run"; run: string }
   | { name: "task"; run: string; task: string }
   | { name: "unknown"; path: string };
@@ -35,7 +36,7 @@ export function pageOf(path: string, query = ""): Page {
     return { name: "account", error: new URLSearchParams(query).get("error") ?? "" };
   }
   if (first === "projects") return projectPage(segments.slice(1));
-  if (first === "executors" && segments.length === 1) return { name: "executors" };
+  if ((first === "executors" || first === "tokens") && segments.length === 1) return { name: first };
   if (first === "runs") {
     if (segments.length === 1) return { name: "runs" };
     if (segments.length === 2) return { name: "run", run: second! };
@@ -58,6 +59,8 @@ export function pathOf(page: Page): string {
       return ["/projects", ...page.path.split("/").filter(Boolean).map(one), ...(page.tab ? [page.tab] : [])].join("/");
     case "executors":
       return "/executors";
+    case "tokens":
+      return "/tokens";
     case "run":
       return `/runs/${one(page.run)}`;
     case "task":

@@ -16,10 +16,12 @@ from sluiceway_common.foundation.rpc.access import Access, Right
 from sluiceway_common.foundation.rpc.caller import Caller, requested_position
 from sluiceway_server.datamanager.model import Position, View
 from sluiceway_server.datamanager.port import Database
-from sluiceway_server.projects.rights import right_of, role_missing
+from sluiceway_server.projects.rights import right_of, role_missing, user_named
 from sluiceway_server.projects.tree import PARENTS, NodeType, not_found, resolve
 
 __all__ = ["CHECKED_BY_THEIR_SERVICE", "TREE_RESOURCES", "Guard", "Resource", "resource_name"]
+
+_USERS = frozenset({NodeType.USER})
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +43,16 @@ def _of_node(types: Collection[NodeType], view: View, caller: Caller, reference:
     return None if node is None else right_of(view, caller, node)
 
 
+def _of_user(view: View, caller: Caller, reference: str) -> Right | None:
+    return _of_node(_USERS, view, caller, user_named(caller, reference))
+
+
 def _node(types: Collection[NodeType]) -> Resource:
     return Resource(partial(_of_node, types), partial(not_found, types=types))
 
 
 TREE_RESOURCES: Mapping[str, Resource] = {
-    "user": _node({NodeType.USER}),
+    "user": Resource(_of_user, partial(not_found, types=_USERS)),
     "organization": _node({NodeType.ORGANIZATION}),
     "project_group": _node({NodeType.PROJECT_GROUP}),
     "project": _node({NodeType.PROJECT}),

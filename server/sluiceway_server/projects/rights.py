@@ -25,7 +25,7 @@ from sluiceway_server.datamanager.model import View
 from sluiceway_server.projects.records import ORGANIZATION_MEMBER, member_id
 from sluiceway_server.projects.tree import Node, NodeType, ancestors, is_private, not_found, resolve
 
-__all__ = ["check_right", "has_right", "is_member", "require_right", "right_of", "role_missing"]
+__all__ = ["check_right", "has_right", "is_member", "require_right", "right_of", "role_missing", "user_named"]
 
 _ROLES = {
     organization_api.ORGANIZATION_ROLE_OWNER: Right.MANAGE,
@@ -37,6 +37,11 @@ _WHO = {
     Right.CONFIGURE: "members and owners",
     Right.MANAGE: "owners",
 }
+
+
+def user_named(caller: Caller, reference: str) -> str:
+    """Return what names the user of a request: the id of the caller for `me`, which no user can be called."""
+    return caller.id if reference == "me" else reference
 
 
 def right_of(view: View, caller: Caller, node: Node) -> Right | None:

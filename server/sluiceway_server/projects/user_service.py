@@ -44,7 +44,7 @@ from sluiceway_server.projects.login_tokens import login_expiry, login_name
 from sluiceway_server.projects.pages import page_of_visible, requested
 from sluiceway_server.projects.passwords import Passwords
 from sluiceway_server.projects.records import TOKEN, USER
-from sluiceway_server.projects.rights import has_right, require_right
+from sluiceway_server.projects.rights import has_right, require_right, user_named
 from sluiceway_server.projects.tokens import (
     TokenSpec,
     is_good,
@@ -116,7 +116,7 @@ class UserServicer(pb_grpc.UserServiceServicer):
         caller = current_caller()
 
         def read(view: View) -> pb.User:
-            return _user(view, require_right(view, caller, request.user_id, _USERS))
+            return _user(view, require_right(view, caller, user_named(caller, request.user_id), _USERS))
 
         user = await self._database.read(read, after=requested())
         set_response_position(str(self._database.position))
@@ -209,14 +209,17 @@ class UserServicer(pb_grpc.UserServiceServicer):
                 reason="SCOPE_MISSING",
                 metadata={"scope": missing[0]},
             )
+        user_id = user_named(caller, request.user_id)
         text = await self._make_token(
-            "CreateUserToken", request.user_id, request.token_name, caller, scopes=scopes, expire=expire
+            "CreateUserToken", user_id, request.token_name, caller, scopes=scopes, expire=expire
         )
         return pb.CreateUserTokenResponse(token=text)
 
     async def RevokeUserToken(self, request: pb.RevokeUserTokenRequest, context: Any) -> pb.RevokeUserTokenResponse:
+        user_id = user_named(current_caller(), request.user_id)
+
         def revoke(view: View, now: datetime) -> Change[None]:
-            node = require(view, request.user_id, _USERS)
+            node = require(view, user_id, _USERS)
             ids = [id_ for id_, _ in _good_tokens(view, node.id, request.token_name, now)]
             if not ids:
                 raise NotFound(

@@ -173,6 +173,17 @@ async def test_user_creates_and_revokes_own_tokens(served: ServedProjects) -> No
     await served.call("owner", STUB, "RevokeUserToken", pb.RevokeUserTokenRequest(user_id="owner", token_name="laptop"))
 
 
+async def test_user_is_named_me_in_calls_of_their_own(served: ServedProjects) -> None:
+    for name in ("stranger", "owner"):
+        me = (await served.call(name, STUB, "GetUser", pb.GetUserRequest(user_id="me"))).user
+        assert me.name == name
+        made = await served.call(name, STUB, "CreateUserToken", pb.CreateUserTokenRequest(user_id="me", token_name="x"))
+        await _whoever(served, made.token)
+        await served.call(name, STUB, "RevokeUserToken", pb.RevokeUserTokenRequest(user_id="me", token_name="x"))
+        with pytest.raises(Unauthenticated):
+            await _whoever(served, made.token)
+
+
 @pytest.mark.parametrize(
     ("request_", "path"),
     [

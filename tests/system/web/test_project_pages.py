@@ -5,22 +5,29 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.fakes.forge import Kind
 from tests.support.browser import BrowserPage, running_chromium
-from tests.support.installation import HOST_TASK, installation
+from tests.support.installation import HOST_TASK, installation, until
 from tests.support.running_forge import running_forge
 from tests.support.web_site import NEEDS_BROWSER, LinkedProject, Site, linked_project
 
 pytestmark = [*NEEDS_BROWSER, pytest.mark.timeout(300)]
 
 TASKS = [{"name": "test", "runtime": HOST_TASK, "steps": [{"run": {"command": "echo it says $SAYS"}}]}]
+BREAK = {"run": {"name": "break", "command": "seq 50; echo error: it is broken; seq 50; exit 7"}}
 CONFIG = {
     "runs": [
         {"name": "build", "when": {"branch": ["main", "feature"]}, "tasks": TASKS},
         {"name": "release", "when": {"tag": "/^v/"}, "tasks": TASKS},
+        {
+            "name": "broken",
+            "when": {"branch": "broken"},
+            "tasks": [{"name": "fail", "runtime": HOST_TASK, "steps": [BREAK]}],
+        },
     ]
 }
 FILES = {".sluice/config.json": json.dumps(CONFIG).encode()}
@@ -68,6 +75,22 @@ def test_deliveries_say_which_rule_decided(project: LinkedProject, page: Browser
     page.open(f"/projects/{project.path}/deliveries?ref=refs/heads/other")
     deliveries.first.get_by_text("no run").first.wait_for()
     page.wait_for("document.querySelector('details').open")
+
+
+def test_failed_commit_status_leads_to_the_error(project: LinkedProject, page: BrowserPage, tmp_path: Path) -> None:
+    commit = project.push(tmp_path / "broken", {"broken.txt": b"b"}, "Break it", branch="broken")
+
+    def status() -> Any:
+        last = project.repo.last_status(commit, "sluiceway/broken")
+        return last if last is not None and last.state == "failure" else None
+
+    target = until(status, "the commit has its status").target_url
+    page.page.goto(target)
+    failure = page.page.get_by_role("article", name="Failure of fail")
+    failure.get_by_text("exit code 7").wait_for()
+    failure.locator(".row.error", has_text="error: it is broken").wait_for()
+    failure.get_by_role("link", name="51", exact=True).click()
+    page.page.locator(".log-row.marked:visible", has_text="error: it is broken").wait_for()
 
 
 def test_delivery_is_delivered_again(project: LinkedProject, page: BrowserPage, tmp_path: Path) -> None:

@@ -47,6 +47,14 @@ export interface Attempt {
   steps: Step[];
 }
 
+/** The response of `CreateToken`. */
+export interface CreateTokenResponse {
+  /** The token. */
+  token?: Token;
+  /** Its text. Keep it: it is not stored. */
+  text: string;
+}
+
 /** The rule that decided on a delivery, or on one run of the configuration at it. */
 export type DecisionReason =
   | "DECISION_REASON_RUN_CREATED"
@@ -297,6 +305,14 @@ export interface ListSecretsResponse {
 export interface ListTasksResponse {
   /** The tasks, by level and name. */
   tasks: Task[];
+  /** The token of the next page. Empty: this is the last page. */
+  nextPageToken: string;
+}
+
+/** The response of `ListTokens`. */
+export interface ListTokensResponse {
+  /** The tokens. */
+  tokens: Token[];
   /** The token of the next page. Empty: this is the last page. */
   nextPageToken: string;
 }
@@ -793,6 +809,34 @@ export type TaskStatus =
   | "TASK_STATUS_SUCCESS"
   | "TASK_STATUS_FAILED"
   | "TASK_STATUS_LOST";
+
+/** A token, without its text. */
+export interface Token {
+  /** The token's id: the first 16 characters of the SHA-256 of its text, in hex. */
+  id: string;
+  /** What its holder is. */
+  kind?: TokenKind;
+  /** What people call the token. Unique among the valid tokens of its kind. */
+  name: string;
+  /** The user who acts with the token. Empty when it is created: the caller. Not for executors. */
+  userId: string;
+  /** The group of the executors. Required for executors, and for nobody else. */
+  group: string;
+  /** What the token may be used for, such as `runs:read`; `*` is everything. Empty when it is created: everything. Not for executors. */
+  scopes: string[];
+  /** When the token was created. */
+  createTime?: string;
+  /** When the token expires. Not set: never. */
+  expireTime?: string;
+  /** When the token was revoked. Not set: it was not. */
+  revokeTime?: string;
+}
+
+/** What the holder of a token is. */
+export type TokenKind =
+  | "TOKEN_KIND_USER"
+  | "TOKEN_KIND_OPERATOR"
+  | "TOKEN_KIND_EXECUTOR";
 
 /** A variable. */
 export interface Variable {

@@ -57,7 +57,7 @@ class GetUserRequest(_message.Message):
     __slots__ = ("user_id",)
     USER_ID_FIELD_NUMBER: _ClassVar[int]
     user_id: str
-    """The user's id or name."""
+    """The user's id or name, or `me`: the caller."""
     def __init__(self, user_id: _Optional[str] = ...) -> None: ...
 
 class GetUserResponse(_message.Message):
@@ -133,7 +133,7 @@ class CreateUserTokenRequest(_message.Message):
     SCOPES_FIELD_NUMBER: _ClassVar[int]
     EXPIRE_TIME_FIELD_NUMBER: _ClassVar[int]
     user_id: str
-    """The user's id or name."""
+    """The user's id or name, or `me`: the caller."""
     token_name: str
     """The name of the token, unique among those of the user."""
     scopes: _containers.RepeatedScalarFieldContainer[str]
@@ -156,7 +156,7 @@ class RevokeUserTokenRequest(_message.Message):
     USER_ID_FIELD_NUMBER: _ClassVar[int]
     TOKEN_NAME_FIELD_NUMBER: _ClassVar[int]
     user_id: str
-    """The user's id or name."""
+    """The user's id or name, or `me`: the caller."""
     token_name: str
     """The name of the token, unique among those of the user."""
     def __init__(self, user_id: _Optional[str] = ..., token_name: _Optional[str] = ...) -> None: ...
