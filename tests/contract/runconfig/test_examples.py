@@ -1,0 +1,95 @@
+"""The configurations of `examples/jsonnet`: without faults, and with the runs that they are said to have."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from sluiceway_common.runconfig.compile import LoadResult, load_source
+from sluiceway_common.runconfig.files import FolderFiles
+from sluiceway_common.runconfig.runs import runs_that_apply
+from sluiceway_common.runconfig.schema import json_schema
+from sluiceway_common.runconfig.tasks import tasks_of_run
+from sluiceway_common.runconfig.when import Context
+from tests.support.json_schema import holds
+
+FOLDER = Path(__file__).parents[3] / "examples" / "jsonnet"
+NAMES = sorted(path.stem for path in FOLDER.glob("*.jsonnet"))
+COMMIT = "c" * 40
+MAIN = Context(ref_type="branch", ref="refs/heads/main", branch="main", commit_sha=COMMIT)
+TOPIC = Context(ref_type="branch", ref="refs/heads/topic", branch="topic", commit_sha=COMMIT)
+PULL = Context(ref_type="pull_request", ref="refs/pull/7/head", pull_request_id="7", commit_sha=COMMIT)
+VERSION = Context(ref_type="tag", ref="refs/tags/v1.2.3", tag="v1.2.3", commit_sha=COMMIT)
+CANDIDATE = Context(ref_type="tag", ref="refs/tags/v1.2.3-rc1", tag="v1.2.3-rc1", commit_sha=COMMIT)
+
+
+def loaded(name: str, context: Context = MAIN) -> LoadResult:
+    path = f"{name}.jsonnet"
+    return load_source(path, (FOLDER / path).read_bytes(), FolderFiles(FOLDER), context)
+
+
+def test_there_are_twelve_and_each_is_in_the_readme() -> None:
+    text = (FOLDER / "README.md").read_text()
+    assert len(NAMES) == 12
+    assert [name for name in NAMES if f"[{name}.jsonnet]({name}.jsonnet)" not in text] == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_example_is_without_faults_and_fits_the_schema(name: str) -> None:
+    for context in (MAIN, PULL, VERSION):
+        found = loaded(name, context)
+        assert (found.errors, found.warnings) == ((), ())
+        assert holds(json_schema(), found.document)
+
+
+@pytest.mark.parametrize(
+    ("name", "context", "paths", "runs"),
+    [
+        ("branches_and_tags", MAIN, None, ("check", "nightly build")),
+        ("branches_and_tags", TOPIC, None, ("check",)),
+        ("branches_and_tags", PULL, None, ("check",)),
+        ("branches_and_tags", VERSION, None, ("release",)),
+        ("branches_and_tags", CANDIDATE, None, ()),
+        ("approval", MAIN, None, ("deliver",)),
+        ("approval", TOPIC, None, ()),
+        ("monorepo", MAIN, ["web/index.html"], ("web",)),
+        ("monorepo", MAIN, ["proto/a.proto"], ("api", "web", "proto")),
+        ("monorepo", MAIN, ["README.md"], ()),
+        ("monorepo", MAIN, None, ("api", "web", "proto")),
+    ],
+)
+def test_runs_that_apply(name: str, context: Context, paths: list[str] | None, runs: tuple[str, ...]) -> None:
+    config = loaded(name, context).config
+    assert config is not None
+    assert tuple(runs_that_apply(config, context, paths)) == runs
+
+
+@pytest.mark.parametrize(
+    ("name", "tasks"),
+    [
+        ("matrix", 7),
+        ("architectures", 2),
+        ("services", 1),
+        ("cache", 1),
+        ("workspace", 3),
+        ("fan_in", 4),
+        ("shared_library", 2),
+        ("notify", 3),
+        ("clean_up", 2),
+    ],
+)
+def test_tasks_of_the_first_run(name: str, tasks: int) -> None:
+    config = loaded(name).config
+    assert config is not None
+    made = tasks_of_run(config, config.runs[0].name, MAIN, variables=dict.fromkeys(("chat_hook", "deploy_token"), "x"))
+    assert len(made.tasks) == tasks
+    assert made.warnings == ()
+
+
+def test_last_task_of_a_matrix_waits_for_all_cells() -> None:
+    config = loaded("matrix").config
+    assert config is not None
+    *cells, last = tasks_of_run(config, "matrix", MAIN).tasks
+    assert [each.task for each in last.depends] == [cell.name for cell in cells]
+    assert {cell.runtime.containers[0].image for cell in cells} == {"python:3.11", "python:3.12", "python:3.13"}
