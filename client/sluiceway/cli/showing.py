@@ -119,7 +119,7 @@ def details(title: str, values: Mapping[str, str]) -> None:
 
 
 def plain(message: Message) -> dict[str, Any]:
-    """Return a message as answers over HTTP have it: in protobuf's JSON mapping, with fields at their default."""
+    """Return a message as HTTP responses have it: in protobuf's JSON mapping, with fields at their default."""
     from sluiceway_common.foundation.rpc.json_mapping import json_of
 
     made: dict[str, Any] = json_of(message)

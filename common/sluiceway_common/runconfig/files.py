@@ -178,7 +178,7 @@ class GitFiles:
     def read(self, path: str) -> bytes | None:
         """Read a file of the commit; git follows links inside the commit itself."""
         inside = join_inside("", path)
-        # With --follow-symlinks git tells apart a blob, a link that leaves the tree, a loop, and what is missing.
+        # With --follow-symlinks git distinguishes a blob, a link that leaves the tree, a loop, and what is missing.
         # Request the commit too: one that was not fetched looks like a missing file, and must not be the same to a
         # caller.
         asked = f"{self._commit}^{{commit}}\n{self._commit}:{inside}\n"

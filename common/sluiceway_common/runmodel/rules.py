@@ -53,7 +53,7 @@ class Advanced:
         state: the fixpoint, to be stored.
         runnable: the tasks that R10 names, by level, name and id. Which goes first is placement's decision.
         tasks: the tasks that differ from the stored ones, in the same order.
-        assignments: live assignments that changed (told to stop, timed out), by id; after `settle` the change's too.
+        assignments: live assignments that changed (stop requested, timed out), by id; after `settle` the change's too.
         frees_group: the run ended in this pass: its queue record is to be emptied.
     """
 

@@ -54,12 +54,12 @@ class _Status:
             head = await self._read_etcd()
         except SluicewayError as error:
             message.etcd_fault = error.message
-            self._find(f"etcd at {self._stores.etcd_name} does not answer: {error.message}")
+            self._find(f"etcd at {self._stores.etcd_name} does not respond: {error.message}")
         try:
             objects = [await self._count(kind) for kind in DATABASE_FOLDERS]
         except SluicewayError as error:
             message.storage_fault = error.message
-            self._find(f"the object storage does not answer: {error.message}")
+            self._find(f"the object storage does not respond: {error.message}")
         else:
             message.objects.extend(objects)
             await self._read_storage(head)

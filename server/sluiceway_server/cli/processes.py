@@ -153,7 +153,7 @@ def standalone(
     etcd_arguments = etcd_access_arguments()
     if etcd_arguments and not etcd:
         raise click.UsageError(f"{etcd_arguments[0]} goes with --etcd: the etcd of its own asks for nothing")
-    etcd_access()  # so that a fault is told here, and not in the log of the server
+    etcd_access()  # so that a fault is reported here, and not in the log of the server
     settings = StandaloneSettings(
         data_dir=data_dir.absolute(),
         http=http,

@@ -128,7 +128,7 @@ def head_fault(head: bytes) -> tuple[int, str] | None:
 
 
 def _body_fault(headers: dict[bytes, list[bytes]], *, is_1_0: bool) -> tuple[int, str] | None:
-    """Check what tells a body's length (RFC 9112, 6.1 to 6.3)."""
+    """Check what determines the length of a body (RFC 9112, 6.1 to 6.3)."""
     lengths = headers.get(b"content-length", [])
     if len(lengths) > 1 or any(b"," in length for length in lengths):
         return _BAD_REQUEST, "Content-Length is given more than once"

@@ -85,7 +85,7 @@ class Authentication:
                 return ""
             text = f"etcd at {member.address} does not accept the user {self._user!r}: {details}"
             if cause.code() in (grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.FAILED_PRECONDITION):
-                raise Unauthenticated(f"{text}; look at --etcd-user and its password") from cause
+                raise Unauthenticated(f"{text}; check --etcd-user and its password") from cause
             raise Unavailable(text) from cause
         except asyncio.CancelledError as cause:
             if is_being_cancelled():

@@ -66,7 +66,7 @@ class ReadPlan:
         self._otherwise = otherwise
         self._reads = [*(Get(item.key) for item in compare), *then, *(otherwise if compare else ())]
         self._messages = [range_message(read) for read in self._reads if isinstance(read, Get | Range)]
-        # A transaction without operations still tells the revision.
+        # A transaction without operations still returns the revision.
         self._messages = self._messages or [api.RangeRequest(key=b"\0", count_only=True)]
 
     def messages(self, revision: int) -> list[Any]:

@@ -1,6 +1,6 @@
-"""What etcd before 3.6 tells of its quota: one line among its metrics, at the address of its clients.
+"""The quota of etcd before 3.6: one line among its metrics, at the address of its clients.
 
-Best effort: an etcd that shows no metrics there tells nothing.
+Best effort: an etcd that serves no metrics there reports none.
 """
 
 from __future__ import annotations

@@ -114,7 +114,7 @@ def etcd_arguments(
         quota_bytes: above it etcd refuses writes (alarm NOSPACE). Lower it on small disks.
         compaction: how much history watches can resume in.
         cluster_token: goes into the cluster id of a *new* data folder; None makes a random one. Without it a wiped etcd
-            on the same port would come back under the same cluster id, and nobody could tell by it.
+            on the same port would come back under the same cluster id, and nobody could detect it.
     """
     return _arguments(
         binary,

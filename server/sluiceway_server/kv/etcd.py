@@ -151,7 +151,7 @@ class EtcdStore:
                 continue
             clusters = {response.header.cluster_id for response in responses}
             if len(clusters) > 1:
-                raise Unavailable("two etcd clusters answered: the endpoints are not of one cluster")
+                raise Unavailable("two etcd clusters responded: the endpoints are not of one cluster")
             revisions = {response.header.revision for response in responses}
             if revision or len(revisions) <= 1:
                 return plan.result(responses, revision or max(revisions), clusters.pop())
@@ -207,7 +207,7 @@ class EtcdStore:
                     response = await call.read()
                 ended = response is not grpc.aio.EOF and response.canceled and not response.compact_revision
                 if ended and token and not renewed:
-                    # etcd does not tell a token that has ended from a right that is missing.
+                    # etcd does not distinguish a token that has expired from a permission that is missing.
                     self._authentication.forget(token)
                     renewed = True
                     continue
@@ -253,7 +253,7 @@ class EtcdStore:
         request = api.LeaseKeepAliveRequest(ID=lease)
         response = await self._call(f"renewal of lease {lease:x}", "renew", request, timeout, may_write=False)
         if response is grpc.aio.EOF:
-            raise Unavailable(f"etcd ended the renewal of lease {lease:x} without an answer")
+            raise Unavailable(f"etcd ended the renewal of lease {lease:x} without a response")
         if response.TTL <= 0:
             raise lease_gone(lease)
         return timedelta(seconds=response.TTL)
@@ -359,13 +359,13 @@ class EtcdStore:
                 return member
             self._check_open(what)
         addresses = ", ".join(member.address for member in self._members)
-        # gRPC does not tell a connection that was refused from a certificate that is not believed.
+        # gRPC does not distinguish a connection that was refused from a certificate that is not trusted.
         tls = (
             ", or its certificate is of no authority known here"
             if any(member.is_secure for member in self._members)
             else ""
         )
-        raise Unavailable(f"etcd at {addresses} does not answer{tls}; the {what} was not sent")
+        raise Unavailable(f"etcd at {addresses} does not respond{tls}; the {what} was not sent")
 
     def _check_open(self, what: str) -> None:
         if self._closed:

@@ -135,7 +135,7 @@ class WatchEvent:
 
 @dataclass(frozen=True, slots=True)
 class WatchBatch:
-    """Events up to and including `revision`, in order. An empty one tells progress only."""
+    """Events up to and including `revision`, in order. An empty one reports progress only."""
 
     revision: int
     events: tuple[WatchEvent, ...]
@@ -228,7 +228,7 @@ class KeyValueStore(Protocol):
     async def renew_lease(self, lease: LeaseId, *, timeout: timedelta) -> timedelta:
         """Renew once and return the time to live. Safe to repeat, so a lost response raises `Unavailable`.
 
-        A holder that cannot renew judges by its own clock when the lease is over: nobody else will tell it.
+        A holder that cannot renew decides by its own clock when the lease has expired: nobody notifies it.
 
         Raises:
             NotFound: the lease has run out.

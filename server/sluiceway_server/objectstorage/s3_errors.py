@@ -1,6 +1,6 @@
 """Classification of an S3 endpoint's errors, timeouts and broken responses. Pure.
 
-For each of them it matters what to tell a person, and whether it helps to repeat the call. Whether a call that failed
+For each of them the message and whether a retry helps differ. Whether a call that failed
 had its effect all the same is not asked: nobody can know (see `s3_writes`). Codes are those of AWS
 (https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html) and of the services that speak its protocol.
 """
@@ -146,7 +146,7 @@ def read_fault(cause: BaseException) -> Fault:
     if isinstance(cause, ParamValidationError):
         return Fault(FaultKind.REFUSED, text)
     if isinstance(cause, FlexibleChecksumError):
-        # On its way, or where it lies: the next try tells.
+        # In transit, or in the storage: the next attempt shows which.
         return Fault(FaultKind.DAMAGED, text, repeat=True)
     if isinstance(cause, SSLError) and isinstance(cause.kwargs.get("error"), ssl.CertificateError):
         return Fault(FaultKind.REFUSED, text)

@@ -53,7 +53,7 @@ def right_on_scope(view: View, caller: Caller, scope: str) -> Right | None:
 
 
 class VisibleScopes:
-    """Whether a caller may see the runs of scopes: for one read of one view, which looks at each scope once."""
+    """Whether a caller may see the runs of scopes: for one read of one view, which checks each scope once."""
 
     def __init__(self, view: View, caller: Caller, rights: ScopeRights) -> None:
         self._view = view

@@ -67,7 +67,7 @@ class RunConfigs:
                 if not await self._bodies.put_if_absent(self._key(digest), config):
                     await self._keep_young(digest, config)
         except TimeoutError as cause:
-            raise Unavailable("the object storage does not answer; the run was not created") from cause
+            raise Unavailable("the object storage does not respond; the run was not created") from cause
         return pb.RunConfigRecord(digest=digest, stored_apart=True)
 
     async def confirm(self, config: bytes, record: pb.RunConfigRecord) -> None:
@@ -86,7 +86,7 @@ class RunConfigs:
                 if await self._bodies.head(self._key(record.digest)) is None:
                     await self._bodies.put_if_absent(self._key(record.digest), config)
         except TimeoutError as cause:
-            raise Unavailable("the object storage does not answer") from cause
+            raise Unavailable("the object storage does not respond") from cause
 
     async def _keep_young(self, digest: str, body: bytes) -> None:
         """Store an object again that is so old that it may be deleted soon."""
@@ -121,7 +121,7 @@ class RunConfigs:
             async with time_limit(STORAGE_TIMEOUT.total_seconds()):
                 body = await self._bodies.get(self._key(digest))
         except TimeoutError as cause:
-            raise Unavailable("the object storage does not answer") from cause
+            raise Unavailable("the object storage does not respond") from cause
         if hashlib.sha256(body).hexdigest() != digest:
             raise DataLoss(f"object {self._key(digest)} is not what was stored; restore it, or cancel the run")
         return pb.RunConfig.FromString(body)

@@ -1,7 +1,7 @@
 """Stops the runs of projects and users that were deleted.
 
 A deletion is one write, however many projects are below what is deleted; their runs are found afterwards. The scheduler
-looks at the unfinished runs when it is elected, when something of the tree was deleted, and every minute; it stops
+checks the unfinished runs when it is elected, when something of the tree was deleted, and every minute; it stops
 those that run, and cancels those that are queued. May be repeated, and interrupted anywhere.
 """
 

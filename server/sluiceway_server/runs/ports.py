@@ -47,7 +47,7 @@ class EngineSettings:
         sweep_interval: between sweeps, the safety net.
         sweep_patience: a run that could have started for so long was forgotten. More than a notice takes to the
             scheduler.
-        scheduler_interval: between two looks at who is the scheduler, and between two renewals of this server's lease.
+        scheduler_interval: between two checks of who is the scheduler, and between two renewals of this server's lease.
         server_lease: a server that did not renew for so long is taken for dead, and another one takes over from it.
         lost_after: see executors.md; in a new epoch of the database, executors have so long to settle.
         grace: between TERM and KILL.

@@ -99,7 +99,7 @@ class Retention:
                 log.warning("retention_waits", error=str(error), code=error.code)
 
     async def sweep(self) -> bool:
-        """Delete some of what is due; tells whether there is more.
+        """Delete some of what is due; return whether there is more.
 
         Raises:
             Unavailable: the database or the object storage is away.

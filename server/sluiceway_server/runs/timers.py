@@ -24,7 +24,7 @@ _log = structlog.get_logger(__name__)
 
 AT_ONCE = 32
 LONGEST_PAUSE = timedelta(seconds=30)
-"""The wall clock may be set while the loop sleeps; it looks at it again after so long."""
+"""The wall clock may be set while the loop sleeps; it reads it again after so long."""
 RETRY_PAUSE = timedelta(seconds=1)
 
 

@@ -30,7 +30,7 @@ def put_waits(view: View, runs: Iterable[api.Run], *, tasks_looked_at: int) -> N
     Args:
         view: the database.
         runs: changed in place.
-        tasks_looked_at: how many tasks of all the runs may be looked at to tell a lock from an executor.
+        tasks_looked_at: how many tasks of all the runs may be read to distinguish a lock from an executor.
     """
     left = tasks_looked_at
     for run in runs:

@@ -78,7 +78,7 @@ async def test_one_store_that_is_away_does_not_hide_the_other(backing: BackingSt
     assert found.etcd_fault
     assert not found.head
     assert found.recoverable == "00000001-000000000000003c"
-    assert any("etcd" in finding and "does not answer" in finding for finding in found.findings)
+    assert any("etcd" in finding and "does not respond" in finding for finding in found.findings)
 
     class Away(FaultyStorage):
         def list(self, prefix: str = "", **_: str):
@@ -87,7 +87,7 @@ async def test_one_store_that_is_away_does_not_hide_the_other(backing: BackingSt
     found = await seen(backing, storage=Away(backing.storage))
     assert found.storage_fault
     assert (found.head, list(found.objects)) == ("00000001-000000000000003c", [])
-    assert any("object storage does not answer" in finding for finding in found.findings)
+    assert any("object storage does not respond" in finding for finding in found.findings)
 
 
 async def test_damage_becomes_a_finding(backing: BackingStores) -> None:

@@ -1,4 +1,4 @@
-"""A server without a usable read database fills one from the newest manifest, then goes on with segments and log."""
+"""A server without a usable read database fills one from the newest manifest, then continues with segments and log."""
 
 from __future__ import annotations
 

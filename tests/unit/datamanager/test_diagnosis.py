@@ -126,7 +126,7 @@ TABLE = [
     ),
     ("the storage lost its end", replace(HEALTHY, before=stored(1, 3), after=stored(1, 3)), Kind.STORAGE_BEHIND),
     (
-        "the storage lost what the present epoch goes on from",
+        "the storage lost what the present epoch continues from",
         replace(SECOND, before=stored(1, 3), after=stored(1, 3)),
         Kind.STORAGE_BEHIND,
     ),
@@ -139,7 +139,7 @@ TABLE = [
     ("the object of the present epoch is gone", replace(SECOND, epochs=(epoch(1),)), Kind.EPOCH_MISSING),
     ("both have an entry, and not the same", replace(HEALTHY, digest_at_before=OTHER), Kind.DIVERGED),
     (
-        "the epoch goes on from another entry than the one that is stored",
+        "the epoch continues from another entry than the one that is stored",
         replace(SECOND, epochs=(epoch(1), epoch(2, seq(1, 6), digest=OTHER))),
         Kind.DIVERGED,
     ),

@@ -90,9 +90,9 @@ def test_every_cut_is_seen(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("order", "says"),
     [
-        pytest.param([0, 1, 2, 4], "block 3 stands there|its end names", id="a block is missing"),
-        pytest.param([0, 2, 1, 3, 4], "block 2 stands there, where 1 should be", id="blocks are exchanged"),
-        pytest.param([0, 1, 1, 2, 3, 4], "block 1 stands there, where 2 should be", id="a block comes twice"),
+        pytest.param([0, 1, 2, 4], "block 3 is there|its end names", id="a block is missing"),
+        pytest.param([0, 2, 1, 3, 4], "block 2 is there, where 1 should be", id="blocks are exchanged"),
+        pytest.param([0, 1, 1, 2, 3, 4], "block 1 is there, where 2 should be", id="a block comes twice"),
         pytest.param([0, 1, 2, 3], "without its last frame", id="the end is missing"),
         pytest.param([0, 1, 2, 3, 4, 4], "after its end", id="something follows the end"),
         pytest.param([1, 2, 3, 4], "does not begin as an export", id="the beginning is missing"),

@@ -38,7 +38,7 @@ def entries(epoch: int, first: int, last: int, before: bytes, *, writer: str = "
 
 
 class Folder:
-    """Epoch 1 has 1-7 and was left at 4, epoch 3 goes on from there with 1-5; void: 5-7, and a segment 8-9 after."""
+    """Epoch 1 has 1-7 and was left at 4, epoch 3 continues from there with 1-5; void: 5-7, and a segment 8-9 after."""
 
     def __init__(self) -> None:
         self.storage = FakeObjectStorage()

@@ -168,7 +168,7 @@ def test_password_file_takes_precedence_over_the_environment(tmp_path):
 async def test_failed_tls_connection_mentions_the_certificate():
     for scheme, said in (("http", False), ("https", True)):
         store = EtcdStore([f"{scheme}://127.0.0.1:1"])
-        with pytest.raises(Unavailable, match="does not answer") as caught:
+        with pytest.raises(Unavailable, match="does not respond") as caught:
             await store.get("a", timeout=timedelta(seconds=2))
         assert ("certificate" in str(caught.value)) is said
         await store.close()

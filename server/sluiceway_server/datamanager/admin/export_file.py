@@ -176,7 +176,7 @@ class ExportFile:
                         if (counted, frame.blocks, frame.digest) != (types, number, digest):
                             raise ExportDamaged(at, "its records and their digest are not those that its end names")
                         if file.read(1):
-                            raise ExportDamaged(file.tell() - 1, "something stands after its end")
+                            raise ExportDamaged(file.tell() - 1, "there is something after its end")
                         return ExportInfo(
                             database_id=header.database_id,
                             sequence=from_sequence_proto(header.sequence),
@@ -186,7 +186,7 @@ class ExportFile:
                             types=types,
                         )
                     case _:
-                        raise ExportDamaged(at, "another frame should stand there")
+                        raise ExportDamaged(at, "another frame should be there")
             raise ExportDamaged(file.tell(), "it ends without its last frame: it was cut off")
 
 
@@ -221,7 +221,7 @@ def _records(block: pb.Block, at: int, number: int, last: tuple[str, str]) -> li
     """Decode the next block; `last` is the type and the id of the record before it."""
     after = f"after {last[0]} {last[1]!r}" if number > 1 else "after the beginning"
     if block.number != number:
-        raise ExportDamaged(at, f"block {block.number} stands there, where {number} should be, {after}")
+        raise ExportDamaged(at, f"block {block.number} is there, where {number} should be, {after}")
     if not block.type.isidentifier() or not 0 < block.size <= _LARGEST_RAW:
         raise ExportDamaged(at, f"block {number} is not one of records")
     try:

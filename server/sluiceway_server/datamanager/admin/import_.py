@@ -140,7 +140,7 @@ class Importer:
         if len(epochs) == 1 and epochs[0].number == _EPOCH and manifests == [_START] and not segments:
             raise _not_empty(
                 "an import into this place ended just before its last step, and its database is whole in the object"
-                " storage: `sluice db recover` goes on with it"
+                " storage: `sluice db recover` continues with it"
             )
         if epochs:
             raise _not_empty(

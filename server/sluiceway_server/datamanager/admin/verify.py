@@ -153,7 +153,7 @@ class Verifier:
             if (accepted := accepted_of(epoch)) is not None:
                 context.mark(accepted, key, epoch.accepted_digest)
             if context.lineage is not None and epoch.number not in context.lineage.epochs:
-                yield note(key, "it is void: this recovery was overtaken, and nothing goes on from it")
+                yield note(key, "it is void: this recovery was overtaken, and nothing continues from it")
             yield context.count(key)
 
     # -- manifests
@@ -237,8 +237,8 @@ class Verifier:
         for fault in faults:
             yield Finding(
                 context.stored.manifests.key(after),
-                f"{fault}. Delete this manifest to go on from the one before it and the segments, while those are kept"
-                f" (24 h), and report it: this is a fault of the software",
+                f"{fault}. Delete this manifest to continue from the one before it and the segments, while those are"
+                " kept (24 h), and report it: this is a fault of the software",
             )
 
     # -- objects that nothing names

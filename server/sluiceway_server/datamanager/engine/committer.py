@@ -232,7 +232,7 @@ class Committer:
             case _Fate.UNKNOWN:
                 for request in requests:
                     request.fail(_unknown("the entry at its place is trimmed everywhere"))
-                # Finds out what is missing, and ends this server if it cannot go on.
+                # Finds out what is missing, and ends this server if it cannot continue.
                 await tip.catch_up()
         return True
 
@@ -287,7 +287,7 @@ class Committer:
         settings = self._tip.settings
         late = Unavailable(
             f"nothing was written: an entry before it is in doubt, since etcd at {settings.etcd_name} or the"
-            f" object storage has not answered for {settings.commit_patience.total_seconds():g} s; try again",
+            f" object storage has not responded for {settings.commit_patience.total_seconds():g} s; try again",
             reason="COMMIT_IN_DOUBT",
         )
         self._queue = deque(self._fail_late(self._queue, late))

@@ -375,7 +375,7 @@ class Log:
         result = await self._kv.txn(compare=compare, then=then, otherwise=otherwise, timeout=self._timeout)
         if self._cluster_id is not None and result.cluster_id != self._cluster_id:
             raise DatabaseLost(
-                f"etcd cluster {result.cluster_id:x} answered, and this database is in cluster {self._cluster_id:x}:"
+                f"etcd cluster {result.cluster_id:x} responded, and this database is in cluster {self._cluster_id:x}:"
                 " an endpoint is wrong, or etcd was set up again",
                 reason="ETCD_CHANGED",
             )

@@ -106,7 +106,7 @@ class Gap:
         )
 
     def error(self) -> DataLoss:
-        """Return the error for a caller that cannot go on without the missing entries."""
+        """Return the error for a caller that cannot continue without the missing entries."""
         metadata = {"before": str(self.before), "after": str(self.after)}
         return DataLoss(str(self), reason="LOG_GAP", metadata=metadata)
 

@@ -291,7 +291,7 @@ def _diagnose_full(found: Holdings, head: HeadMark, flushed: FlushMark) -> tuple
         return Kind.ETCD_BEHIND, (
             f"{etcd} is in epoch {head.sequence.epoch}, and the object storage has entries of epoch"
             f" {found.newest_stored}: etcd went back to before a recovery, or somebody recovered the database with"
-            " another etcd. If this is the etcd that shall go on, run `sluice db recover`"
+            " another etcd. If this is the etcd to continue with, run `sluice db recover`"
         )
     if epoch is None or found.lineage is None:
         missing = found.present if epoch is None else found.newest_stored
@@ -311,11 +311,11 @@ def _diagnose_full(found: Holdings, head: HeadMark, flushed: FlushMark) -> tuple
     ):
         return Kind.DIVERGED, (
             f"{etcd} and the object storage hold different entries at {before.sequence}: two servers wrote after"
-            " etcd went back. `sluice db recover` goes on with what the object storage has, and reports what is given"
+            " etcd went back. `sluice db recover` continues with what the object storage has, and reports what is given"
             " up"
         )
     stored = LogSequence(found.lineage.epochs[0], 0) if found.after is None else found.after.sequence
-    # Nothing of an epoch that has only begun is stored yet; what it goes on from is.
+    # Nothing of an epoch that has only begun is stored yet; what it continues from is.
     needed = accepted if flushed.sequence.counter == 0 and accepted is not None else flushed.sequence
     if stored < needed:
         return Kind.STORAGE_BEHIND, (

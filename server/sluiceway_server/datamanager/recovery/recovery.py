@@ -129,7 +129,7 @@ class Recovery:
         return await self._attempts(None, cause, known_epochs=known[-1].number if known else 0)
 
     async def restore(self, to: LogSequence, *, cause: str) -> Recovered:
-        """Begin a new epoch that goes on from an entry of the present history; all after it becomes void.
+        """Begin a new epoch that continues from an entry of the present history; all after it becomes void.
 
         Counter 0 is one only where an import began.
 
@@ -349,7 +349,7 @@ class Recovery:
                 # Send the same transaction again: it compares the head, so it is applied at most once.
                 if self._clock.monotonic() > limit:
                     raise Unavailable(
-                        f"etcd does not answer; epoch {entry.sequence.epoch} may have begun. Retry: {error}"
+                        f"etcd does not respond; epoch {entry.sequence.epoch} may have begun. Retry: {error}"
                     ) from error
                 log.warning("recovery_in_doubt", error=str(error))
             else:

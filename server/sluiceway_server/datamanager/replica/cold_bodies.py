@@ -155,7 +155,7 @@ class ColdBodyStore:
                 if absent and await self.refresh():
                     absent = await self._fetch(absent, fetched)
         except (TimeoutError, Unavailable, PermissionDenied) as cause:  # denied to this server, and not to the caller
-            why = str(cause) or f"no answer within {self._timeout:g} s"
+            why = str(cause) or f"no response within {self._timeout:g} s"
             raise Unavailable(
                 f"{wanted[0]} is in the object storage, which cannot be read ({why}); newer records can be read",
                 reason="OLD_RECORDS_UNAVAILABLE",
