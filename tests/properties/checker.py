@@ -131,7 +131,7 @@ class _Check:
             expected = entry.sequence.next()
         return path
 
-    # -- what clients were told
+    # -- the results of clients
 
     def _check_attempts(self) -> None:
         places: dict[str, list[Fact]] = defaultdict(list)
@@ -345,7 +345,7 @@ class _Check:
     # -- subscribers
 
     def _check_delivery(self, delivery: Delivery) -> None:
-        # What a subscriber of a void branch saw is not judged here beyond order: it was told by an old epoch.
+        # What a subscriber of a void branch saw is not checked here beyond order: it is of an old epoch.
         wanted = [fact for fact in self._facts if not delivery.topic or _touches(fact, delivery.topic)]
         who = f"the subscriber of {delivery.topic or 'everything'}"
         starts = [*delivery.starts, (len(delivery.facts), _START)]
@@ -358,8 +358,8 @@ class _Check:
             sound = [fact for fact in got if fact.position in self._main and fact not in self._beside]
             if not sound:
                 continue
-            # Two entries of one sequence (an etcd that was put back, and written, unnoticed) cannot be told apart by a
-            # subscriber that resumes elsewhere: docs/limits.md.
+            # A subscriber that resumes elsewhere cannot distinguish two entries of one sequence (an etcd that was put
+            # back, and written, unnoticed): docs/limits.md.
             void = [fact for fact in got if fact.position not in self._main and fact not in self._beside]
             if void and void[0].position < sound[-1].position:
                 self._wrong(f"{who} after {after} got what is void, and then what follows in the history")

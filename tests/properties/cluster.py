@@ -185,7 +185,7 @@ class Server:
             self._backup = before
 
     async def _live(self, before: asyncio.Task[None] | None, folder: str, stop: asyncio.Event) -> None:
-        """Keep a process running until it is told to stop, or is killed."""
+        """Keep a process running until it is asked to stop, or is killed."""
         if before is not None:
             await asyncio.wait({before})
         self._renew_folder(folder)

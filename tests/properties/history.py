@@ -127,7 +127,7 @@ class ReadRecord:
 
 @dataclass
 class GetRecord:
-    """One `Database.get`; `value` None: it was told that there is no such record."""
+    """One `Database.get`; `value` None: there was no such record."""
 
     server: str
     type: str

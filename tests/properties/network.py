@@ -205,7 +205,7 @@ class KvWire:
         if fate == "well":
             loop.call_later(network.latency(), arrive)
         else:
-            # Half of those that lose their answer learn it at once, by a broken connection, the others by their time.
+            # Half of those whose response is lost fail at once, by a broken connection, the others by their timeout.
             limit = min(limit, network.latency() if network.rng.random() < 0.5 else limit)
             if fate == "lost_answer":
                 loop.call_later(network.latency(), arrive)

@@ -108,7 +108,7 @@ class IgnoresCompares(FaultyStore):
 
 
 class ReadsAnOldRevision(FaultyStore):
-    """Its watches tell nothing, which they may: a server that hears of a new entry does not rely on an old read."""
+    """Its watches report nothing, which they may: a server that hears of a new entry does not rely on an old read."""
 
     def __init__(self, honest: KeyValueStore, rng: random.Random) -> None:
         super().__init__(honest, rng)

@@ -105,7 +105,7 @@ class BackingStores:
         self.etcd.start()
 
     async def lose_keys(self) -> None:
-        """Delete all keys of the database; cluster id and revision go on."""
+        """Delete all keys of the database; cluster id and revision continue."""
         keys, _ = await self.kv.list_prefix(f"{PREFIX}/", timeout=_SECOND)
         for key in keys:
             await self.kv.txn(then=(DeleteKey(key.key),), timeout=_SECOND)

@@ -89,7 +89,7 @@ def journal_of(executor: RunningExecutor) -> dict[str, Any]:
 
 async def until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(60):
-        while not condition():  # noqa: ASYNC110 - files tell nobody when they change
+        while not condition():  # noqa: ASYNC110 - the change of a file causes no event
             await asyncio.sleep(0.01)
 
 

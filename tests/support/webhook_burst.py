@@ -74,7 +74,7 @@ class Outcome:
 
     @property
     def longest(self) -> float:
-        """Return the seconds until the slowest answer."""
+        """Return the seconds until the slowest response."""
         return max(answer.seconds for answer in self.answers)
 
 

@@ -58,7 +58,7 @@ def server(data: Path, *, etcd: str, storage: str = "", grpc: str = "127.0.0.1:0
 def test_unreachable_or_silent_etcd_is_named_in_time(tmp_path: Path) -> None:
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
-        silent.listen()  # connections stand, nobody answers
+        silent.listen()  # connections are accepted, nobody responds
         endpoint = f"127.0.0.1:{silent.getsockname()[1]}"
         ports = ("--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0")
         commands = {

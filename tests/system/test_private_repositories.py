@@ -173,7 +173,7 @@ def test_key_is_nowhere_in_stores_files_and_responses(private: Private, tmp_path
     private.here.sluice("db", "export", str(export))
     contents = {str(path): readable(content) for path, content in files_below(private.here.data.parent)}
     contents["export"] = readable(export.read_bytes())
-    # So that a search that finds nothing can be told from one that does not find.
+    # So that a search that finds nothing differs from one that does not work.
     for place in ("/etcd/", "/objects/", "/server/"):
         assert any(place in path and private.project_id.encode() in text for path, text in contents.items()), place
     assert_no_key(contents)

@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 
 PROJECT = "org/acme/api"
 SECRET = "sk-live-" + os.urandom(20).hex()
-# Stored in clear, so that a search that finds nothing can be told from one that finds no secret.
+# Stored in clear, so that a search that finds nothing differs from one that does not work.
 CONTROL = "control-" + os.urandom(20).hex()
 DIGEST = hashlib.sha256(SECRET.encode()).hexdigest()
 ENVIRONMENT = {"TOKEN": {"from_variable": "NPM_TOKEN"}, "CONTROL": CONTROL}

@@ -217,7 +217,7 @@ def test_forged_delivery_is_refused(linked: Linked) -> None:
     assert len(linked.deliveries()) == before
 
 
-def test_server_killed_after_its_answer_makes_one_run(linked: Linked, tmp_path: Path) -> None:
+def test_server_killed_after_its_response_makes_one_run(linked: Linked, tmp_path: Path) -> None:
     checkout = linked.forge.checkout(linked.repo, tmp_path / "clone")
     commit = checkout.push({"d.txt": b"d"}, "Add d")
     sent = linked.forge.fake.deliveries.sent
@@ -300,7 +300,7 @@ def test_pull_request_is_run_by_hand_with_variables(linked: Linked, tmp_path: Pa
     assert linked.here.log(again, "pack", 0) == f"to the moon as {number}\n".encode()
 
 
-def test_outgoing_webhook_tells_of_a_run(linked: Linked, tmp_path: Path) -> None:
+def test_outgoing_webhook_reports_a_run(linked: Linked, tmp_path: Path) -> None:
     example, here = documented_example(tmp_path), linked.here
     events: list[dict[str, Any]] = []
     with threaded_receiver() as receiver:

@@ -142,7 +142,7 @@ async def test_restore_during_a_clean_names_what_is_left(place: Place, first_man
 
 
 async def test_clean_deletes_nothing_that_a_restore_needs(place: Place) -> None:
-    """The restore goes to what the clean leaves, so both may go on."""
+    """The restore goes to an entry that the clean keeps, so both may continue."""
 
     async def restore() -> None:
         assert (await place.restore(seq(1, 4))).accepted == seq(1, 4)

@@ -148,7 +148,7 @@ async def test_change_group_moves_with_each_transaction_naming_it(database: Data
     assert await database.read(lambda view: view.group("never")) is None
 
 
-async def test_a_function_answers_its_value(database: Database) -> None:
+async def test_a_function_returns_its_value(database: Database) -> None:
     def count(view: View) -> Decision[int]:
         old = view.get(NOTE, "counter")
         value = (old.number if old else 0) + 1
@@ -373,7 +373,7 @@ async def test_a_view_of_a_read_is_at_one_position(database: Database) -> None:
     assert await database.read(lambda view: view.position, after=committed.position) == committed.position
 
 
-async def test_linearize_answers_the_newest_position(database: Database) -> None:
+async def test_linearize_returns_the_newest_position(database: Database) -> None:
     committed = await database.commit([put("a")])
     assert await database.linearize() == committed.position
     assert database.position == committed.position

@@ -71,7 +71,7 @@ async def test_deleted_replica_is_rebuilt_from_segments_and_log(
         assert later.position.sequence == position.sequence.next()
 
 
-async def test_a_reopened_database_goes_on_where_it_was(
+async def test_a_reopened_database_continues_where_it_was(
     etcd: EtcdStore, storage: PosixStorage, tmp_path: Path, etcd_prefix: str
 ) -> None:
     async with open_database(etcd, storage, tmp_path, prefix=etcd_prefix) as database:

@@ -1,4 +1,4 @@
-"""Random histories of two servers on one etcd, with answers lost on the way, against a plain dictionary."""
+"""Random histories of two servers on one etcd, with lost responses, against a plain dictionary."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ STEPS = st.lists(
 
 
 def transaction(step: Step) -> TransactionFunction[int]:
-    """Each one answers what it saw, so that the recorded history can be checked step by step."""
+    """Each one returns what it saw, so that the recorded history can be checked step by step."""
 
     def function(view: View) -> Decision[int]:
         old = view.get(NOTE, step.id)
@@ -134,5 +134,5 @@ def replayed(log: list[Applied]) -> dict[str, int]:
 
 @settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(steps=STEPS, fates=st.lists(st.sampled_from(FATES), max_size=4))
-def test_what_two_servers_answer_is_one_serial_history(steps: list[Step], fates: list[Fate]) -> None:
+def test_what_two_servers_return_is_one_serial_history(steps: list[Step], fates: list[Fate]) -> None:
     asyncio.run(check(steps, fates))

@@ -65,7 +65,7 @@ async def test_history_that_is_not_kept_is_out_of_range(
         assert (await following)[0].position == committed.position
 
 
-async def test_a_watch_that_was_compacted_away_begins_anew(
+async def test_a_watch_that_was_compacted_away_begins_again(
     etcd: EtcdStore, storage: PosixStorage, tmp_path: Path, etcd_prefix: str
 ) -> None:
     faulty = FaultyKeyValueStore(etcd)

@@ -1,4 +1,4 @@
-"""Transactions of which nobody knows at first whether they were applied: answers are lost on the way to a real etcd."""
+"""Transactions whose outcome is unknown at first: responses of a real etcd are lost."""
 
 from __future__ import annotations
 

@@ -102,7 +102,7 @@ async def test_a_file_that_was_cleaned_away_is_not_found(storage: ObjectStorage,
         await store.find([LiveFile(data=ref)], [ref.first])
 
 
-async def test_a_file_that_was_cut_off_is_told(storage: ObjectStorage, store: FileStore) -> None:
+async def test_a_file_that_was_cut_off_is_reported(storage: ObjectStorage, store: FileStore) -> None:
     ref = await write(store, records(1_000))
     key = f"{PREFIX}/{ref.key}"
     body = await storage.get(key)

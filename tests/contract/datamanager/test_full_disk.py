@@ -1,4 +1,4 @@
-"""A disk that is full, or a file that is damaged, under SQLite: nothing is lost, and it goes on when there is room."""
+"""A full disk, or a damaged file, under SQLite: nothing is lost, and the server continues when there is room."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ async def all_notes(database: DataManager) -> list[int]:
 
 
 async def run_into_the_full_disk(kv: KeyValueStore, storage: PosixStorage, disk: Path) -> list[int]:
-    """Write until the disk is full; answers what was acknowledged."""
+    """Write until the disk is full; return what was acknowledged."""
     answered: list[int] = []
 
     async def serve() -> None:
@@ -95,7 +95,7 @@ async def test_full_disk_closes_the_database_and_loses_nothing(
     answered = await run_into_the_full_disk(kv, storage, small_disk)
     assert answered == list(range(1, len(answered) + 1))
 
-    # Another server has all of it, and goes on meanwhile.
+    # Another server has all of it, and continues meanwhile.
     async with open_database(kv, storage, tmp_path, prefix="p", server_id="two") as other:
         assert (await all_notes(other))[: len(answered)] == answered
         more = (await other.transact(add)).value
@@ -115,7 +115,7 @@ async def test_full_disk_closes_the_database_and_loses_nothing(
         assert (await database.transact(add)).value == more + 1
 
 
-async def test_a_disk_that_is_full_at_the_first_start_is_told_of(storage: PosixStorage, small_disk: Path) -> None:
+async def test_a_disk_that_is_full_at_the_first_start_is_reported(storage: PosixStorage, small_disk: Path) -> None:
     ballast = fill(small_disk)
     with pytest.raises(ReplicaDiskError) as caught:
         async with open_database(FakeKeyValueStore(), storage, small_disk, prefix="p"):
@@ -133,7 +133,7 @@ async def filled(storage: PosixStorage, tmp_path: Path) -> FakeKeyValueStore:
     return kv
 
 
-async def test_a_file_that_is_found_damaged_is_made_anew(
+async def test_a_file_that_is_found_damaged_is_rebuilt(
     filled: FakeKeyValueStore, storage: PosixStorage, tmp_path: Path
 ) -> None:
     file = tmp_path / "one" / "read.sqlite"

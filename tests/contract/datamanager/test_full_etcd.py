@@ -1,4 +1,4 @@
-"""A real etcd that is full: writes are refused with what to do, and go on by themselves once there is room."""
+"""A real etcd that is full: writes are refused with what to do, and continue by themselves once there is room."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ async def test_full_etcd_refuses_only_writes_until_there_is_room(storage: PosixS
                 assert database.engine.capacity.health.fullness is Fullness.FULL
                 assert database.engine.capacity.health.quota_bytes == 16 * 1024**2
 
-                # Reads go on, and transactions that write nothing.
+                # Reads continue, and transactions that write nothing.
                 assert (await database.get(NOTE, "counter")).number == answered
                 assert (await database.transact(lambda view: Decision(view.position))).value is not None
                 await database.linearize()
@@ -86,7 +86,7 @@ async def test_writes_are_slow_and_succeed_while_etcd_is_nearly_full(storage: Po
 
         await eventually(is_slow)
         before = database.position.sequence.counter
-        # What comes while a batch waits goes along with the next one: fewer entries, the same answers.
+        # What comes while a batch waits goes along with the next one: fewer entries, the same results.
         writers = [asyncio.create_task(database.transact(count)) for _ in range(50)]
         async with asyncio.timeout(30):
             answers = await asyncio.gather(*writers)

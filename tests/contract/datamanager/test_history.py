@@ -27,7 +27,7 @@ def stores(etcd: EtcdStore, storage: ObjectStorage, tmp_path: Path, etcd_prefix:
 
 
 async def written(database: DataManager, count: int, *, name: str = "n") -> list[Position]:
-    """Commit, each several at once, so that some entries have more than one transaction; answers the positions."""
+    """Commit, each several at once, so that some entries have more than one transaction; return the positions."""
     found: list[Position] = []
     for n in range(count):
         answers = await asyncio.gather(*(database.commit([put(f"{name}{n}/{m}")]) for m in range(3)))
@@ -104,7 +104,7 @@ async def test_server_away_for_long_reads_history_from_segments(
         assert [applied.position for applied in await take(database, len(rest), positions[before - 1])] == rest
 
 
-async def test_a_storage_that_is_away_is_told_as_such(stores: DatabaseStores) -> None:
+async def test_a_storage_that_is_away_is_reported_as_such(stores: DatabaseStores) -> None:
     async with stores.server(settings=SMALL_RING) as database:
         start = database.position
         await written(database, 3)

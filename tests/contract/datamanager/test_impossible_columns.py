@@ -1,4 +1,4 @@
-"""A record whose columns no read database can hold is refused before it is in the log, where it would stay for ever."""
+"""A record whose columns no read database can hold is refused before it is in the log, where it would stay."""
 
 from __future__ import annotations
 

@@ -74,7 +74,7 @@ async def test_requested_checkpoint_has_all_that_was_committed(
         assert await contents(database) == before
 
 
-async def test_two_servers_that_are_asked_at_once_both_answer(
+async def test_two_servers_that_are_asked_at_once_both_respond(
     etcd: EtcdStore, storage: ObjectStorage, tmp_path: Path, etcd_prefix: str
 ) -> None:
     async with (

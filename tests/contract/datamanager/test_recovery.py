@@ -26,7 +26,7 @@ def seq(epoch: int, counter: int) -> LogSequence:
 
 
 async def unflushed(backing: BackingStores, times: int) -> LogSequence:
-    """Write what etcd has and the object storage does not; answers the last entry."""
+    """Write what etcd has and the object storage does not; return the last entry."""
     storage = FaultyStorage(backing.storage)
     storage.away = True
     async with backing.database("cut off", storage=storage) as database:
@@ -218,7 +218,7 @@ async def test_epoch_object_of_a_failed_recovery_is_harmless(backing: BackingSto
     assert await backing.contents() == {"counter": ("", 6)}
 
 
-async def test_a_recovery_whose_answer_was_lost_has_happened_once(backing: BackingStores) -> None:
+async def test_a_recovery_whose_response_was_lost_has_happened_once(backing: BackingStores) -> None:
     await backing.written(5)
     backing.wipe()
     for fates in (["lost_answer"], ["lost_request", "lost_answer"], ["late"], ["away", "late", "away"]):

@@ -269,7 +269,7 @@ async def test_read_of_a_lost_database_is_unavailable(backing: BackingStores) ->
     assert (await server.lost()).reason == "EPOCH_CHANGED"
 
 
-async def test_a_durable_commit_is_not_answered_by_another_epoch(backing: BackingStores) -> None:
+async def test_a_durable_commit_is_not_resolved_by_another_epoch(backing: BackingStores) -> None:
     storage = FaultyStorage(backing.storage)
     server = Server(backing, storage=storage)
     await server.count(3)

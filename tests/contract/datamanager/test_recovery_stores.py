@@ -334,7 +334,7 @@ async def test_a_recovery_waits_until_others_have_saved_what_they_know(backing: 
 
 
 async def test_server_left_behind_at_another_etcd_stops(backing: BackingStores, tmp_path: Path) -> None:
-    """The operator recovered with a mistyped etcd, and forced it: the two must not go on side by side."""
+    """The operator recovered with a mistyped etcd, and forced it: the two must not continue side by side."""
     await backing.written(5)
     ready, write = asyncio.Event(), asyncio.Event()
 

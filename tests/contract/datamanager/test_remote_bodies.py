@@ -251,7 +251,7 @@ async def test_only_reads_of_old_records_fail_without_the_storage(
         assert (await database.get(JOB, "j0000")).database_id == "text 0"
 
 
-async def test_a_storage_that_does_not_answer_ends_a_read_in_time(stores: DatabaseStores) -> None:
+async def test_a_storage_that_does_not_respond_ends_a_read_in_time(stores: DatabaseStores) -> None:
     await write_old_jobs(stores, 1)
     reads, never = ReadRecorder(stores.storage), asyncio.Event()
 
@@ -341,7 +341,7 @@ async def test_one_read_of_too_many_old_records_is_refused(
         assert len((await database.list(JOB, Query(size=10))).records) == 10
 
 
-def test_what_a_function_needs_is_no_error_that_it_could_answer() -> None:
+def test_what_a_function_needs_is_no_error_that_it_could_catch() -> None:
     assert not issubclass(BodiesNotLoaded, Exception)
     assert len(FetchedBodies()) == 0
 

@@ -38,7 +38,7 @@ def stores(etcd: EtcdStore, storage: ObjectStorage, tmp_path: Path, etcd_prefix:
 
 
 async def write(stores: DatabaseStores, *, more: bool = True) -> dict[str, Any]:
-    """A server writes, a checkpoint is made in the middle; answers all that there is."""
+    """A server writes, a checkpoint is made in the middle; return all records."""
     async with stores.server(settings=SHORT_LOG) as database:
         for n in range(5):
             await database.commit(
@@ -155,7 +155,7 @@ async def test_other_columns_are_computed_from_the_data_files(stores: DatabaseSt
         assert [id_ for id_, _ in page.records] == ["j207"]
 
 
-async def test_columns_of_another_version_are_computed_anew(stores: DatabaseStores) -> None:
+async def test_columns_of_another_version_are_computed_again(stores: DatabaseStores) -> None:
     await write(stores, more=False)
     changed = replace(JOB, columns=(JOB.columns[0], Column("rank", lambda m: 1000 - m.number)), version=2)
     async with stores.server("new", types=(NOTE, changed)) as database:

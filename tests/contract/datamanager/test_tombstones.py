@@ -237,7 +237,7 @@ async def test_a_sweep_leaves_nothing_of_it_and_all_of_the_rest(database):
     while await sweeper.step():
         assert await database.read(everything) == hidden, "a step let something be seen, or hid more"
     assert await database.read(left) == under(before, "p3") | {"folder": ["ab"], "tombstone": []}
-    # It may be made anew.
+    # It may be created again.
     await database.commit([put(GROUP, "a"), put(PROJECT, "p1", "a"), put(RUN, "p1-0", "p1")])
     assert (await database.get(RUN, "p1-0")).writer == "p1"
 

@@ -88,7 +88,7 @@ async def test_store_reads_writes_and_watches_through_a_socket(etcd):
         assert found is not None
         assert found.value == b"1"
         assert [event.key for event in batch.events] == ["a"]
-        # Older releases tell their quota by HTTP only, at the same socket.
+        # Older releases report their quota by HTTP only, at the same socket.
         assert (await store.status(timeout=T)).quota_bytes > 0
     finally:
         await store.close()

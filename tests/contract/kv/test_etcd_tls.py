@@ -52,7 +52,7 @@ async def test_client_with_a_certificate_is_served(secure_endpoint, certificates
         found, _ = await store.get("a", timeout=T)
         assert found is not None
         assert found.value == b"1"
-        # etcd before 3.6 tells it among its metrics, to those with a certificate.
+        # etcd before 3.6 reports it among its metrics, to those with a certificate.
         assert (await store.status(timeout=T)).quota_bytes > 0
     finally:
         await store.close()

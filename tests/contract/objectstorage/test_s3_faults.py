@@ -42,7 +42,7 @@ async def test_s3_call_is_retried_after_a_transient_error(s3_server, s3_owner, n
         proxy.next("GET", fate)
         assert await storage.get_range("a", 1, 2) == b"23"
         if "400" not in name:
-            # The answer to a head has no words that tell one 400 from another.
+            # The response to a HEAD has no body that distinguishes one 400 from another.
             proxy.next("HEAD", fate)
             assert await storage.head("a") is not None
         proxy.next("GET", fate)

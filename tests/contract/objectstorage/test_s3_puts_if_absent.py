@@ -38,7 +38,7 @@ async def test_late_put_if_absent_does_not_claim_anothers_object(s3_server, s3_o
     ):
 
         async def other_is_quicker(request, send):
-            # The same bytes: what tells them apart is not the content.
+            # The same bytes: it is not the content that distinguishes them.
             assert await other.put_if_absent("epoch/1", b"same") is True
             return await fate(request, send)
 

@@ -68,7 +68,7 @@ def living(mark: str) -> int:
 
 async def until(condition: Callable[[], object]) -> None:
     async with asyncio.timeout(30):
-        while not condition():  # noqa: ASYNC110 - processes tell nobody when they end
+        while not condition():  # noqa: ASYNC110 - the end of a process causes no event
             await asyncio.sleep(0.02)
 
 

@@ -109,7 +109,7 @@ async def test_update_of_an_old_epoch_is_refused(cluster: Cluster, executor: Scr
         answer = await executor.reported(assign, "FAILED", attempt=7)
         assert answer.refused.code == "STALE_EPOCH"
         assert await status_of(cluster, run_id) == "RUNNING"
-        # The stream goes on.
+        # The stream continues.
         assert not (await executor.reported(assign, "SUCCESS")).HasField("refused")
 
 
@@ -132,7 +132,7 @@ async def test_stop_of_a_run_reaches_the_executor(cluster: Cluster, executor: Sc
         stop = (await executor.until("stop")).stop
         assert (stop.assignment_id, stop.epoch, stop.discard) == (assign.assignment_id, assign.epoch, False)
         assert (stop.reason.code, stop.reason.message) == ("RUN_STOPPED", "run stopped by admin")
-        # It is told again at the next hello.
+        # It is sent again at the next hello.
         await executor.confirm(stop.number)
         executor.hold(assign, "RUNNING")
         await executor.leave()

@@ -133,7 +133,7 @@ async def test_duplicates_and_overlaps_are_stored_once() -> None:
             push.send(offset, data)
         push.send(5, b"f", end=True)
         await push.until_response(complete=True)
-        # The end again, as a sender does whose answer was lost.
+        # The end again, as a sender does whose response was lost.
         push.send(5, b"f", end=True)
         push.finish()
     assert await server.read() == b"abcdef"

@@ -246,7 +246,7 @@ async def test_assignment_replaced_by_another_attempt_is_discarded(
     cluster: Cluster, executor: ScriptedExecutor
 ) -> None:
     async with _recovered_before(cluster, executor) as (second, run_id, assign):
-        # It comes back without what it held, is given the task anew, and then remembers.
+        # It comes back without what it held, is given the task again, and then remembers.
         await executor.welcomed(second)
         new = await assigned(executor)
         assert new.assignment_id != assign.assignment_id

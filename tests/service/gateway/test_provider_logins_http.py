@@ -245,7 +245,7 @@ async def test_other_site_begins_nothing(site: Site, said: str) -> None:
     assert site.logins.callers == []
 
 
-async def test_page_at_another_address_than_the_public_url_is_told(site: Site) -> None:
+async def test_page_at_another_address_than_the_public_url_is_reported(site: Site) -> None:
     site.logins.public_url = "https://ci.example.org"
     refused = await site.begin()
     assert (refused.status_code, reason_of(refused)) == (400, "OAUTH2_OTHER_ADDRESS")

@@ -89,7 +89,7 @@ class Endpoint:
 async def endpoint() -> AsyncIterator[Endpoint]:
     server = RpcServer()
     port = await server.start("127.0.0.1:0")
-    # The channel repeats what is UNAVAILABLE until its deadline; here the first answer is what counts.
+    # The channel repeats what is UNAVAILABLE until its deadline; here the first response counts.
     channel = open_channel(f"127.0.0.1:{port}", token="one", deadline=timedelta(seconds=10))
     yield Endpoint(server, port, channel)
     await channel.close()

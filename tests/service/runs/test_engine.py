@@ -53,7 +53,7 @@ async def test_events_are_the_differences_of_stored_values() -> None:
     ]
 
 
-async def test_graph_goes_on_as_its_conditions_say() -> None:
+async def test_graph_continues_as_its_conditions_say() -> None:
     world = World()
     engine = await world.placing_engine()
     tasks = [
@@ -373,7 +373,7 @@ async def test_engines_on_one_database_cannot_disagree() -> None:
     ]
     await scheduler.scheduler.place_now()
     for run_id in ids:
-        # The other one's notice is heard by `run`; here it is told by hand what that would tell.
+        # `run` follows the changes of the other one; here they are passed to it directly.
         await scheduler.sweep()
         assert await world.statuses(run_id) == {"build": "running"}
     assignments = [await world.assignment_of(run_id) for run_id in ids]

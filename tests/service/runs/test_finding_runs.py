@@ -169,7 +169,7 @@ async def test_own_group_means_the_same_in_creations_lists_and_watches() -> None
         assert await _listed(at, group="/user/me") == [whole.id]
 
 
-async def test_watch_tells_of_the_runs_below_a_group() -> None:
+async def test_watch_reports_the_runs_below_a_group() -> None:
     async with serving() as at:
         watch = at.stub.WatchRuns(pb.WatchRunsRequest(group_prefix="/user/me"))
         await watch.read()

@@ -137,7 +137,7 @@ async def test_old_runs_are_what_they_were(stores: DatabaseStores) -> None:
         assert (await at.world.run(runs[2])).HasField("stop_request")
 
 
-async def test_a_run_goes_on_at_a_server_that_never_had_its_bodies(stores: DatabaseStores) -> None:
+async def test_a_run_continues_at_a_server_that_never_had_its_bodies(stores: DatabaseStores) -> None:
     async with served(stores) as (database, at):
         run_id = (await at.stub.CreateRun(request(definition("a"), definition("b", "a")))).run.id
         await at.world.finish(at.engine, run_id, "a")

@@ -142,7 +142,7 @@ async def test_old_logs_of_an_unfinished_run_are_kept(retained: RetainedRuns) ->
     assert await retained.runs_with_logs() == set()
 
 
-async def test_a_sweep_that_failed_in_the_middle_goes_on(retained: RetainedRuns) -> None:
+async def test_a_sweep_that_failed_in_the_middle_continues(retained: RetainedRuns) -> None:
     run_id = await retained.finished("a", "b", "c")
     retained.world.clock.advance(31 * DAY)
     deletions = 0

@@ -46,7 +46,7 @@ def test_server_waiting_at_its_start_ends_on_sigterm(
         until(data.exists, "its data folder is there", seconds=60)
         server.send_signal(number)
         _, said = server.communicate(timeout=60)
-        # Not 1, and no word of who did not answer: nobody waited for that any more.
+        # Not 1, and no message about who did not respond: nobody waited for that any more.
         assert (server.returncode, said) == (0, "")
     finally:
         server.kill()

@@ -165,7 +165,7 @@ def test_port_of_a_dead_process_stays_reserved(here: Installation, part: str) ->
 
 def test_connection_waits_while_the_gateway_restarts(here: Installation) -> None:
     pid = here.state["processes"]["gateway"]
-    os.kill(pid, signal.SIGSTOP)  # so that it cannot be the old one that answers
+    os.kill(pid, signal.SIGSTOP)  # so that it cannot be the old one that responds
     os.kill(pid, signal.SIGKILL)
     answer = httpx.get(f"http://{here.state['http']}/api/v1/version", timeout=60, trust_env=False, verify=False)
     assert answer.status_code == 200

@@ -78,7 +78,7 @@ def test_run_succeeds_where_all_connections_have_tls(secured: Secured) -> None:
     assert watched.returncode == 0, watched.stdout + watched.stderr
 
 
-def test_server_with_tls_answers_nothing_in_clear(secured: Secured) -> None:
+def test_server_with_tls_serves_nothing_in_clear(secured: Secured) -> None:
     refused = secured.sluice("run", "list", SLUICE_SERVER=secured.grpc)
     assert secured.grpc in sentence_of(refused)
 

@@ -1,4 +1,4 @@
-"""A transaction function holds up every other one, so one that takes long is told of."""
+"""A transaction function blocks every other one, so one that exceeds its budget is logged."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def told(preparer: BatchBuilder, thread: Thread, *seconds: float) -> list[tuple[
     return [(log["function"], log["seconds"]) for log in logs if log["event"] == "transaction_function_is_slow"]
 
 
-def test_a_function_within_its_budget_is_not_told_of(preparer: BatchBuilder, thread: Thread) -> None:
+def test_a_function_within_its_budget_is_not_reported(preparer: BatchBuilder, thread: Thread) -> None:
     assert told(preparer, thread, 0.0, 0.02, 0.025) == []
 
 
@@ -67,7 +67,7 @@ def test_slow_function_is_logged_again_only_when_much_slower(preparer: BatchBuil
     ]
 
 
-def test_one_that_fails_after_a_long_time_is_told_of_too(preparer: BatchBuilder, thread: Thread) -> None:
+def test_one_that_fails_after_a_long_time_is_reported_too(preparer: BatchBuilder, thread: Thread) -> None:
     def fails(view: View) -> Decision[None]:
         thread.seconds += 1
         raise ValueError

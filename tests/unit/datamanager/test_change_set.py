@@ -114,7 +114,7 @@ async def test_what_a_crash_left_is_replaced_and_removed(tmp_path: Path) -> None
     assert not path.exists()
 
 
-async def test_a_damaged_entry_is_told(scratch: Changes) -> None:
+async def test_a_damaged_entry_is_reported(scratch: Changes) -> None:
     good = entry(7, transaction(put("a", b"1" * 200)))
     message = log_pb2.Entry.FromString(good.raw)
     message.batch = message.batch[:-3]
@@ -131,7 +131,7 @@ async def test_a_disk_without_room_is_something_that_passes(scratch: Changes) ->
     assert isinstance(caught.value.__cause__, sqlite3.OperationalError)
 
 
-async def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
+async def test_a_folder_that_cannot_be_made_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(Unavailable, match="scratch"):
         async with Changes.open(tmp_path / "file" / "scratch.sqlite"):

@@ -44,7 +44,7 @@ def test_when_a_checkpoint_is_due(entries: int, size: int, age: timedelta, due: 
     assert bool(checkpoint_due(DUE, entries=entries, size=size, age=age)) is due
 
 
-# -- which files are written anew
+# -- which files are written again
 
 
 def file_ref(first: str, last: str, size: int, records: int) -> FileRef:
@@ -103,7 +103,7 @@ TABLE = [
 
 
 @pytest.mark.parametrize(("existing", "changes", "expected"), TABLE)
-def test_which_files_are_written_anew(
+def test_which_files_are_written_again(
     existing: list[FileRef], changes: dict[str, int | None], expected: list[tuple[int, int, str | None, str | None]]
 ) -> None:
     assert shown(plan(existing, **changes)) == expected

@@ -1,4 +1,4 @@
-"""Whatever lies where a file should be: it is told as damaged, by name, or what is read of it is true.
+"""Whatever is where a file should be: it is reported as damaged, by name, or what is read is correct.
 
 Never a crash, a hang or a huge allocation. The objects that somebody crafted have checksums that hold.
 """
@@ -38,7 +38,7 @@ async def written(kind: FileKind = FileKind.DATA) -> tuple[FakeObjectStorage, Fi
 
 
 async def use(storage: FakeObjectStorage, ref: FileRef) -> int:
-    """Read a file in every way; answers how many ways told that it is damaged."""
+    """Read a file in every way; return how many of them reported that it is damaged."""
     told = 0
 
     async def read() -> None:
@@ -84,7 +84,7 @@ async def verify_tells(storage: FakeObjectStorage, ref: FileRef) -> str:
 
 @FUZZ
 @given(st.sampled_from(FileKind), st.data())
-async def test_a_changed_byte_is_told_or_does_not_matter(kind: FileKind, data: st.DataObject) -> None:
+async def test_a_changed_byte_is_reported_or_does_not_matter(kind: FileKind, data: st.DataObject) -> None:
     storage, ref, body = await written(kind)
     changed = bytearray(body)
     changed[data.draw(st.integers(0, len(body) - 1))] ^= data.draw(st.integers(1, 255))
@@ -95,7 +95,7 @@ async def test_a_changed_byte_is_told_or_does_not_matter(kind: FileKind, data: s
 
 @FUZZ
 @given(st.sampled_from(FileKind), st.data())
-async def test_a_file_that_was_cut_off_is_told(kind: FileKind, data: st.DataObject) -> None:
+async def test_a_file_that_was_cut_off_is_reported(kind: FileKind, data: st.DataObject) -> None:
     storage, ref, body = await written(kind)
     storage.damage(f"{PREFIX}/{ref.key}", body[: data.draw(st.integers(0, len(body) - 1))])
     assert await use(storage, ref) == 2
@@ -104,7 +104,7 @@ async def test_a_file_that_was_cut_off_is_told(kind: FileKind, data: st.DataObje
 
 @FUZZ
 @given(st.sampled_from(FileKind), st.data())
-async def test_bytes_that_moved_are_told(kind: FileKind, data: st.DataObject) -> None:
+async def test_bytes_that_moved_are_reported(kind: FileKind, data: st.DataObject) -> None:
     storage, ref, body = await written(kind)
     at = data.draw(st.integers(0, len(body)))
     noise = data.draw(st.binary(min_size=1, max_size=40))
@@ -120,14 +120,14 @@ async def test_bytes_that_moved_are_told(kind: FileKind, data: st.DataObject) ->
 
 @FUZZ
 @given(st.sampled_from(FileKind), st.binary(max_size=300), st.booleans())
-async def test_another_programs_object_is_told(kind: FileKind, noise: bytes, long: bool) -> None:
+async def test_another_programs_object_is_reported(kind: FileKind, noise: bytes, long: bool) -> None:
     storage, ref, body = await written(kind)
     storage.damage(f"{PREFIX}/{ref.key}", (noise * len(body))[: len(body)] if long else noise)
     assert await use(storage, ref) == 2
     await verify_tells(storage, ref)
 
 
-async def test_a_file_of_another_version_is_told_as_such() -> None:
+async def test_a_file_of_another_version_is_reported_as_such() -> None:
     storage, ref, body = await written()
     newer = body[:7] + b"\x09" + body[8:-1] + b"\x09"
     storage.damage(f"{PREFIX}/{ref.key}", newer)
@@ -135,7 +135,7 @@ async def test_a_file_of_another_version_is_told_as_such() -> None:
     assert "format version 9, and this server reads version 1 only" in await verify_tells(storage, ref)
 
 
-async def test_files_that_were_exchanged_are_told() -> None:
+async def test_files_that_were_exchanged_are_reported() -> None:
     storage = FakeObjectStorage()
     store = FileStore(storage, prefix=PREFIX, block_bytes=1000)
     ref = await write(store, RECORDS)
@@ -156,7 +156,7 @@ async def test_files_that_were_exchanged_are_told() -> None:
             await FileStore(storage, prefix=PREFIX).verify(ref if source is other else twisted)
 
 
-async def test_a_reference_to_another_folder_is_told() -> None:
+async def test_a_reference_to_another_folder_is_reported() -> None:
     storage, ref, _ = await written()
     for key in ("wal/1", "data/run", "data//x", "index/run/1-0-a"):
         twisted = FileRef()
@@ -324,7 +324,7 @@ NUMBERS = st.lists(st.one_of(st.integers(0, 60), st.integers(0, 2**32 - 1)), max
 
 @FUZZ
 @given(st.sampled_from(FileKind), st.data())
-async def test_any_crafted_footer_is_told_or_true(kind: FileKind, data: st.DataObject) -> None:
+async def test_any_crafted_footer_is_reported_or_true(kind: FileKind, data: st.DataObject) -> None:
     footer, blocks = honest(kind)
     for field in data.draw(st.lists(st.sampled_from(["firsts", "lasts", "columns"]), max_size=2)):
         getattr(footer, field)[:] = data.draw(TEXTS)
@@ -387,7 +387,7 @@ def twist_values(data: st.DataObject, values: storage_pb2.Values) -> None:
 
 @FUZZ
 @given(st.data())
-async def test_any_crafted_block_is_told_or_has_records_in_order(data: st.DataObject) -> None:
+async def test_any_crafted_block_is_reported_or_has_records_in_order(data: st.DataObject) -> None:
     kind = data.draw(st.sampled_from(FileKind))
     twisted = twisted_records(data) if kind is FileKind.DATA else twisted_rows(data)
     raw = data.draw(st.one_of(st.just(twisted.SerializeToString(deterministic=True)), st.binary(max_size=100)))
@@ -464,7 +464,7 @@ def _peak() -> int:
 
 
 def read_bombs() -> tuple[int, int]:
-    """Answers how many bytes more the process needed at most, and how many bombs were told."""
+    """Return how many bytes more the process needed at most, and how many crafted objects were reported."""
     made = bombs()
 
     async def read_all() -> int:

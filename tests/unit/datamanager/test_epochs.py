@@ -1,4 +1,4 @@
-"""Epoch objects: what they keep, and how damaged, foreign and missing ones are told."""
+"""Epoch objects: what they store, and how damaged, foreign and missing ones are reported."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ async def test_a_missing_one_is_named() -> None:
     assert caught.value.reason == "EPOCH_MISSING"
 
 
-async def test_one_that_goes_on_from_a_later_one_makes_no_history() -> None:
+async def test_one_that_continues_a_later_one_makes_no_history() -> None:
     _, epochs = await filled(FIRST, changed(SECOND, accepted=Sequence(epoch=2, counter=1)))
     with pytest.raises(DataLoss, match="no history"):
         await epochs.lineage(2)
@@ -82,7 +82,7 @@ async def test_one_under_another_number_is_damaged() -> None:
     assert caught.value.reason == "EPOCH_DAMAGED"
 
 
-async def test_what_is_no_epoch_object_is_passed_over() -> None:
+async def test_what_is_no_epoch_object_is_ignored() -> None:
     storage, epochs = await filled(FIRST)
     await storage.put("p/epoch/.DS_Store", b"x")
     await storage.put("p/epoch/0000000A", b"x")

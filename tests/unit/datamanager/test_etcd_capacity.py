@@ -86,7 +86,7 @@ async def test_each_level_is_logged_once_with_advice() -> None:
     ]
 
 
-async def test_a_file_that_is_large_and_mostly_free_is_told_of() -> None:
+async def test_a_file_that_is_large_and_mostly_free_is_reported() -> None:
     kv = FakeKeyValueStore()
     watched = watch(kv, FakeClock())
     kv.size_bytes, kv.in_use_bytes = 90 * MIB, 5 * MIB

@@ -160,7 +160,7 @@ class Stored:
 
 @st.composite
 def databases(draw: st.DrawFn) -> Stored:
-    """Epochs, each with segments without a gap and manifests that go on from each other; some entries void."""
+    """Epochs, each with segments without a gap and manifests that continue from each other; some entries void."""
     accepted: dict[int, LogSequence | None] = {1: None}
     ends: dict[int, int] = {}
     epochs = draw(st.integers(1, 4))

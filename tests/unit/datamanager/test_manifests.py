@@ -130,7 +130,7 @@ async def test_newest_is_found_when_a_listed_manifest_is_removed(
     assert found.sequence.counter == 9
 
 
-async def test_a_storage_that_lists_what_it_does_not_have_is_told(storage: FakeObjectStorage) -> None:
+async def test_a_storage_that_lists_what_it_does_not_have_is_reported(storage: FakeObjectStorage) -> None:
     class Stale(ManifestStore):
         async def read(self, sequence: LogSequence) -> Manifest:
             raise NotFound("gone")
@@ -141,7 +141,7 @@ async def test_a_storage_that_lists_what_it_does_not_have_is_told(storage: FakeO
         await store.newest(FIRST)
 
 
-async def test_a_manifest_under_another_name_is_told(storage: FakeObjectStorage, store: ManifestStore) -> None:
+async def test_a_manifest_under_another_name_is_reported(storage: FakeObjectStorage, store: ManifestStore) -> None:
     await store.put(manifest(7))
     await storage.put(store.key(LogSequence(1, 8)), await storage.get(store.key(LogSequence(1, 7))))
     with pytest.raises(ManifestDamaged, match=f"it is the manifest of {LogSequence(1, 7)}"):
@@ -171,7 +171,7 @@ async def test_other_names_among_manifests_are_ignored_and_logged_once(
 
 
 @given(st.data())
-def test_a_changed_byte_is_told(data: st.DataObject) -> None:
+def test_a_changed_byte_is_reported(data: st.DataObject) -> None:
     body = bytearray(encode_manifest(manifest()))
     body[data.draw(st.integers(0, len(body) - 1))] ^= data.draw(st.integers(1, 255))
     with pytest.raises(ManifestDamaged, match="manifest/x"):
@@ -179,7 +179,7 @@ def test_a_changed_byte_is_told(data: st.DataObject) -> None:
 
 
 @given(st.data())
-def test_a_manifest_that_was_cut_off_or_grew_is_told(data: st.DataObject) -> None:
+def test_a_manifest_that_was_cut_off_or_grew_is_reported(data: st.DataObject) -> None:
     body = encode_manifest(manifest())
     changed = data.draw(
         st.one_of(st.integers(0, len(body) - 1).map(lambda end: body[:end]), st.binary(min_size=1).map(body.__add__))
@@ -188,7 +188,7 @@ def test_a_manifest_that_was_cut_off_or_grew_is_told(data: st.DataObject) -> Non
         decode_manifest("manifest/x", changed)
 
 
-def test_a_manifest_of_another_version_is_told_as_such() -> None:
+def test_a_manifest_of_another_version_is_reported_as_such() -> None:
     body = encode_manifest(manifest())
     with pytest.raises(ManifestDamaged, match="format version 9, and this server reads 1 only"):
         decode_manifest("manifest/x", body[:7] + b"\x09" + body[8:])
@@ -270,7 +270,7 @@ async def test_a_manifest_that_cannot_be_is_neither_written_nor_read(
 
 @settings(max_examples=200)
 @given(st.binary(max_size=200))
-def test_any_content_is_read_or_told(content: bytes) -> None:
+def test_any_content_is_read_or_reported(content: bytes) -> None:
     body = encode_manifest(manifest())[:8] + hashlib.sha256(content).digest() + content
     try:
         decode_manifest("manifest/x", body)

@@ -103,7 +103,7 @@ async def test_what_comes_later_is_found_by_a_store_that_looked_before() -> None
     assert await folder.store.newer(seq(3, 1)) == [seq(3, 4)]
 
 
-async def test_it_ends_at_a_gap_and_goes_on_when_the_object_is_back() -> None:
+async def test_it_ends_at_a_gap_and_continues_when_the_object_is_back() -> None:
     folder = Folder()
     await folder.fill()
     body = await folder.storage.get(folder.store.key(seq(1, 3)))
@@ -152,7 +152,7 @@ async def test_a_segment_under_another_name_is_damaged() -> None:
 @pytest.mark.parametrize(
     "name", ["readme.txt", ".DS_Store", "00000001-000000000000000A", "1-2", "00000001-0x00000000000003"]
 )
-async def test_what_is_no_segment_is_passed_over_and_told(name: str) -> None:
+async def test_what_is_no_segment_is_ignored_and_reported(name: str) -> None:
     folder = Folder()
     await folder.fill()
     await folder.storage.put(f"p/wal/{name}", b"hello")

@@ -38,7 +38,7 @@ async def test_mark_wakes_waiters_behind_cancelled_ones() -> None:
     assert mark.waiting == 0
 
 
-async def test_a_call_that_is_ended_answers_who_waits_and_runs_no_more() -> None:
+async def test_a_call_that_is_ended_ends_who_waits_and_runs_no_more() -> None:
     began, ended = asyncio.Event(), False
 
     async def call() -> int:

@@ -141,7 +141,7 @@ def commit(path: Path, content: str) -> str:
 
 
 def clone(source: Source, target: Path, *, depth: int = 0, submodules: bool = False) -> str:
-    """Clone a folder or URL as a step does; answers the log."""
+    """Clone a folder or URL as a step does; return the log."""
     mounted = source.repository if source.repository.startswith("/") else ""
     command = clone_command(CloneOf(source, mounted=mounted, depth=depth, submodules=submodules))
     target.mkdir(exist_ok=True)

@@ -69,7 +69,7 @@ def test_corrected_wall_clock_is_followed_again() -> None:
 
 def test_steady_clock_is_right_after_a_suspend() -> None:
     machine = _Machine()
-    machine.passes(8 * 3600)  # the boot-time clock goes on while a machine sleeps
+    machine.passes(8 * 3600)  # the boot-time clock continues while a machine sleeps
     assert machine.told == timedelta(hours=8)
 
 

@@ -23,7 +23,7 @@ def parse_path(text: str) -> DocumentPath:
     return tuple(int(part) if part.isdecimal() else part for part in text.split(".") if part)
 
 
-# A text, a path of its output, and what is at the place that is told; `HERE` marks that place and is taken out.
+# A text, a path of its output, and what is at the place that is reported; `HERE` marks that place and is taken out.
 LITERALS = [
     ("field", "{a: 1, HEREb: 2}", "b"),
     ("field-of-a-field", "{a: {b: {HEREc: 1}}}", "a.b.c"),
@@ -102,7 +102,7 @@ def test_place_is_that_of_the_text_that_gives_it(text: str, path: str) -> None:
         ("local x = x2, x2 = x; if true then {a: [1]} else x", "a.0"),
     ],
 )
-def test_no_place_is_told_where_the_text_does_not_lead(text: str, path: str) -> None:
+def test_no_place_is_reported_where_the_text_does_not_lead(text: str, path: str) -> None:
     output = Evaluation("c.jsonnet", text, MappingFiles({}), Context()).run()
     assert parse_rendered(output, text).position(parse_path(path)) is None
 

@@ -51,7 +51,7 @@ def test_carriage_returns_in_a_text_block_have_a_place() -> None:
     assert (warning.line, warning.column) == (2, 80)
 
 
-def test_carriage_returns_of_an_imported_script_are_told() -> None:
+def test_carriage_returns_of_an_imported_script_are_reported() -> None:
     text = "{runs: [{name: 'r', tasks: [{name: 'a', runtime: {containers: [{image: 'host'}]},\n"
     text += "steps: [{run: {name: 's', command: importstr 'x.sh'}}]}]}]}"
     loaded = load_source("c.jsonnet", text.encode(), MappingFiles({"x.sh": "true\r\n"}), Context())
@@ -83,7 +83,7 @@ def test_line_ends_of_a_yaml_file_are_no_content() -> None:
         ({"labels": {"a": "b\r\n"}}, "labels.a", IN_TEXT),
     ],
 )
-def test_carriage_returns_are_told_wherever_they_are(task: dict[str, Any], path: str, message: str) -> None:
+def test_carriage_returns_are_reported_wherever_they_are(task: dict[str, Any], path: str, message: str) -> None:
     assert warnings_of(task) == [(path, message)]
 
 
@@ -103,7 +103,7 @@ SYSTEM = [
 
 @pytest.mark.parametrize("name", SYSTEM)
 @pytest.mark.parametrize("value", ["false", {"from_variable": "X"}], ids=["text", "variable"])
-def test_variable_that_the_system_overwrites_is_told(name: str, value: Any) -> None:
+def test_variable_that_the_system_overwrites_is_reported(name: str, value: Any) -> None:
     assert warnings_of({"environment": {name: value, "OTHER": "x"}}) == [(f"environment.{name}", overwritten(name))]
 
 
@@ -114,7 +114,7 @@ def test_names_of_the_system_are_those_that_it_sets() -> None:
     assert POD_VARIABLE == MARKER
 
 
-def test_variable_of_the_first_container_is_told_too() -> None:
+def test_variable_of_the_first_container_is_reported_too() -> None:
     containers = [{"image": "host", "environment": {"CI": "no"}}]
     assert warnings_of({"runtime": {"containers": containers}}) == [
         ("runtime.containers[0].environment.CI", overwritten("CI"))
@@ -132,7 +132,7 @@ def test_variable_of_the_first_container_is_told_too() -> None:
     ],
     ids=["the-same-value", "null", "other-names", "short-step", "long-step"],
 )
-def test_variable_that_is_used_is_not_told(task: dict[str, Any]) -> None:
+def test_variable_that_is_used_is_not_reported(task: dict[str, Any]) -> None:
     assert warnings_of(task) == []
 
 
@@ -155,7 +155,7 @@ def test_variable_that_the_executor_sets_is_told_of_steps_too(task: dict[str, An
     assert warnings_of(task) == [(path, "`SLUICE_POD` is set by the executor; this value is not used")]
 
 
-def test_names_of_agola_are_told_for_its_folder_only() -> None:
+def test_names_of_agola_are_reported_for_its_folder_only() -> None:
     document = {
         "task_timeout_interval": "1h",
         "runs": [{"name": "r", "tasks": [{"name": "a", "runtime": RUNTIME, "environment": {"AGOLA_GIT_TAG": "x"}}]}],
@@ -166,7 +166,7 @@ def test_names_of_agola_are_told_for_its_folder_only() -> None:
     assert ours.warnings == ()
 
 
-def test_variables_are_told_beside_errors() -> None:
+def test_variables_are_reported_beside_errors() -> None:
     document = {"runs": [{"name": "r", "tasks": [{"name": "a", "environment": {"CI": "x"}}]}]}
     loaded = load_source("c.json", json.dumps(document).encode(), MappingFiles({}), Context())
     assert [e.message for e in loaded.errors] == ["`runtime` is required"]

@@ -1,4 +1,4 @@
-"""What a driver cannot do is told before a run is made, with its place."""
+"""What a driver cannot do is reported before a run is created, with its place."""
 
 from __future__ import annotations
 
@@ -152,7 +152,7 @@ def test_task_that_no_single_driver_can_run_is_an_error() -> None:
     ]
 
 
-def test_unsupported_parts_are_told_beside_other_errors() -> None:
+def test_unsupported_parts_are_reported_beside_other_errors() -> None:
     task = {
         "nope": 1,
         "steps": [{"save_cache": {}}, {"save_reports": {}}],

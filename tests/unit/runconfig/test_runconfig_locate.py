@@ -71,7 +71,7 @@ def test_second_configuration_in_the_folder_is_a_warning(others: list[str], unre
     ]
 
 
-def test_second_configuration_is_told_beside_errors() -> None:
+def test_second_configuration_is_reported_beside_errors() -> None:
     loaded = load(MappingFiles({".sluice/config.json": "{", ".sluice/config.yml": GOOD}), Context())
     assert loaded.errors
     assert [w.message for w in loaded.warnings] == [".sluice/config.yml is not read, since .sluice/config.json is"]

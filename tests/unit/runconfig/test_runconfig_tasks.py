@@ -236,7 +236,7 @@ def test_task_timeout_is_the_nearest(task: str | None, run: str | None, top: str
         (False, None),
     ],
 )
-def test_approval_waits_seven_days_unless_told(approval: Any, expected: Any) -> None:
+def test_approval_waits_seven_days_unless_set(approval: Any, expected: Any) -> None:
     assert only_task({"approval": approval}).get("approval") == expected
 
 

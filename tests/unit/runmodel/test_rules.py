@@ -34,7 +34,7 @@ def success_of_a(run: Simulator, state: RunState) -> Change:
     return updates.report(state, live, told, run.now).change
 
 
-def test_r4_tells_that_the_group_is_free_once() -> None:
+def test_r4_reports_that_the_group_is_free_once() -> None:
     run = Simulator("a").does("assign a")
     after = run.settle(success_of_a(run, run.state))
     assert after.frees_group
@@ -75,7 +75,7 @@ def test_r8_names_the_edge_that_did_not_match_the_first_by_name() -> None:
     assert reason.sentence == 'depends on "y" on_success, which failed'
 
 
-def test_r9_expiry_is_told_by_task_run_and_events() -> None:
+def test_r9_expiry_is_reported_by_task_run_and_events() -> None:
     run = Simulator("deploy?60s; b").does("b succeeds; wait 60s")
     reason = run.task("deploy").reason
     assert reason is not None
@@ -101,7 +101,7 @@ def test_r14_retry_keeps_the_end_of_the_last_attempt() -> None:
     assert task.previous.reason.sentence == 'step "build" failed with exit status 2'
 
 
-def test_r14_failed_is_never_told_while_a_retry_is_due() -> None:
+def test_r14_failed_is_never_reported_while_a_retry_is_due() -> None:
     run = Simulator("a *2").does("a fails; a succeeds")
     told = [e.new for e in run.events if e.kind is EventKind.TASK_STATUS]
     assert told == ["running", "not_started", "running", "success"]

@@ -41,7 +41,7 @@ def test_task_that_runs_says_where_since_when_and_in_which_step() -> None:
     assert task(run, "b")[0].startswith("it can run")
 
 
-def test_task_that_is_told_to_stop_says_why() -> None:
+def test_task_that_is_asked_to_stop_says_why() -> None:
     run = Simulator("a @1h; b").does("a runs; b runs; wait 1h; stop")
     assert task(run, "a")[1:] == ["was told to stop at 2026-01-01 13:00:00Z: timed out after 1h"]
     assert task(run, "b")[1:] == ["was told to stop at 2026-01-01 13:00:00Z: run stopped by ann"]

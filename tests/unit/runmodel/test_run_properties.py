@@ -106,7 +106,7 @@ def test_every_run_whose_tasks_all_end_is_finished(
 
 
 def replay(run: Simulator) -> dict[str, str]:
-    """The end as the events tell it: each event must begin where the last one of its field ended."""
+    """The end according to the events: each event must begin where the last one of its field ended."""
     told: dict[str, str] = {}
     for event in run.events:
         key = event.task_id or event.kind

@@ -70,7 +70,7 @@ def test_a_group_stays_held_by_a_run_that_is_not_known_here() -> None:
     assert (found.start, found.waiting["r02"].code) == ((), ReasonCode.QUEUE_GROUP_HELD)
 
 
-def test_a_holder_that_waits_for_an_approval_is_told() -> None:
+def test_a_holder_that_waits_for_an_approval_is_reported() -> None:
     found = decided(running(1, only_approval=True), queued(2))
     assert found.waiting["r02"].code == ReasonCode.QUEUE_HOLDER_WAITS_FOR_APPROVAL
 
@@ -114,7 +114,7 @@ def test_newer_run_never_stops_one_that_works() -> None:
     assert decided(running(1), queued(2), cancel_superseded=True).stop == ()
 
 
-def test_a_run_is_told_to_stop_once() -> None:
+def test_a_run_is_asked_to_stop_once() -> None:
     stopping = running(1, only_approval=True, stop=StopRequest(START, "superseded"))
     assert decided(stopping, queued(2), cancel_superseded=True).stop == ()
 

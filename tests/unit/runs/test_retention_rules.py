@@ -57,7 +57,7 @@ def test_data_of_a_run_is_due_when_its_retention_has_passed(of: api.Run, kept_fo
     assert is_due(of, kept_for, NOW) is due
 
 
-def test_an_id_tells_when_it_was_made() -> None:
+def test_an_id_says_when_it_was_made() -> None:
     assert created_by_id(UuidSource(FakeClock(NOW)).new_id()) == NOW
 
 
@@ -70,5 +70,5 @@ def test_an_id_tells_when_it_was_made() -> None:
         pytest.param("{01963c8b-0f00-7000-8000-000000000000}", id="in braces"),
     ],
 )
-def test_a_name_that_is_no_id_of_ours_tells_nothing(id_: str) -> None:
+def test_a_name_that_is_no_id_of_ours_says_nothing(id_: str) -> None:
     assert created_by_id(id_) is None

@@ -35,5 +35,5 @@ def prefix(etcd_prefix: str) -> str:
 
 @pytest.fixture
 def clock() -> FakeClock:
-    """Real ages are told by the storage: a day later is the day after now."""
+    """The storage reports real ages: a day later is the day after now."""
     return FakeClock(datetime.now(UTC))

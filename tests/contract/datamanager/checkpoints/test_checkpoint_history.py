@@ -137,7 +137,7 @@ async def test_a_gap_names_both_neighbours(
     assert not await all_keys(storage, prefix, "manifest", "data")
 
 
-async def test_a_gap_before_a_new_epoch_is_told(
+async def test_a_gap_before_a_new_epoch_is_reported(
     storage: ObjectStorage, etcd: EtcdStore, prefix: str, tmp_path: Path
 ) -> None:
     log, maker = LogBuilder(storage, prefix), checkpointer(storage, etcd, tmp_path, prefix=prefix)

@@ -18,7 +18,7 @@ PEAK = 6 * MIB
 
 
 async def peak_of_a_checkpoint(folder: Path, records: int) -> tuple[int, Manifest]:
-    """Change something in every file of a database, and tell the most memory that this took."""
+    """Change something in every file of a database, and return the peak of the memory that this took."""
     chance = random.Random(5)
     storage = PosixStorage(folder / "objects")
     log = LogBuilder(storage, "db")

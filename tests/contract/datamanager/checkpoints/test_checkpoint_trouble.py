@@ -57,8 +57,8 @@ async def test_two_servers_at_once_make_one_manifest(
     )
 
 
-async def test_the_answer_of_the_manifests_put_is_lost(etcd: EtcdStore, prefix: str, tmp_path: Path) -> None:
-    """A client that repeats a put on its own is told that the object is there: its own one."""
+async def test_the_response_of_the_manifests_put_is_lost(etcd: EtcdStore, prefix: str, tmp_path: Path) -> None:
+    """A client that retries a put by itself gets the error that the object exists: its own one."""
 
     class Repeating(FakeObjectStorage):
         async def put_if_absent(self, key: str, body: bytes) -> bool:
@@ -135,7 +135,7 @@ async def test_damage_names_the_object_and_changes_nothing(
     assert len(await all_keys(storage, prefix, "manifest", "data")) == 2
 
 
-async def test_a_body_that_is_no_message_of_its_type_is_told(
+async def test_a_body_that_is_no_message_of_its_type_is_reported(
     storage: ObjectStorage, etcd: EtcdStore, prefix: str, tmp_path: Path
 ) -> None:
     other: RecordType[log_pb2.Put] = RecordType("job", log_pb2.Put)

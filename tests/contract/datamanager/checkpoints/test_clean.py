@@ -128,7 +128,7 @@ async def test_without_a_manifest_nothing_goes(
     assert await base.keys(*ALL) == before
 
 
-async def test_names_that_are_not_known_stay_and_are_told(
+async def test_names_that_are_not_known_stay_and_are_reported(
     storage: ObjectStorage, etcd: EtcdStore, prefix: str, tmp_path: Path, clock: FakeClock
 ) -> None:
     base = await Base(storage, etcd, prefix, tmp_path).write()
@@ -253,7 +253,7 @@ async def test_cleaner_that_wakes_after_a_week_keeps_new_objects(
     slept = False
 
     class Sleepy:
-        """Pauses for a week with the first file in its hand; then there is a manifest that names the last one."""
+        """Pause for a week before the first deletion; then there is a manifest that names the last file."""
 
         def __getattr__(self, name: str) -> object:
             return getattr(storage, name)
