@@ -48,7 +48,7 @@ class LazyGroup(click.Group):
 
     @cached_property
     def _entry_points(self) -> dict[str, EntryPoint]:
-        """The entry points of its commands, by the command's name."""
+        """Return the entry points of its commands, by the command's name."""
         if self._parent is None:
             return {}
         # It takes 20 ms; commands of this package do not need it.

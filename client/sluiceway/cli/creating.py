@@ -88,7 +88,7 @@ def _group(checkout: Checkout, project_id: str) -> str:
 
 
 def _not_committed(checkout: Checkout) -> list[str]:
-    """Name the configuration that the working tree has and the commit has not."""
+    """Return the configuration that the working tree has and the commit has not."""
     root = Path(checkout.repository)
     if not root.is_dir():
         return []

@@ -73,7 +73,7 @@ class Checkout:
 
 
 def ref_name(context: Context) -> str:
-    """Name the ref for people: branch, tag, or the commit."""
+    """Return the name of the ref for people: branch, tag, or the commit."""
     return context.branch or context.tag or context.commit_sha
 
 

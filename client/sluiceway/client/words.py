@@ -134,5 +134,5 @@ class TokenKind(_Word):
 
 
 def _prefix(cls: type[_Word]) -> str:
-    """The prefix of the names in the proto: `RUN_PHASE_`."""
+    """Return the prefix of the names in the proto: `RUN_PHASE_`."""
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", cls.__name__).upper() + "_"

@@ -258,7 +258,7 @@ def unsupported_parts(
 
 
 def drivers_for(runtime: Runtime, user: str, drivers: Sequence[Capabilities] = DRIVERS) -> frozenset[str]:
-    """Name the drivers that can run a task; empty: all of them, or none."""
+    """Return the drivers that can run a task; empty: all of them, or none."""
     needs = needs_of(runtime, user)
     able = frozenset(c.driver for c in drivers if not unsupported(needs, c))
     return able if len(able) < len(drivers) else frozenset()

@@ -95,7 +95,7 @@ _STARLARK: Final = (
 
 
 def find_near_misses(files: RepositoryFiles) -> tuple[str, ...]:
-    """Name the files that were probably intended, and what to do; for a repository in which `find_source` finds none.
+    """Return the files that were probably intended, and what to do; for a repository in which `find_source` finds none.
 
     Raises:
         FileRefused, Unavailable: see `RepositoryFiles.list`.
@@ -127,7 +127,7 @@ def find_near_misses(files: RepositoryFiles) -> tuple[str, ...]:
 
 
 def find_unread(files: RepositoryFiles, path: str, imported: Collection[str] = ()) -> tuple[str, ...]:
-    """Name the files beside the configuration at `path` that look like one too, are not read and not imported.
+    """Return the files beside the configuration at `path` that look like one too, are not read and not imported.
 
     Raises:
         FileRefused, Unavailable: see `RepositoryFiles.list`.

@@ -64,7 +64,7 @@ def quoted(text: str) -> str:
 
 
 def describe_type(value: object) -> str:
-    """Name the kind of a document's value in its own words."""
+    """Return the kind of a document's value in its own words."""
     if value is None:
         return "null"
     if isinstance(value, bool):

@@ -34,7 +34,7 @@ _HOLDS_AFTER_EXPIRY: Final = frozenset({_C.ALWAYS})
 
 
 def _edge_matches(edge: Edge, parent: Task) -> bool:
-    """Whether one of the edge's conditions holds for a parent that is finished.
+    """Return whether one of the edge's conditions holds for a parent that is finished.
 
     `ignore_failure` changes nothing here (R11): a failure that is ignored is still a failure to the children.
     """
@@ -171,7 +171,7 @@ def ended(task: Task, status: TaskStatus, reason: Reason, now: datetime) -> Task
 
 
 def is_ready(task: Task, tasks: Mapping[TaskId, Task]) -> bool:
-    """Whether a task is runnable (R10). Only at a fixpoint: there, a task that is not skipped has edges that match."""
+    """Return whether a task is runnable (R10). Only at a fixpoint: edges of a task that is not skipped hold there."""
     if task.status is not TaskStatus.NOT_STARTED or (task.approval is not None and task.approved is None):
         return False
     return all(tasks[edge.parent].status.is_finished for edge in task.depends)

@@ -131,11 +131,11 @@ class ExecutorState:
         return self.phase is not ExecutorPhase.ACTIVE
 
     def is_waited_for(self, epoch: int) -> bool:
-        """Whether nothing may be assigned in a new epoch of the database before this executor has settled."""
+        """Return whether nothing may be assigned in a new epoch of the database before this executor has settled."""
         return not self.is_fenced and self.settled_epoch < epoch and self.use is not Use.NONE
 
     def is_proved_by(self, proof: Proof) -> bool:
-        """Whether a proof names this session and has its secret. The session may be fenced nevertheless."""
+        """Return whether a proof names this session and has its secret. The session may be fenced nevertheless."""
         return (
             bool(proof.session_id)
             and proof.session_id == self.session_id

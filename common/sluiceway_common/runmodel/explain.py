@@ -124,7 +124,7 @@ def explain_standing(state: RunState, *, waiting: Reason | None = None) -> tuple
 
 
 def _failures(state: RunState) -> list[Reason]:
-    """Why a run fails: the tasks that failed or were lost, or were stopped without a stop; the first few by name."""
+    """Return why a run fails: tasks that failed, were lost, or were stopped without a stop; the first few by name."""
     run = state.run
     bad = [
         task

@@ -90,7 +90,7 @@ def project_of(group: str) -> str:
 
 
 def is_below(group: str, prefix: str) -> bool:
-    """Whether a canonical group is `prefix` or below it: `/user/eve/x` is below `/user/eve`, `/user/evelyn` is not."""
+    """Return whether a canonical group is `prefix` or below it. `/user/evelyn` is not below `/user/eve`."""
     return group == prefix or group.startswith(f"{prefix}/")
 
 

@@ -193,7 +193,7 @@ def _check_run(run: Run, kind: RestartKind) -> None:
 
 
 def _has_no_when(task: Task) -> bool:
-    """Whether R12 skipped it: a new run of the same commit skips it too."""
+    """Return whether R12 skipped it: a new run of the same commit skips it too."""
     return task.status is TaskStatus.SKIPPED and _code(task) == ReasonCode.WHEN_NOT_MATCHED
 
 

@@ -28,7 +28,7 @@ def status_words(status: TaskStatus) -> str:
 
 
 def wanted(conditions: Iterable[Condition]) -> str:
-    """Name the alternatives of an edge in one fixed order: "on_success or on_failure"."""
+    """Return the alternatives of an edge in one fixed order: "on_success or on_failure"."""
     names = set(conditions)
     return " or ".join(c for c in CONDITION_ORDER if c in names)
 
@@ -92,12 +92,12 @@ def story_of(task: Task, assignment: Assignment | None) -> str:
 
 
 def run_timed_out(timeout: timedelta | None) -> Reason:
-    """Why a run failed, and its tasks were stopped, when the timeout of the run passed (R16)."""
+    """Return why a run failed, and its tasks were stopped, when the timeout of the run passed (R16)."""
     return Reason(ReasonCode.RUN_TIMED_OUT, f"run timed out{_after(timeout)}")
 
 
 def task_timed_out(timeout: timedelta | None) -> Reason:
-    """Why a task failed when its own timeout passed (R16)."""
+    """Return why a task failed when its own timeout passed (R16)."""
     return Reason(ReasonCode.TIMEOUT, f"timed out{_after(timeout)}")
 
 

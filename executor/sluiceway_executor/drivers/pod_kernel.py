@@ -117,7 +117,7 @@ def _word(value: object) -> object:
 
 
 def set_hostname(name: str) -> None:
-    """Name the machine of this UTS namespace."""
+    """Set the host name of this UTS namespace."""
     _checked(_libc.sethostname(name.encode(), len(name)), "set the host name")
 
 

@@ -276,7 +276,7 @@ class Pod(Protocol):
         ...
 
     def feed(self, seconds: float) -> None:
-        """Let it live for so long from now. Never waits; on a pod that is gone, nothing happens."""
+        """Extend its life to so long from now. Never waits; on a pod that is gone, nothing happens."""
         ...
 
     async def stop(self, grace: float) -> None:

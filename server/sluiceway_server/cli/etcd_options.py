@@ -56,7 +56,7 @@ def etcd_access_arguments() -> tuple[str, ...]:
 
 
 def _given() -> dict[str, Any]:
-    """The options that were given, by name, files with their absolute paths."""
+    """Return the options that were given, by name, files with their absolute paths."""
     kept: dict[str, Any] = click.get_current_context().meta.get(_KEY, {})
     return {name: kept[name] for name in _OPTIONS if kept.get(name) is not None}
 

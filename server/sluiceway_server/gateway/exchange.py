@@ -181,7 +181,7 @@ class Exchange:
         )
 
     def _leaves_a_body(self) -> bool:
-        """Whether to close the connection after the response, instead of reading the rest of the body."""
+        """Return whether to close the connection after the response, instead of reading the rest of the body."""
         if self._body_was_read or not self.has_body:
             return False
         return self.length is None or self.length > _READ_FOR_NOTHING_BYTES

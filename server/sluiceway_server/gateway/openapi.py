@@ -273,7 +273,7 @@ def _path(rule: Rule) -> str:
 
 
 def _label(variable: str) -> str:
-    """Name a variable of a path as JSON names fields: `project.id` is `projectId`."""
+    """Return the name of a variable of a path as JSON names fields: `project.id` is `projectId`."""
     return json_name(variable.replace(".", "_"))
 
 

@@ -72,7 +72,7 @@ class FirstError:
         self._rest = b""
 
     def feed(self, data: bytes) -> None:
-        """Look at the next bytes. Nothing happens after a line was found."""
+        """Read the next bytes. Nothing happens after a line was found."""
         if self.found is not None:
             return
         whole = self._rest + data
@@ -83,7 +83,7 @@ class FirstError:
         self._rest = whole[end:]
 
     def finish(self) -> None:
-        """Look at what follows the last line end."""
+        """Read what follows the last line end."""
         if self.found is None:
             self._look(self._rest)
             self._rest = b""

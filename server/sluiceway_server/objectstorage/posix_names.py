@@ -48,7 +48,7 @@ class Entry:
 
 
 def path_of(key: bytes) -> tuple[str, ...]:
-    """Name the folders and, last, the file of a key that is not empty."""
+    """Return the folders and, last, the file of a key that is not empty."""
     *folders, last = key.split(b"/")
     names: list[str] = []
     for segment in folders:

@@ -18,7 +18,7 @@ from sluiceway_server.objectstorage.posix_names import Entry, EntryKind, parse_n
 
 
 def walk(root: Path, *, prefix: bytes, start_after: bytes, delimiter: bytes) -> Iterator[ObjectInfo]:
-    """Go through the objects under `root` as `ObjectStorage.list` promises.
+    """Yield the objects under `root` as `ObjectStorage.list` promises.
 
     Objects that come or go meanwhile may or may not be seen; all others are, once.
 

@@ -57,7 +57,7 @@ _ANY_CODE = re.compile(r"[!Az][0-9A-F]{2}|[-_]zz|\.d/|[0-9a-y_-]|/")
 
 
 def name_of(key: bytes) -> str:
-    """Name the object of a key that is not empty."""
+    """Return the name of the object of a key that is not empty."""
     name = prefix_name(key)
     return name + _EMPTY if key.endswith(b"/") or _ends_at_cut(key) else name
 

@@ -63,7 +63,7 @@ async def put_if_absent(calls: S3Calls, key: str, name: str, body: bytes) -> boo
 
 
 async def is_by(calls: S3Calls, name: str, writer: str) -> bool:
-    """Whether an object is the one that this writer stored. One request; raises what the client raises.
+    """Return whether an object is the one that this writer stored. One request; raises what the client raises.
 
     Raises:
         ConnectionError: it is gone again. Whose it was cannot be known; tried again, the put finds its place free.

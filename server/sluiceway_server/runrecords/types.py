@@ -255,10 +255,10 @@ executor_topic = _under("executor/")
 
 
 def task_id(run_id: str, task: str) -> str:
-    """Name the record of a task."""
+    """Return the id of the record of a task."""
     return f"{run_id}/{task}"
 
 
 def lock_id(scope: str, name: str) -> str:
-    """Name the record of a lock. A scope is a path, so it has no space."""
+    """Return the id of the record of a lock. A scope is a path, so it has no space."""
     return f"{scope} {name}"

@@ -42,7 +42,7 @@ class _Storage(Protocol):
 
 
 def config_folder(prefix: str) -> str:
-    """Name the folder; `prefix` is of all keys, without a slash at its end, or empty."""
+    """Return the folder; `prefix` is of all keys, without a slash at its end, or empty."""
     return f"{prefix}/{Folder.RUN_CONFIG}/" if prefix else f"{Folder.RUN_CONFIG}/"
 
 

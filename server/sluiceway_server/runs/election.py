@@ -35,10 +35,10 @@ class Listener(Protocol):
     """Is notified of the results."""
 
     async def elected(self) -> None:
-        """This server is the scheduler now."""
+        """Handle that this server is the scheduler now."""
 
     async def opened(self) -> None:
-        """This server is the scheduler, and assignments may be made from now on."""
+        """Handle that this server, the scheduler, may make assignments from now on."""
 
 
 class Election:
@@ -66,7 +66,7 @@ class Election:
         self._closed_since: tuple[int, float] | None = None
 
     def leads(self, view: View) -> bool:
-        """Whether this server is the scheduler, at exactly this place of the log."""
+        """Return whether this server is the scheduler, at exactly this place of the log."""
         record = view.get(PLACER, PLACER_ID)
         return record is not None and record.server_id == self._settings.server_id and record.term == self.term
 

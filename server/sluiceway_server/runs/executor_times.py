@@ -42,7 +42,7 @@ class ExecutorTimes:
         return min(self.fence_after, self.vanish_after * 4 / 5)
 
     def after_absence(self, *, dynamic: bool) -> timedelta:
-        """How long an executor may be missing."""
+        """Return how long an executor may be missing."""
         return self.vanish_after if dynamic else self.lost_after
 
     def check(self) -> None:

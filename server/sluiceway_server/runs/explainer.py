@@ -106,7 +106,7 @@ class Explainer:
         return explain_queued(run, decided=decided.waiting.get(run.id), holder=holder)
 
     def _stranded(self, view: View, state: RunState) -> dict[TaskId, Reason]:
-        """Tasks that are called running and of which nothing is heard: their executor is away."""
+        """Return the tasks that are running and whose executor is away."""
         live = {each.id for each in self._executors.live()}
         found = {}
         for assignment in state.assignments.values():

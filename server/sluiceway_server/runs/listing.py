@@ -140,7 +140,7 @@ def group_filter(group: str, prefix: str, *, user_id: str, found: list[Violation
 
 
 def page_faults(size: int, limit: int) -> list[Violation]:
-    """What is wrong with the size of a page: at most one fault."""
+    """Return what is wrong with the size of a page: at most one fault."""
     if 0 <= size <= limit:
         return []
     return [Violation("page_size", f"it must be 1 to {limit}, or 0 for the default, not {size}")]

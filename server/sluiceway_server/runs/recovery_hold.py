@@ -34,7 +34,7 @@ def unsettled(view: View) -> tuple[ExecutorId, ...]:
 
 
 def may_assign(view: View) -> bool:
-    """Whether the scheduler's record says that the present epoch is open."""
+    """Return whether the scheduler's record says that the present epoch is open."""
     record = view.get(PLACER, PLACER_ID)
     return record is not None and record.open_epoch == view.position.sequence.epoch
 

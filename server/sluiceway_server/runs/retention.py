@@ -166,7 +166,7 @@ class Retention:
         return False
 
     async def _is_orphan(self, folder: str, time: datetime) -> bool:
-        """Whether logs whose run was not found are old enough to go."""
+        """Return whether logs whose run was not found are old enough to go."""
         created = created_by_id(folder)
         # A name that is no id is somebody else's.
         if created is None or created + self._settings.orphans > time:

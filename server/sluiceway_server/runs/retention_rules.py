@@ -87,6 +87,6 @@ def ended(run: api.Run) -> datetime | None:
 
 
 def is_due(run: api.Run, kept_for: timedelta | None, time: datetime) -> bool:
-    """Whether what is kept for so long after the end of a run goes now."""
+    """Return whether what is kept for so long after the end of a run goes now."""
     end = ended(run)
     return kept_for is not None and end is not None and end + kept_for <= time

@@ -258,7 +258,7 @@ class Scheduler:
         return self._assign(transaction)
 
     def _start_runs(self, transaction: RunTransaction) -> None:
-        """R0, for the groups that this transaction freed or that got a run."""
+        """Apply R0 to the groups that this transaction freed or that got a run."""
         for _ in range(MAX_STARTS):
             if not transaction.freed_groups:
                 return
@@ -369,7 +369,7 @@ class Scheduler:
             transaction.explain(run.id, task.id, waiting.reason)
 
     def _waiting(self, transaction: RunTransaction, free: int) -> list[Candidate]:
-        """Those that wait longest, and, when there are more of them than the window shows, those of each owner."""
+        """Return those that wait longest, and, if there are more of them than the window has, those of each owner."""
         window = min(1000, WINDOW + 2 * free)
         found: dict[str, Candidate] = {}
         if self._ready(transaction, {"state": "ready"}, window, found) >= window:
@@ -403,7 +403,7 @@ class Scheduler:
         return [replace(each, used=transaction.used(each.id)) for each in executors]
 
     def _standing(self, view: View) -> list[ExecutorView]:
-        """The executors that are live, and of which the log says nothing else."""
+        """Return the executors that are live, also according to the log."""
         found = []
         for each in self._live:
             record = view.get(EXECUTOR, each.id)

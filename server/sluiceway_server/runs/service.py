@@ -398,7 +398,7 @@ def _snapshot(view: View, run_id: str) -> pb.WatchRunResponse:
 
 
 def _is_over(view: View, run_id: str, after: Position) -> bool:
-    """Whether the run was over at a position; then nothing more will come."""
+    """Return whether the run was over at a position; then nothing more will come."""
     record = view.get(RUN, run_id)
     revision = view.revision(RUN, run_id)
     return record is not None and record.run.phase in TERMINAL_PHASES and revision is not None and revision <= after
@@ -418,7 +418,7 @@ def _changes(applied: Applied, run_id: str) -> pb.WatchRunResponse:
 
 
 def _events(applied: Applied) -> Sequence[api.RunEvent]:
-    """The events of a transaction. Each has a place of its own; a watch resumes after the whole transaction."""
+    """Return the events of a transaction. Each has a place of its own; a watch resumes after the whole transaction."""
     found: list[api.RunEvent] = []
     for action in applied.actions:
         if isinstance(action, Emit) and action.kind == KIND_EVENT:

@@ -410,7 +410,7 @@ class RunTransaction:
         return (*events, *events_between(before, state, touched.tasks))
 
     def stored_run(self, run_id: str) -> pb.RunRecord | None:
-        """The record of a run that this transaction made; None for any other. Shared: not to be changed."""
+        """Return the record of a run that this transaction made; None for any other. Shared: not to be changed."""
         return self._run_records.get(run_id)
 
     def cache_states(self, position: Position, cache: RunCache) -> None:

@@ -49,7 +49,7 @@ def put_waits(view: View, runs: Iterable[api.Run], *, tasks_looked_at: int) -> N
 
 
 def _why(view: View, run_id: str, most: int) -> tuple[Reason, int]:
-    """What the first task that could run waits for; and how many tasks were looked at."""
+    """Return what the first task that could run waits for, and how many tasks were read."""
     held = holding.why_held(view)
     if held is not None:
         return held, 0
