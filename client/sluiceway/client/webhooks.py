@@ -84,21 +84,8 @@ class Webhooks:
 
     async def deliveries(self, webhook: str, *, limit: int = 100) -> Sequence[pb.WebhookDelivery]:
         """List deliveries of a webhook, the newest first."""
-        found: list[pb.WebhookDelivery] = []
-        page_token = ""
-        while len(found) < limit:
-            request = self._connection.request(
-                pb.ListWebhookDeliveriesRequest,
-                webhook_id=webhook,
-                page_size=min(limit - len(found), 1000),
-                page_token=page_token,
-            )
-            response = await self._connection.call(self._stub.ListWebhookDeliveries, request)
-            found.extend(response.deliveries)
-            page_token = response.next_page_token
-            if not page_token:
-                break
-        return found
+        request = self._connection.request(pb.ListWebhookDeliveriesRequest, webhook_id=webhook)
+        return await self._connection.list_all(self._stub.ListWebhookDeliveries, request, "deliveries", limit=limit)
 
     async def redeliver(self, webhook: str, delivery: str) -> pb.WebhookDelivery:
         """Make the server send a delivery once more."""
