@@ -59,6 +59,14 @@ if [ -n "${SLUICE_CLONE_KEY:-}" ]; then
   GIT_SSH_COMMAND="$GIT_SSH_COMMAND -oGlobalKnownHostsFile=/dev/null -oUserKnownHostsFile='\"$folder/known_hosts\"'"
   GIT_SSH_COMMAND="$GIT_SSH_COMMAND -E '$ssh_log'"
 fi
+if [ -n "${SLUICE_CLONE_ORIGIN:-}" ]; then
+  # For this host only, also when it redirects or a submodule is elsewhere.
+  cat > "$folder/credentials" <<'END'
+printf 'username=%s\npassword=%s\n' "$SLUICE_CLONE_USERNAME" "$SLUICE_CLONE_PASSWORD"
+END
+  export SLUICE_CLONE_HELPER="$folder/credentials"
+  printf '[credential "%s"]\n\thelper = "!sh \\"$SLUICE_CLONE_HELPER\\""\n' "$SLUICE_CLONE_ORIGIN" >> "$config"
+fi
 if [ "$SLUICE_CLONE_PROTOCOLS" = file ]; then
   # The configuration of a submodule or worktree names a working tree that is not there.
   upload_pack='GIT_WORK_TREE=. git-upload-pack'

@@ -26,7 +26,7 @@ from sluiceway_executor.drivers.port import (
     TmpfsMount,
 )
 from sluiceway_executor.local_repository import is_local, local_repository
-from sluiceway_executor.steps import CloneOf, Source, SshAccess, clone_command, run_command
+from sluiceway_executor.steps import CloneOf, HttpAccess, Source, SshAccess, clone_command, run_command
 
 __all__ = ["pod_request", "seconds_of", "step_command", "step_plans", "unsupported_by"]
 
@@ -184,6 +184,7 @@ def step_command(specification: pb.Specification, step: int, *, mounted_reposito
             depth=definition.clone.depth,
             submodules=definition.clone.recurse_submodules,
             ssh=_ssh_access(specification.clone_credentials),
+            http=_http_access(specification.clone_credentials),
         )
         return clone_command(
             clone,
@@ -201,6 +202,12 @@ def _ssh_access(credentials: pb.CloneCredentials) -> SshAccess | None:
     if not credentials.ssh_private_key:
         return None
     return SshAccess(credentials.ssh_private_key, tuple(credentials.ssh_host_keys))
+
+
+def _http_access(credentials: pb.CloneCredentials) -> HttpAccess | None:
+    if not credentials.password:
+        return None
+    return HttpAccess(credentials.username, credentials.password.decode())
 
 
 def _values(environment: Mapping[str, definition_pb2.EnvironmentValue]) -> dict[str, str]:

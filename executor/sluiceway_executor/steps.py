@@ -19,6 +19,7 @@ __all__ = ["CloneOf", "Source", "SshAccess", "clone_command", "run_command"]
 
 _HEX = re.compile(r"(?:[0-9a-f]{40}|[0-9a-f]{64})\Z")
 _URL = re.compile(r"(?:https?|ssh)://[^\s/?#-][^\s]*\Z")
+_ORIGIN = re.compile(r"https://[A-Za-z0-9.:\[\]-]+(?=/)")
 _SCP = re.compile(r"(?:[A-Za-z0-9._][A-Za-z0-9._-]*@)?[A-Za-z0-9][A-Za-z0-9.-]*:(?!:)[^\s-][^\s]*\Z")
 _BAD_REF = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|/\.|\.lock(?:/|\Z)|\.\Z|/\Z")
 _CONNECTION_VARIABLES = frozenset(
@@ -53,6 +54,14 @@ class SshAccess:
 
 
 @dataclass(frozen=True, slots=True)
+class HttpAccess:
+    """What a clone over https needs: a user name, and its password."""
+
+    username: str
+    password: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class CloneOf:
     """A clone.
 
@@ -62,7 +71,8 @@ class CloneOf:
             over the network.
         depth: how much history is fetched; 0: all.
         submodules: whether submodules are cloned, too.
-        ssh: what the source is read with; None: what the pod has itself.
+        ssh: what the source is read with over SSH; None: what the pod has itself.
+        http: what it is read with over https; None: nothing.
     """
 
     source: Source
@@ -70,6 +80,7 @@ class CloneOf:
     depth: int = 0
     submodules: bool = False
     ssh: SshAccess | None = None
+    http: HttpAccess | None = None
 
 
 def run_command(
@@ -141,6 +152,14 @@ def clone_command(
         variables["SLUICE_CLONE_KEY"] = clone.ssh.private_key.decode().strip()
         # For any name: the key is that of one host.
         variables["SLUICE_CLONE_KNOWN_HOSTS"] = "\n".join(f"* {key}" for key in clone.ssh.host_keys)
+    if clone.http is not None:
+        origin = _ORIGIN.match(source.repository)
+        if origin is None:
+            raise FailedPrecondition("a password is sent over https only", reason="CLONE_REFUSED")
+        variables["SLUICE_CLONE_ORIGIN"] = origin[0]
+        variables["SLUICE_CLONE_USERNAME"] = clone.http.username
+        variables["SLUICE_CLONE_PASSWORD"] = clone.http.password
+        _check_environment(variables)
     return Command(argv=("/bin/sh", "-e"), script=CLONE, environment=variables, inherit=False, cwd=cwd, user=user)
 
 

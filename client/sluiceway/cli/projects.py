@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import click
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 VISIBILITIES = click.Choice(("public", "private"))
 _FORMATS = tuple(each for each in ALL_FORMATS if each is not Format.WIDE)
 _PARENT = "PATH"
+_FILE = click.Path(path_type=Path)
 
 _visibility_option = option(
     "--visibility", type=VISIBILITIES, default=None, help="Who may see it. It is private if an ancestor is."
@@ -39,6 +41,16 @@ _name_option = option("--name", default=None, metavar="NAME", help="Rename it.")
 @option(
     "--repository", default="", metavar="PATH", help="The repository there, such as acme/api; needs --remote-source."
 )
+@option("--git-url", default="", metavar="URL", help="A repository at a host that is no git provider: of https or SSH.")
+@option("--git-username", default="", metavar="NAME", help="The user name for a URL of https.")
+@option(
+    "--git-password-file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="A file with the password of that user; - is stdin.",
+)
+@option("--ssh-host-key", default="", metavar="KEY", help="The SSH host key for a URL of SSH: a line of known_hosts.")
+@option("--poll-interval", default="", metavar="TIME", help="How often its branches and tags are listed. Default: 1m.")
 @output_option(*_FORMATS)
 @server_options
 def create(
@@ -49,16 +61,33 @@ def create(
     pass_variables_to_forks: bool,
     remote_source: str,
     repository: str,
+    git_url: str,
+    git_username: str,
+    git_password_file: Path | None,
+    ssh_host_key: str,
+    poll_interval: str,
     output: Format,
     server: str | None,
     token: str | None,
 ) -> None:
     """Create the project PATH, such as org/acme/api. Without --visibility it is as its parent.
 
-    With --repository, its webhook and deploy key are made at the provider, with your linked account.
+    With --repository, its webhook and deploy key are made at the provider, with your linked account. With --git-url,
+    its branches and tags are listed from time to time.
     """
+    from sluiceway.cli.values import parse_span, text_of
+
     if bool(remote_source) != bool(repository):
         raise click.UsageError("--remote-source and --repository go together")
+    git: dict[str, Any] = {
+        "username": git_username,
+        "password": text_of(git_password_file),
+        "ssh_host_key": ssh_host_key,
+        "poll_interval": parse_span("--poll-interval", poll_interval) if poll_interval else None,
+    }
+    git = {name: value for name, value in git.items() if value}
+    if git and not git_url:
+        raise click.UsageError("--git-username, --git-password-file, --ssh-host-key and --poll-interval need --git-url")
     parent, name = _split(path)
 
     async def conversation(client: Client) -> pb.Project:
@@ -71,10 +100,13 @@ def create(
             pass_variables_to_forks=pass_variables_to_forks,
             remote_source_id=remote_source,
             repository_path=repository,
+            **({"git": {"url": git_url, **git}} if git_url else {}),
         )
 
     made = with_client(server, token, conversation)
     _changed(made, output, f"created project {made.path}, id {made.id}")
+    if made.deploy_key and git_url and output.is_for_people:
+        print(f"add this key to the repository, with read access: {made.deploy_key}")
 
 
 @click.command("list")
@@ -105,7 +137,7 @@ def get(project: str, output: Format, server: str | None, token: str | None) -> 
     settings = {
         "concurrency": str(found.concurrency) if found.concurrency else "no limit",
         "superseded runs": "are cancelled" if found.cancel_superseded else "stay queued",
-        "repository": found.repository_path,
+        "repository": found.repository_path or found.git.url,
         "deploy key": found.deploy_key,
         "forks": "get the variables" if found.pass_variables_to_forks else "get no variables",
         "runs": f"sluice run list --group-prefix /project/{found.id}",

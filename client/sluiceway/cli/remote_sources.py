@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +9,7 @@ import click
 
 from sluiceway.cli.commands import ALL_FORMATS, Format, option, output_option, server_options
 from sluiceway.cli.connecting import with_client
-from sluiceway_common.foundation.errors import InvalidInput
+from sluiceway.cli.values import text_of
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
@@ -57,7 +56,7 @@ def create(
     token: str | None,
 ) -> None:
     """Create the remote source NAME: a git provider that repositories are in."""
-    secret = _text_of(oauth2_client_secret_file)
+    secret = text_of(oauth2_client_secret_file)
 
     async def conversation(client: Client) -> pb.RemoteSource:
         return await client.remote_sources.create(
@@ -141,7 +140,7 @@ def update(
     """Change a remote source. NAME may be an id."""
     fields: dict[str, Any] = {name: value for name, value in {"name": new_name, **others}.items() if value is not None}
     if oauth2_client_secret_file is not None:
-        fields["oauth2_client_secret"] = _text_of(oauth2_client_secret_file)
+        fields["oauth2_client_secret"] = text_of(oauth2_client_secret_file)
     if not fields:
         raise click.UsageError("name what is to change, such as --api-url")
 
@@ -176,7 +175,7 @@ def link(
     remote_source: str, access_token_file: Path, user: str, output: Format, server: str | None, token: str | None
 ) -> None:
     """Link your account at REMOTE_SOURCE. The server acts with its access token, which is stored encrypted."""
-    text = _text_of(access_token_file)
+    text = text_of(access_token_file)
 
     async def conversation(client: Client) -> Any:
         return await client.linked_accounts.create(remote_source, text, user=user)
@@ -223,14 +222,3 @@ def _print(made: Message, output: Format, sentence: str) -> None:
         print(sentence)
     else:
         show([plain(made)], output, single=True)
-
-
-def _text_of(file: Path | None) -> str:
-    """Read a secret, without the line break at its end."""
-    if file is None:
-        return ""
-    try:
-        text = sys.stdin.read() if str(file) == "-" else file.read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidInput(f"{file} cannot be read: {error}") from error
-    return text.strip()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
+from pathlib import Path
 
 from sluiceway_common.foundation.errors import InvalidInput
 
@@ -61,3 +63,14 @@ def parse_assignments(option: str, texts: Iterable[str]) -> dict[str, str]:
 def assignments(values: Mapping[str, str]) -> str:
     """Return values as `NAME=VALUE`, by name, for people."""
     return ", ".join(f"{name}={values[name]}" for name in sorted(values))
+
+
+def text_of(file: Path | None) -> str:
+    """Read a secret, without the line break at its end."""
+    if file is None:
+        return ""
+    try:
+        text = sys.stdin.read() if str(file) == "-" else file.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidInput(f"{file} cannot be read: {error}") from error
+    return text.strip()

@@ -32,6 +32,7 @@ from sluiceway.api.project.v1 import (
     webhook_service_pb2_grpc,
 )
 from sluiceway.api.run.v1 import run_service_pb2_grpc
+from sluiceway.records.trigger.v1.records_pb2 import LinkRecord
 from sluiceway_common.foundation.clock import Clock, IdSource
 from sluiceway_common.foundation.rpc.offer import ServiceSet
 from sluiceway_server.app.config_service import ConfigServicer, VersionServicer
@@ -51,6 +52,7 @@ from sluiceway_server.executors.stream import ExecutorStreams
 from sluiceway_server.forges.addresses import AddressPolicy
 from sluiceway_server.forges.http import ForgeHttp
 from sluiceway_server.forges.kinds import forge_at
+from sluiceway_server.forges.plain_git import GitFolders, PlainGit
 from sluiceway_server.kv.port import KeyValueStore
 from sluiceway_server.logins.service import LoginServicer
 from sluiceway_server.logs.buffer import LogBuffers
@@ -96,6 +98,7 @@ from sluiceway_server.runs.service import RunServicer
 from sluiceway_server.triggers.audit_subjects import AUDIT_SUBJECTS
 from sluiceway_server.triggers.catching_up import CatchUp
 from sluiceway_server.triggers.clone_access import CloneCredentialsOf
+from sluiceway_server.triggers.git_repositories import access_of
 from sluiceway_server.triggers.grants import Grants
 from sluiceway_server.triggers.linked_accounts import LinkedAccountServicer
 from sluiceway_server.triggers.links import LinkCleaner, RepositoryLinks
@@ -209,15 +212,22 @@ async def services(ground: ServerDependencies, database: DataManager) -> AsyncIt
             is_elected=is_elected,
         )
         addresses = AddressPolicy(ground.triggers.private_networks)
+        git_folders = GitFolders(ground.scratch / "git", addresses)
         http, hook_http = ForgeHttp(addresses, clock=clock), HookHttp(addresses, clock)
         stack.push_async_callback(http.close)
         stack.push_async_callback(hook_http.close)
+
+        async def git_of(link: LinkRecord) -> PlainGit:
+            access = await access_of(ground.envelope, link)
+            return PlainGit(link.repository_id, link.git.url, access, git_folders)
+
         grants = Grants(database, ground.envelope, http, clock, ids=ids)
         stack.push_async_callback(grants.close)
         providers = Providers(
             database,
             lambda kind, api_url, through=None: forge_at(kind, api_url, http if through is None else through(http)),
             grants,
+            git_of=git_of,
         )
         links = RepositoryLinks(database, providers, ground.envelope, clock, settings=ground.triggers)
         cleaner = LinkCleaner(

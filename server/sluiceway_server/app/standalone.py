@@ -288,7 +288,8 @@ class _Standalone:
         command += ["--public-url", triggers.public_url or f"http://{self._http}"]
         if self._settings.fork_groups:
             command += ["--fork-groups", ",".join(sorted(self._settings.fork_groups))]
-        command += ["--catch-up-interval", f"{triggers.catch_up_interval.total_seconds():g}s"]
+        seconds = triggers.catch_up_interval.total_seconds()
+        command += ["--catch-up-interval", f"{seconds:g}s" if seconds else "0"]
         if triggers.private_networks:
             command += ["--allow-private-addresses", ",".join(map(str, triggers.private_networks))]
         return self._spec("server", _sluice(*command, "--object-storage", storage))

@@ -92,6 +92,14 @@ class RepositoryLinks(Protocol):
         """
         ...
 
+    async def install_git(self, project_id: str, *, user_id: str, git: pb.GitRepository) -> LinkedRepository:
+        """Link a project with a repository that is read with git alone.
+
+        Raises:
+            SluicewayError: it could not be linked.
+        """
+        ...
+
     async def abandon(self, project_id: str) -> None:
         """Take away what was made for a project that was not created."""
         ...
@@ -122,7 +130,7 @@ class ProjectServicer(pb_grpc.ProjectServiceServicer):
         project = request.project
         check_fields("project", name=project.name, visibility=project.visibility, others=_remote_faults(project))
         record = records.Project(**{name: getattr(project, name) for name in sorted(_SETTINGS)})
-        if not project.remote_source_id or await self._changes.is_known(request, request.request_id):
+        if not _is_linked(project) or await self._changes.is_known(request, request.request_id):
             made = await self._create(request, project, record)
         else:
             made = await self._create_linked(request, record)
@@ -226,12 +234,18 @@ class ProjectServicer(pb_grpc.ProjectServiceServicer):
 
         await self._database.read(check, after=requested())
         id_ = self._ids.new_id()
-        linked = await self._links.install(
-            id_,
-            user_id=current_caller().id,
-            remote_source=project.remote_source_id,
-            repository_path=project.repository_path,
-        )
+        user_id = current_caller().id
+        if project.HasField("git"):
+            linked = await self._links.install_git(id_, user_id=user_id, git=project.git)
+            record.git.CopyFrom(project.git)
+            record.git.password = ""
+        else:
+            linked = await self._links.install(
+                id_,
+                user_id=user_id,
+                remote_source=project.remote_source_id,
+                repository_path=project.repository_path,
+            )
         record.remote_source_id, record.repository_path = linked.remote_source_id, linked.repository_path
         record.repository_id, record.deploy_key = linked.repository_id, linked.deploy_key
         try:
@@ -349,17 +363,20 @@ def _visibility_below(view: View, parent: Node) -> visibility_pb2.Visibility:
 def _remote_faults(project: pb.Project) -> list[Violation]:
     """Return what is wrong with the repository of a new project: it has both fields, or neither."""
     missing = [name for name in _REMOTE if not getattr(project, name)]
+    if project.HasField("git") and len(missing) < len(_REMOTE):
+        return [Violation("project.git", "must not be given together with a repository of a remote source")]
     if len(missing) != 1:
         return []
     return [Violation(f"project.{missing[0]}", "must be given too: a repository has a remote source and a path")]
 
 
+def _is_linked(project: pb.Project) -> bool:
+    return bool(project.remote_source_id) or project.HasField("git")
+
+
 def _fixed_remote_faults(project: pb.Project) -> list[Violation]:
-    return [
-        Violation(f"project.{name}", "cannot be changed; create another project")
-        for name in _REMOTE
-        if getattr(project, name)
-    ]
+    given = [name for name in _REMOTE if getattr(project, name)] + (["git"] if project.HasField("git") else [])
+    return [Violation(f"project.{name}", "cannot be changed; create another project") for name in given]
 
 
 def _copy(record: Record) -> Record:
@@ -398,4 +415,6 @@ def _resource(kind: type[Resource], view: View, node: Node) -> Resource:
     if isinstance(resource, pb.Project):
         for name in (*_SETTINGS, *_REMOTE, "deploy_key"):
             setattr(resource, name, getattr(record, name))
+        if isinstance(record, records.Project) and record.HasField("git"):
+            resource.git.CopyFrom(record.git)
     return resource

@@ -97,7 +97,7 @@ def specify(
     )
     if credentials is not None:
         specification.clone_credentials.CopyFrom(credentials)
-        specification.masks.append(credentials.ssh_private_key)
+        specification.masks.extend(each for each in (credentials.ssh_private_key, credentials.password) if each)
     if not specification.runtime.type:
         specification.runtime.type = "pod"
     if definition.HasField("task_timeout_interval"):

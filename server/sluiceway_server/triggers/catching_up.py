@@ -23,6 +23,7 @@ from sluiceway_server.datamanager.port import Database
 from sluiceway_server.forges.port import Repository
 from sluiceway_server.projects.records import PROJECT
 from sluiceway_server.triggers.changes import Changes
+from sluiceway_server.triggers.git_repositories import poll_interval
 from sluiceway_server.triggers.known_refs import MAX_RECORD_BYTES, CaughtUp, catch_up
 from sluiceway_server.triggers.providers import Providers
 from sluiceway_server.triggers.records import LINK
@@ -63,8 +64,6 @@ class CatchUp:
 
     async def run(self) -> None:
         """Look until cancelled."""
-        if not self._settings.catch_up_interval:
-            await asyncio.Event().wait()
         changes = Changes(self._database, (LINK,), interval=self._settings.interval)
         self._wake = changes.wake
         pause: float | None = None
@@ -91,9 +90,10 @@ class CatchUp:
 
     async def _begin(self, group: asyncio.TaskGroup) -> float | None:
         """Begin to look at the projects that are due. Returns the seconds until another one is; None: there is none."""
-        links = {link.project_id: link for link in await self._database.read(_links)}
+        found = await self._database.read(_links)
+        links = {link.project_id: link for link in found if self._interval_of(link)}
         now = self._clock.monotonic()
-        self._due = {id_: self._due.get(id_, now + self._first_after(id_)) for id_ in links}
+        self._due = {id_: self._due.get(id_, now + self._first_after(link)) for id_, link in links.items()}
         self._failures = {id_: count for id_, count in self._failures.items() if id_ in links}
         for id_, link in links.items():
             if self._due[id_] <= now and id_ not in self._busy:
@@ -102,10 +102,13 @@ class CatchUp:
         waits = [due - now for id_, due in self._due.items() if id_ not in self._busy]
         return max(0.0, min(waits)) if waits else None
 
-    def _first_after(self, project_id: str) -> float:
+    def _interval_of(self, link: pb.LinkRecord) -> timedelta:
+        return poll_interval(link.git) if link.HasField("git") else self._settings.catch_up_interval
+
+    def _first_after(self, link: pb.LinkRecord) -> float:
         """Return how long after the start a project is looked at: another time for each."""
-        share = int.from_bytes(hashlib.sha256(project_id.encode()).digest()[:4], "big") / 2**32
-        return share * min(self._settings.catch_up_interval, _FIRST_WITHIN).total_seconds()
+        share = int.from_bytes(hashlib.sha256(link.project_id.encode()).digest()[:4], "big") / 2**32
+        return share * min(self._interval_of(link), _FIRST_WITHIN).total_seconds()
 
     async def _look_in_turn(self, link: pb.LinkRecord) -> None:
         try:
@@ -118,7 +121,7 @@ class CatchUp:
 
     async def _look_at(self, link: pb.LinkRecord) -> float:
         """Look at a project; return the seconds until the next time."""
-        interval = self._settings.catch_up_interval.total_seconds()
+        interval = self._interval_of(link).total_seconds()
         try:
             done = await self._compare(link)
         except SluicewayError as error:

@@ -13,8 +13,8 @@ from sluiceway_common.foundation.locations import is_over_ssh
 from sluiceway_server.datamanager.model import View
 from sluiceway_server.datamanager.port import Database
 from sluiceway_server.projects.envelope import Envelope
+from sluiceway_server.triggers.git_repositories import access_of, sealed_key_name
 from sluiceway_server.triggers.host_keys import host_key_of
-from sluiceway_server.triggers.links import sealed_key_name
 from sluiceway_server.triggers.records import LINK, REMOTE_SOURCE
 
 
@@ -39,9 +39,25 @@ class CloneCredentialsOf:
             FailedPrecondition: `MASTER_KEY_MISSING` or `MASTER_KEY_UNKNOWN`.
             DataLoss: `SEALED_VALUE_DAMAGED`.
         """
-        if not project_id or not is_over_ssh(repository):
+        if not project_id:
             return None
+        link = await self._database.read(lambda view: view.get(LINK, project_id))
+        if link is not None and link.HasField("git"):
+            return await self._with_git(link, repository)
+        return await self._with_deploy_key(project_id, repository) if is_over_ssh(repository) else None
 
+    async def _with_git(self, link: pb.LinkRecord, repository: str) -> executor_api.CloneCredentials | None:
+        # A password is of use elsewhere, so it is for this URL only.
+        if repository != link.git.url:
+            return None
+        access = await access_of(self._envelope, link)
+        if access.private_key:
+            return executor_api.CloneCredentials(ssh_private_key=access.private_key, ssh_host_keys=[access.host_key])
+        if access.password:
+            return executor_api.CloneCredentials(username=access.username, password=access.password.encode())
+        return None
+
+    async def _with_deploy_key(self, project_id: str, repository: str) -> executor_api.CloneCredentials | None:
         def read(view: View) -> tuple[pb.LinkRecord, pb.RemoteSourceRecord] | None:
             link = view.get(LINK, project_id)
             source = None if link is None else view.get(REMOTE_SOURCE, link.remote_source_id)

@@ -23,22 +23,24 @@ from cryptography.hazmat.primitives.serialization import (
     load_ssh_private_key,
 )
 
+from sluiceway.api.project.v1 import project_service_pb2 as project_api
 from sluiceway.records.trigger.v1 import records_pb2 as pb
 from sluiceway_common.foundation.backoff import backoff_seconds
 from sluiceway_common.foundation.clock import Clock
-from sluiceway_common.foundation.errors import FailedPrecondition, PermissionDenied, SluicewayError
+from sluiceway_common.foundation.errors import FailedPrecondition, InvalidInput, PermissionDenied, SluicewayError
+from sluiceway_common.foundation.locations import is_over_ssh
 from sluiceway_server.datamanager.model import Action, Decision, Delete, Put, RecordAbsent, View
 from sluiceway_server.datamanager.port import Database
 from sluiceway_server.forges.errors import ForgeRefused, NotAtForge, RightMissing
 from sluiceway_server.projects.envelope import Envelope
 from sluiceway_server.projects.records import PROJECT
 from sluiceway_server.triggers.changes import Changes
+from sluiceway_server.triggers.git_repositories import faults as git_faults
+from sluiceway_server.triggers.git_repositories import sealed_key_name, sealed_password_name
 from sluiceway_server.triggers.providers import AccountMissing, LinkedRepository, Providers
 from sluiceway_server.triggers.records import LINK
 from sluiceway_server.triggers.remote_sources import find_source
 from sluiceway_server.triggers.settings import TriggerSettings
-
-__all__ = ["LinkCleaner", "LinkedProject", "RepositoryLinks", "sealed_key_name", "sealed_secret_name", "webhook_url"]
 
 log = structlog.get_logger(__name__)
 
@@ -50,11 +52,6 @@ _RETRY_LIMIT_SECONDS = 3600.0
 def sealed_secret_name(project_id: str) -> str:
     """Return the name under which the secret of a webhook is encrypted."""
     return f"link/{project_id}/webhook_secret"
-
-
-def sealed_key_name(project_id: str) -> str:
-    """Return the name under which a private deploy key is encrypted."""
-    return f"link/{project_id}/deploy_key"
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +145,35 @@ class RepositoryLinks:
         active.is_active = True
         return LinkedProject(source_id, repository.id, repository.path, public_key, (Put(LINK, project_id, active),))
 
+    async def install_git(self, project_id: str, *, user_id: str, git: project_api.GitRepository) -> LinkedProject:
+        """Link a project that is about to be created with a repository that is read with git alone.
+
+        A repository over http is read once, so that a wrong URL or password is found. One over SSH gets a deploy key,
+        which its host does not accept before somebody has added it there.
+
+        Raises:
+            InvalidInput: the URL or a field is none that is used.
+            FailedPrecondition: the master key is missing.
+            SluicewayError: as `forges.port`: the repository cannot be read.
+        """
+        found = list(git_faults(git))
+        if found:
+            raise InvalidInput(found)
+        link = pb.LinkRecord(project_id=project_id, user_id=user_id, repository_id=project_id, is_active=True)
+        link.create_time.FromDatetime(self._clock.now())
+        link.git.CopyFrom(git)
+        link.git.password = ""
+        if git.password:
+            name = sealed_password_name(project_id)
+            link.encrypted_git_password = self._envelope.seal(name, git.password.encode())
+        public_key = ""
+        if is_over_ssh(git.url):
+            private_key, public_key = await asyncio.to_thread(_new_key)
+            link.encrypted_deploy_key = self._envelope.seal(sealed_key_name(project_id), private_key)
+        else:
+            await self._providers.repository(link)
+        return LinkedProject("", project_id, "", public_key, (Put(LINK, project_id, link),))
+
     async def abandon(self, project_id: str) -> None:
         """Take away what was made for a project whose creation failed. Done in the background; may be repeated."""
         await self._change(project_id, lambda changed: setattr(changed, "is_abandoned", True))
@@ -228,6 +254,8 @@ class LinkCleaner:
         self._not_before.pop(link.project_id, None)
 
     async def _take_away(self, link: pb.LinkRecord) -> None:
+        if link.HasField("git"):
+            return  # nothing was made at its host
         found = await self._providers.repository(link)
         forge, token, repository = found.account.forge, found.account.token, found.repository
         if link.is_active:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Protocol
@@ -20,6 +20,9 @@ from sluiceway_server.triggers.records import LINKED_ACCOUNT, REMOTE_SOURCE, acc
 __all__ = ["Account", "AccountMissing", "ForgeOf", "LinkedRepository", "Providers"]
 
 _MOST_REMEMBERED = 1000
+
+GitOf = Callable[[pb.LinkRecord], Awaitable[Forge]]
+"""Returns the client of a repository that is read with git alone."""
 
 
 class ForgeOf(Protocol):
@@ -73,10 +76,19 @@ class LinkedRepository:
 class Providers:
     """The git providers of an installation."""
 
-    def __init__(self, database: Database, forge_of: ForgeOf, grants: Grants, *, clock: Clock | None = None) -> None:
+    def __init__(
+        self,
+        database: Database,
+        forge_of: ForgeOf,
+        grants: Grants,
+        *,
+        clock: Clock | None = None,
+        git_of: GitOf | None = None,
+    ) -> None:
         self._database = database
         self._forge_of = forge_of
         self._grants = grants
+        self._git_of = git_of
         self._clock = clock or SystemClock()
         # By remote source, user and id: what one user may see says nothing about another.
         self._remembered: dict[tuple[str, str, str], tuple[float, Repository]] = {}
@@ -128,7 +140,7 @@ class Providers:
             AccountMissing: whoever linked the project has removed the account.
             SluicewayError: as `forges.port`.
         """
-        account = await self.account(link.user_id, link.remote_source_id)
+        account = await self._account_of(link)
         key = (link.remote_source_id, link.user_id, link.repository_id)
         known = self._remembered.get(key)
         if known is not None and self._clock.monotonic() - known[0] < age.total_seconds():
@@ -139,3 +151,10 @@ class Providers:
             self._remembered.pop(next(iter(self._remembered)))
         self._remembered[key] = (self._clock.monotonic(), repository)
         return LinkedRepository(account, repository)
+
+    async def _account_of(self, link: pb.LinkRecord) -> Account:
+        if not link.HasField("git"):
+            return await self.account(link.user_id, link.remote_source_id)
+        if self._git_of is None:
+            raise FailedPrecondition("this server reads no repositories with git alone", reason="PROVIDER_MISSING")
+        return Account(await self._git_of(link), "")

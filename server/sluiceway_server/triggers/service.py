@@ -141,7 +141,9 @@ class DeliveryServicer(api_grpc.DeliveryServiceServicer):
 
         def read(view: View) -> tuple[pb.LinkRecord, pb.RemoteSourceRecord, bool] | None:
             link = view.get(LINK, project_id)
-            source = view.get(REMOTE_SOURCE, link.remote_source_id) if link is not None else None
+            # One that is read with git alone has no webhook.
+            source_id = link.remote_source_id if link is not None else ""
+            source = view.get(REMOTE_SOURCE, source_id) if source_id else None
             is_there = view.fields(PROJECT, project_id) is not None
             return None if link is None or source is None else (link, source, is_there)
 

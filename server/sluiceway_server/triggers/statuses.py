@@ -61,7 +61,8 @@ def follow_run(view: View, run: Run) -> tuple[Put, ...]:
     An older run of the same name does not take the status back.
     """
     project_id, commit = groups.project_of(run.group), run.source.commit_sha
-    if not project_id or not commit or view.get(LINK, project_id) is None:
+    link = view.get(LINK, project_id) if project_id and commit else None
+    if link is None or link.HasField("git"):
         return ()
     context = context_of(run.name)
     key = status_id(project_id, commit, context)

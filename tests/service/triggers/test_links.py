@@ -21,7 +21,8 @@ from sluiceway_server.datamanager.model import Delete
 from sluiceway_server.forges.errors import ForgeUnavailable, NotAtForge
 from sluiceway_server.forges.port import ForgeUser
 from sluiceway_server.projects.records import PROJECT
-from sluiceway_server.triggers.links import RepositoryLinks, sealed_key_name
+from sluiceway_server.triggers.git_repositories import sealed_key_name
+from sluiceway_server.triggers.links import RepositoryLinks
 from sluiceway_server.triggers.records import LINK, LINKED_ACCOUNT
 from sluiceway_server.triggers.settings import TriggerSettings, parse_public_url
 from tests.service.triggers.conftest import EVE, OPERATOR, PROJECT_ID, Triggers

@@ -185,6 +185,20 @@ export interface FindLogErrorResponse {
   excerpt?: LogExcerpt;
 }
 
+/** A repository that is read with git alone. */
+export interface GitRepository {
+  /** The URL: `https://`, `http://` (without a password), `ssh://`, or `user@host:path`. */
+  url: string;
+  /** The user name for a URL of https. Empty: it is read without a password. */
+  username: string;
+  /** The password or token of that user. Only in requests. */
+  password: string;
+  /** The SSH host key of the host: a line of known_hosts, or the type and the base64 of the key. Required for a URL of SSH, for which the project has a `deployKey` that its host has to accept. */
+  sshHostKey: string;
+  /** The time between two lists of its branches and tags, 10 s to a day. Not set: one minute. */
+  pollInterval?: string;
+}
+
 /** An account of a user at a remote source. */
 export interface LinkedAccount {
   /** The id of the linked account, a UUIDv7. */
@@ -393,6 +407,8 @@ export interface Project {
   passVariablesToForks: boolean;
   /** The public half of the key with which runs clone the repository over SSH, as one line of authorized_keys. */
   deployKey: string;
+  /** A repository at a host that is no git provider. Its branches and tags are listed from time to time. Only in the creation of a project; without `remoteSourceId`. */
+  git?: GitRepository;
 }
 
 /** A project group. */

@@ -359,14 +359,20 @@ class StepSpecification(_message.Message):
 
 class CloneCredentials(_message.Message):
     """What a `clone` step needs to read a repository that is not public. No other step gets it, and no log."""
-    __slots__ = ("ssh_private_key", "ssh_host_keys")
+    __slots__ = ("ssh_private_key", "ssh_host_keys", "username", "password")
     SSH_PRIVATE_KEY_FIELD_NUMBER: _ClassVar[int]
     SSH_HOST_KEYS_FIELD_NUMBER: _ClassVar[int]
+    USERNAME_FIELD_NUMBER: _ClassVar[int]
+    PASSWORD_FIELD_NUMBER: _ClassVar[int]
     ssh_private_key: bytes
     """The private key, in the format of OpenSSH."""
     ssh_host_keys: _containers.RepeatedScalarFieldContainer[str]
     """The SSH host keys that are accepted, each as its type and its base64. Not empty if there is a private key."""
-    def __init__(self, ssh_private_key: _Optional[bytes] = ..., ssh_host_keys: _Optional[_Iterable[str]] = ...) -> None: ...
+    username: str
+    """The user name for a source of https. Empty: none."""
+    password: bytes
+    """The password of that user."""
+    def __init__(self, ssh_private_key: _Optional[bytes] = ..., ssh_host_keys: _Optional[_Iterable[str]] = ..., username: _Optional[str] = ..., password: _Optional[bytes] = ...) -> None: ...
 
 class Specification(_message.Message):
     """Everything that an executor needs to run an assignment. It is made when it is sent, for this executor only, and not

@@ -24,13 +24,14 @@ _sym_db = _symbol_database.Default()
 
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
+from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mask__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from sluiceway.api.options.v1 import options_pb2 as sluiceway_dot_api_dot_options_dot_v1_dot_options__pb2
 from sluiceway.api.project.v1 import visibility_pb2 as sluiceway_dot_api_dot_project_dot_v1_dot_visibility__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n.sluiceway/api/project/v1/project_service.proto\x12\x18sluiceway.api.project.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a&sluiceway/api/options/v1/options.proto\x1a)sluiceway/api/project/v1/visibility.proto\"\xca\x03\n\x07Project\x12\x10\n\x02id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12%\n\x04name\x18\x02 \x01(\tB\x17\xe2\x41\x01\x02\x9a\x94#\x02\x18(\xa2\x94#\t\"example\"\x12\x12\n\x04\x65tag\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\x12\x35\n\x0b\x63reate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12%\n\tparent_id\x18\x05 \x01(\tB\x12\xe2\x41\x01\x02\xa2\x94#\n\"org/acme\"\x12>\n\nvisibility\x18\x06 \x01(\x0e\x32$.sluiceway.api.project.v1.VisibilityB\x04\xe2\x41\x01\x01\x12\x12\n\x04path\x18\x07 \x01(\tB\x04\xe2\x41\x01\x03\x12\x1e\n\x10remote_source_id\x18\x08 \x01(\tB\x04\xe2\x41\x01\x01\x12\x1d\n\x0frepository_path\x18\t \x01(\tB\x04\xe2\x41\x01\x01\x12\x1f\n\x0b\x63oncurrency\x18\n \x01(\x05\x42\n\xe2\x41\x01\x01\x9a\x94#\x02\x08\x00\x12\x1f\n\x11\x63\x61ncel_superseded\x18\x0b \x01(\x08\x42\x04\xe2\x41\x01\x01\x12%\n\x17pass_variables_to_forks\x18\x0c \x01(\x08\x42\x04\xe2\x41\x01\x01\x12\x18\n\ndeploy_key\x18\r \x01(\tB\x04\xe2\x41\x01\x03\"p\n\x14\x43reateProjectRequest\x12\x38\n\x07project\x18\x01 \x01(\x0b\x32!.sluiceway.api.project.v1.ProjectB\x04\xe2\x41\x01\x02\x12\x1e\n\nrequest_id\x18\x02 \x01(\tB\n\xe2\x41\x01\x01\x9a\x94#\x02\x18\x64\"K\n\x15\x43reateProjectResponse\x12\x32\n\x07project\x18\x01 \x01(\x0b\x32!.sluiceway.api.project.v1.Project\"-\n\x11GetProjectRequest\x12\x18\n\nproject_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"H\n\x12GetProjectResponse\x12\x32\n\x07project\x18\x01 \x01(\x0b\x32!.sluiceway.api.project.v1.Project\"j\n\x13ListProjectsRequest\x12 \n\tpage_size\x18\x01 \x01(\x05\x42\r\xe2\x41\x01\x01\x9a\x94#\x05\x08\x00\x10\xe8\x07\x12\x18\n\npage_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12\x17\n\tparent_id\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"d\n\x14ListProjectsResponse\x12\x33\n\x08projects\x18\x01 \x03(\x0b\x32!.sluiceway.api.project.v1.Project\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x87\x01\n\x14UpdateProjectRequest\x12\x38\n\x07project\x18\x01 \x01(\x0b\x32!.sluiceway.api.project.v1.ProjectB\x04\xe2\x41\x01\x02\x12\x35\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\xe2\x41\x01\x01\"K\n\x15UpdateProjectResponse\x12\x32\n\x07project\x18\x01 \x01(\x0b\x32!.sluiceway.api.project.v1.Project\"D\n\x14\x44\x65leteProjectRequest\x12\x18\n\nproject_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x12\n\x04\x65tag\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\"\x17\n\x15\x44\x65leteProjectResponse\"\x8d\x02\n\x0cProjectGroup\x12\x10\n\x02id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12%\n\x04name\x18\x02 \x01(\tB\x17\xe2\x41\x01\x02\x9a\x94#\x02\x18(\xa2\x94#\t\"example\"\x12\x12\n\x04\x65tag\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\x12\x35\n\x0b\x63reate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12%\n\tparent_id\x18\x05 \x01(\tB\x12\xe2\x41\x01\x02\xa2\x94#\n\"org/acme\"\x12>\n\nvisibility\x18\x06 \x01(\x0e\x32$.sluiceway.api.project.v1.VisibilityB\x04\xe2\x41\x01\x01\x12\x12\n\x04path\x18\x07 \x01(\tB\x04\xe2\x41\x01\x03\"\x80\x01\n\x19\x43reateProjectGroupRequest\x12\x43\n\rproject_group\x18\x01 \x01(\x0b\x32&.sluiceway.api.project.v1.ProjectGroupB\x04\xe2\x41\x01\x02\x12\x1e\n\nrequest_id\x18\x02 \x01(\tB\n\xe2\x41\x01\x01\x9a\x94#\x02\x18\x64\"[\n\x1a\x43reateProjectGroupResponse\x12=\n\rproject_group\x18\x01 \x01(\x0b\x32&.sluiceway.api.project.v1.ProjectGroup\"8\n\x16GetProjectGroupRequest\x12\x1e\n\x10project_group_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"X\n\x17GetProjectGroupResponse\x12=\n\rproject_group\x18\x01 \x01(\x0b\x32&.sluiceway.api.project.v1.ProjectGroup\"o\n\x18ListProjectGroupsRequest\x12 \n\tpage_size\x18\x01 \x01(\x05\x42\r\xe2\x41\x01\x01\x9a\x94#\x05\x08\x00\x10\xe8\x07\x12\x18\n\npage_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12\x17\n\tparent_id\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"t\n\x19ListProjectGroupsResponse\x12>\n\x0eproject_groups\x18\x01 \x03(\x0b\x32&.sluiceway.api.project.v1.ProjectGroup\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x97\x01\n\x19UpdateProjectGroupRequest\x12\x43\n\rproject_group\x18\x01 \x01(\x0b\x32&.sluiceway.api.project.v1.ProjectGroupB\x04\xe2\x41\x01\x02\x12\x35\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\xe2\x41\x01\x01\"[\n\x1aUpdateProjectGroupResponse\x12=\n\rproject_group\x18\x01 \x01(\x0b\x32&.sluiceway.api.project.v1.ProjectGroup\"O\n\x19\x44\x65leteProjectGroupRequest\x12\x1e\n\x10project_group_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x12\n\x04\x65tag\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\"\x1c\n\x1a\x44\x65leteProjectGroupResponse2\xea\x10\n\x0eProjectService\x12\xe7\x01\n\rCreateProject\x12..sluiceway.api.project.v1.CreateProjectRequest\x1a/.sluiceway.api.project.v1.CreateProjectResponse\"u\x8a\x94#\'\x08\x02\x12\x0eprojects:write\x1a\x11project.parent_id \x03\x92\x94#\"\x08\xc9\x01\x12\x1d/api/v1/projects/{project.id}\x82\xd3\xe4\x93\x02\x1e\"\x10/api/v1/projects:\x01*b\x07project\x12\xba\x01\n\nGetProject\x12+.sluiceway.api.project.v1.GetProjectRequest\x1a,.sluiceway.api.project.v1.GetProjectResponse\"Q\x8a\x94#\x1f\x08\x02\x12\rprojects:read\x1a\nproject_id \x01\x82\xd3\xe4\x93\x02(\x12\x1d/api/v1/projects/{project_id}b\x07project\x12\x9c\x01\n\x0cListProjects\x12-.sluiceway.api.project.v1.ListProjectsRequest\x1a..sluiceway.api.project.v1.ListProjectsResponse\"-\x8a\x94#\x11\x08\x02\x12\rprojects:read\x82\xd3\xe4\x93\x02\x12\x12\x10/api/v1/projects\x12\xcd\x01\n\rUpdateProject\x12..sluiceway.api.project.v1.UpdateProjectRequest\x1a/.sluiceway.api.project.v1.UpdateProjectResponse\"[\x8a\x94# \x08\x02\x12\x0eprojects:write\x1a\nproject.id \x03\x82\xd3\xe4\x93\x02\x31\x32\x1d/api/v1/projects/{project.id}:\x07projectb\x07project\x12\xbb\x01\n\rDeleteProject\x12..sluiceway.api.project.v1.DeleteProjectRequest\x1a/.sluiceway.api.project.v1.DeleteProjectResponse\"I\x8a\x94# \x08\x02\x12\x0eprojects:write\x1a\nproject_id \x04\x82\xd3\xe4\x93\x02\x1f*\x1d/api/v1/projects/{project_id}\x12\x93\x02\n\x12\x43reateProjectGroup\x12\x33.sluiceway.api.project.v1.CreateProjectGroupRequest\x1a\x34.sluiceway.api.project.v1.CreateProjectGroupResponse\"\x91\x01\x8a\x94#-\x08\x02\x12\x0eprojects:write\x1a\x17project_group.parent_id \x03\x92\x94#-\x08\xc9\x01\x12(/api/v1/projectGroups/{project_group.id}\x82\xd3\xe4\x93\x02)\"\x15/api/v1/projectGroups:\x01*b\rproject_group\x12\xe0\x01\n\x0fGetProjectGroup\x12\x30.sluiceway.api.project.v1.GetProjectGroupRequest\x1a\x31.sluiceway.api.project.v1.GetProjectGroupResponse\"h\x8a\x94#%\x08\x02\x12\rprojects:read\x1a\x10project_group_id \x01\x82\xd3\xe4\x93\x02\x39\x12(/api/v1/projectGroups/{project_group_id}b\rproject_group\x12\xb0\x01\n\x11ListProjectGroups\x12\x32.sluiceway.api.project.v1.ListProjectGroupsRequest\x1a\x33.sluiceway.api.project.v1.ListProjectGroupsResponse\"2\x8a\x94#\x11\x08\x02\x12\rprojects:read\x82\xd3\xe4\x93\x02\x17\x12\x15/api/v1/projectGroups\x12\xf9\x01\n\x12UpdateProjectGroup\x12\x33.sluiceway.api.project.v1.UpdateProjectGroupRequest\x1a\x34.sluiceway.api.project.v1.UpdateProjectGroupResponse\"x\x8a\x94#&\x08\x02\x12\x0eprojects:write\x1a\x10project_group.id \x03\x82\xd3\xe4\x93\x02H2(/api/v1/projectGroups/{project_group.id}:\rproject_groupb\rproject_group\x12\xdb\x01\n\x12\x44\x65leteProjectGroup\x12\x33.sluiceway.api.project.v1.DeleteProjectGroupRequest\x1a\x34.sluiceway.api.project.v1.DeleteProjectGroupResponse\"Z\x8a\x94#&\x08\x02\x12\x0eprojects:write\x1a\x10project_group_id \x04\x82\xd3\xe4\x93\x02**(/api/v1/projectGroups/{project_group_id}b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n.sluiceway/api/project/v1/project_service.proto\x12\x18sluiceway.api.project.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1egoogle/protobuf/duration.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a&sluiceway/api/options/v1/options.proto\x1a)sluiceway/api/project/v1/visibility.proto\"\x86\x04\n\x07Project\x12\x10\n\x02id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12%\n\x04name\x18\x02 \x01(\tB\x17\xe2\x41\x01\x02\x9a\x94#\x02\x18(\xa2\x94#\t\"example\"\x12\x12\n\x04\x65tag\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\x12\x35\n\x0b\x63reate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12%\n\tparent_id\x18\x05 \x01(\tB\x12\xe2\x41\x01\x02\xa2\x94#\n\"org/acme\"\x12>\n\nvisibility\x18\x06 \x01(\x0e\x32$.sluiceway.api.project.v1.VisibilityB\x04\xe2\x41\x01\x01\x12\x12\n\x04path\x18\x07 \x01(\tB\x04\xe2\x41\x01\x03\x12\x1e\n\x10remote_source_id\x18\x08 \x01(\tB\x04\xe2\x41\x01\x01\x12\x1d\n\x0frepository_path\x18\t \x01(\tB\x04\xe2\x41\x01\x01\x12\x1f\n\x0b\x63oncurrency\x18\n \x01(\x05\x42\n\xe2\x41\x01\x01\x9a\x94#\x02\x08\x00\x12\x1f\n\x11\x63\x61ncel_superseded\x18\x0b \x01(\x08\x42\x04\xe2\x41\x01\x01\x12%\n\x17pass_variables_to_forks\x18\x0c \x01(\x08\x42\x04\xe2\x41\x01\x01\x12\x18\n\ndeploy_key\x18\r \x01(\tB\x04\xe2\x41\x01\x03\x12:\n\x03git\x18\x0e \x01(\x0b\x32\'.sluiceway.api.project.v1.GitRepositoryB\x04\xe2\x41\x01\x01\"\xcb\x01\n\rGitRepository\x12\x36\n\x03url\x18\x01 \x01(\tB)\xe2\x41\x01\x02\xa2\x94#!\"https://git.example.org/app.git\"\x12\x16\n\x08username\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12\x16\n\x08password\x18\x03 \x01(\tB\x04\xe2\x41\x01\x04\x12\x1a\n\x0cssh_host_key\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01\x12\x36\n\rpoll_interval\x18\x05 \x01(\x0b\x32\x19.google.protobuf.DurationB\x04\xe2\x41\x01\x01\"p\n\x14\x43reateProjectRequest\x12\x38\n\x07project\x18\x01 \x01(\x0b\x32!.sluiceway.api.project.v1.ProjectB\x04\xe2\x41\x01\x02\x12\x1e\n\nrequest_id\x18\x02 \x01(\tB\n\xe2\x41\x01\x01\x9a\x94#\x02\x18\x64\"K\n\x15\x43reateProjectResponse\x12\x32\n\x07project\x18\x01 \x01(\x0b\x32!.sluiceway.api.project.v1.Project\"-\n\x11GetProjectRequest\x12\x18\n\nproject_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"H\n\x12GetProjectResponse\x12\x32\n\x07project\x18\x01 \x01(\x0b\x32!.sluiceway.api.project.v1.Project\"j\n\x13ListProjectsRequest\x12 \n\tpage_size\x18\x01 \x01(\x05\x42\r\xe2\x41\x01\x01\x9a\x94#\x05\x08\x00\x10\xe8\x07\x12\x18\n\npage_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12\x17\n\tparent_id\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"d\n\x14ListProjectsResponse\x12\x33\n\x08projects\x18\x01 \x03(\x0b\x32!.sluiceway.api.project.v1.Project\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x87\x01\n\x14UpdateProjectRequest\x12\x38\n\x07project\x18\x01 \x01(\x0b\x32!.sluiceway.api.project.v1.ProjectB\x04\xe2\x41\x01\x02\x12\x35\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\xe2\x41\x01\x01\"K\n\x15UpdateProjectResponse\x12\x32\n\x07project\x18\x01 \x01(\x0b\x32!.sluiceway.api.project.v1.Project\"D\n\x14\x44\x65leteProjectRequest\x12\x18\n\nproject_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x12\n\x04\x65tag\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\"\x17\n\x15\x44\x65leteProjectResponse\"\x8d\x02\n\x0cProjectGroup\x12\x10\n\x02id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12%\n\x04name\x18\x02 \x01(\tB\x17\xe2\x41\x01\x02\x9a\x94#\x02\x18(\xa2\x94#\t\"example\"\x12\x12\n\x04\x65tag\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\x12\x35\n\x0b\x63reate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12%\n\tparent_id\x18\x05 \x01(\tB\x12\xe2\x41\x01\x02\xa2\x94#\n\"org/acme\"\x12>\n\nvisibility\x18\x06 \x01(\x0e\x32$.sluiceway.api.project.v1.VisibilityB\x04\xe2\x41\x01\x01\x12\x12\n\x04path\x18\x07 \x01(\tB\x04\xe2\x41\x01\x03\"\x80\x01\n\x19\x43reateProjectGroupRequest\x12\x43\n\rproject_group\x18\x01 \x01(\x0b\x32&.sluiceway.api.project.v1.ProjectGroupB\x04\xe2\x41\x01\x02\x12\x1e\n\nrequest_id\x18\x02 \x01(\tB\n\xe2\x41\x01\x01\x9a\x94#\x02\x18\x64\"[\n\x1a\x43reateProjectGroupResponse\x12=\n\rproject_group\x18\x01 \x01(\x0b\x32&.sluiceway.api.project.v1.ProjectGroup\"8\n\x16GetProjectGroupRequest\x12\x1e\n\x10project_group_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"X\n\x17GetProjectGroupResponse\x12=\n\rproject_group\x18\x01 \x01(\x0b\x32&.sluiceway.api.project.v1.ProjectGroup\"o\n\x18ListProjectGroupsRequest\x12 \n\tpage_size\x18\x01 \x01(\x05\x42\r\xe2\x41\x01\x01\x9a\x94#\x05\x08\x00\x10\xe8\x07\x12\x18\n\npage_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12\x17\n\tparent_id\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"t\n\x19ListProjectGroupsResponse\x12>\n\x0eproject_groups\x18\x01 \x03(\x0b\x32&.sluiceway.api.project.v1.ProjectGroup\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x97\x01\n\x19UpdateProjectGroupRequest\x12\x43\n\rproject_group\x18\x01 \x01(\x0b\x32&.sluiceway.api.project.v1.ProjectGroupB\x04\xe2\x41\x01\x02\x12\x35\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\xe2\x41\x01\x01\"[\n\x1aUpdateProjectGroupResponse\x12=\n\rproject_group\x18\x01 \x01(\x0b\x32&.sluiceway.api.project.v1.ProjectGroup\"O\n\x19\x44\x65leteProjectGroupRequest\x12\x1e\n\x10project_group_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x12\n\x04\x65tag\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\"\x1c\n\x1a\x44\x65leteProjectGroupResponse2\xea\x10\n\x0eProjectService\x12\xe7\x01\n\rCreateProject\x12..sluiceway.api.project.v1.CreateProjectRequest\x1a/.sluiceway.api.project.v1.CreateProjectResponse\"u\x8a\x94#\'\x08\x02\x12\x0eprojects:write\x1a\x11project.parent_id \x03\x92\x94#\"\x08\xc9\x01\x12\x1d/api/v1/projects/{project.id}\x82\xd3\xe4\x93\x02\x1e\"\x10/api/v1/projects:\x01*b\x07project\x12\xba\x01\n\nGetProject\x12+.sluiceway.api.project.v1.GetProjectRequest\x1a,.sluiceway.api.project.v1.GetProjectResponse\"Q\x8a\x94#\x1f\x08\x02\x12\rprojects:read\x1a\nproject_id \x01\x82\xd3\xe4\x93\x02(\x12\x1d/api/v1/projects/{project_id}b\x07project\x12\x9c\x01\n\x0cListProjects\x12-.sluiceway.api.project.v1.ListProjectsRequest\x1a..sluiceway.api.project.v1.ListProjectsResponse\"-\x8a\x94#\x11\x08\x02\x12\rprojects:read\x82\xd3\xe4\x93\x02\x12\x12\x10/api/v1/projects\x12\xcd\x01\n\rUpdateProject\x12..sluiceway.api.project.v1.UpdateProjectRequest\x1a/.sluiceway.api.project.v1.UpdateProjectResponse\"[\x8a\x94# \x08\x02\x12\x0eprojects:write\x1a\nproject.id \x03\x82\xd3\xe4\x93\x02\x31\x32\x1d/api/v1/projects/{project.id}:\x07projectb\x07project\x12\xbb\x01\n\rDeleteProject\x12..sluiceway.api.project.v1.DeleteProjectRequest\x1a/.sluiceway.api.project.v1.DeleteProjectResponse\"I\x8a\x94# \x08\x02\x12\x0eprojects:write\x1a\nproject_id \x04\x82\xd3\xe4\x93\x02\x1f*\x1d/api/v1/projects/{project_id}\x12\x93\x02\n\x12\x43reateProjectGroup\x12\x33.sluiceway.api.project.v1.CreateProjectGroupRequest\x1a\x34.sluiceway.api.project.v1.CreateProjectGroupResponse\"\x91\x01\x8a\x94#-\x08\x02\x12\x0eprojects:write\x1a\x17project_group.parent_id \x03\x92\x94#-\x08\xc9\x01\x12(/api/v1/projectGroups/{project_group.id}\x82\xd3\xe4\x93\x02)\"\x15/api/v1/projectGroups:\x01*b\rproject_group\x12\xe0\x01\n\x0fGetProjectGroup\x12\x30.sluiceway.api.project.v1.GetProjectGroupRequest\x1a\x31.sluiceway.api.project.v1.GetProjectGroupResponse\"h\x8a\x94#%\x08\x02\x12\rprojects:read\x1a\x10project_group_id \x01\x82\xd3\xe4\x93\x02\x39\x12(/api/v1/projectGroups/{project_group_id}b\rproject_group\x12\xb0\x01\n\x11ListProjectGroups\x12\x32.sluiceway.api.project.v1.ListProjectGroupsRequest\x1a\x33.sluiceway.api.project.v1.ListProjectGroupsResponse\"2\x8a\x94#\x11\x08\x02\x12\rprojects:read\x82\xd3\xe4\x93\x02\x17\x12\x15/api/v1/projectGroups\x12\xf9\x01\n\x12UpdateProjectGroup\x12\x33.sluiceway.api.project.v1.UpdateProjectGroupRequest\x1a\x34.sluiceway.api.project.v1.UpdateProjectGroupResponse\"x\x8a\x94#&\x08\x02\x12\x0eprojects:write\x1a\x10project_group.id \x03\x82\xd3\xe4\x93\x02H2(/api/v1/projectGroups/{project_group.id}:\rproject_groupb\rproject_group\x12\xdb\x01\n\x12\x44\x65leteProjectGroup\x12\x33.sluiceway.api.project.v1.DeleteProjectGroupRequest\x1a\x34.sluiceway.api.project.v1.DeleteProjectGroupResponse\"Z\x8a\x94#&\x08\x02\x12\x0eprojects:write\x1a\x10project_group_id \x04\x82\xd3\xe4\x93\x02**(/api/v1/projectGroups/{project_group_id}b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -63,6 +64,18 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PROJECT'].fields_by_name['pass_variables_to_forks']._serialized_options = b'\342A\001\001'
   _globals['_PROJECT'].fields_by_name['deploy_key']._loaded_options = None
   _globals['_PROJECT'].fields_by_name['deploy_key']._serialized_options = b'\342A\001\003'
+  _globals['_PROJECT'].fields_by_name['git']._loaded_options = None
+  _globals['_PROJECT'].fields_by_name['git']._serialized_options = b'\342A\001\001'
+  _globals['_GITREPOSITORY'].fields_by_name['url']._loaded_options = None
+  _globals['_GITREPOSITORY'].fields_by_name['url']._serialized_options = b'\342A\001\002\242\224#!\"https://git.example.org/app.git\"'
+  _globals['_GITREPOSITORY'].fields_by_name['username']._loaded_options = None
+  _globals['_GITREPOSITORY'].fields_by_name['username']._serialized_options = b'\342A\001\001'
+  _globals['_GITREPOSITORY'].fields_by_name['password']._loaded_options = None
+  _globals['_GITREPOSITORY'].fields_by_name['password']._serialized_options = b'\342A\001\004'
+  _globals['_GITREPOSITORY'].fields_by_name['ssh_host_key']._loaded_options = None
+  _globals['_GITREPOSITORY'].fields_by_name['ssh_host_key']._serialized_options = b'\342A\001\001'
+  _globals['_GITREPOSITORY'].fields_by_name['poll_interval']._loaded_options = None
+  _globals['_GITREPOSITORY'].fields_by_name['poll_interval']._serialized_options = b'\342A\001\001'
   _globals['_CREATEPROJECTREQUEST'].fields_by_name['project']._loaded_options = None
   _globals['_CREATEPROJECTREQUEST'].fields_by_name['project']._serialized_options = b'\342A\001\002'
   _globals['_CREATEPROJECTREQUEST'].fields_by_name['request_id']._loaded_options = None
@@ -137,50 +150,52 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PROJECTSERVICE'].methods_by_name['UpdateProjectGroup']._serialized_options = b'\212\224#&\010\002\022\016projects:write\032\020project_group.id \003\202\323\344\223\002H2(/api/v1/projectGroups/{project_group.id}:\rproject_groupb\rproject_group'
   _globals['_PROJECTSERVICE'].methods_by_name['DeleteProjectGroup']._loaded_options = None
   _globals['_PROJECTSERVICE'].methods_by_name['DeleteProjectGroup']._serialized_options = b'\212\224#&\010\002\022\016projects:write\032\020project_group_id \004\202\323\344\223\002**(/api/v1/projectGroups/{project_group_id}'
-  _globals['_PROJECT']._serialized_start=290
-  _globals['_PROJECT']._serialized_end=748
-  _globals['_CREATEPROJECTREQUEST']._serialized_start=750
-  _globals['_CREATEPROJECTREQUEST']._serialized_end=862
-  _globals['_CREATEPROJECTRESPONSE']._serialized_start=864
-  _globals['_CREATEPROJECTRESPONSE']._serialized_end=939
-  _globals['_GETPROJECTREQUEST']._serialized_start=941
-  _globals['_GETPROJECTREQUEST']._serialized_end=986
-  _globals['_GETPROJECTRESPONSE']._serialized_start=988
-  _globals['_GETPROJECTRESPONSE']._serialized_end=1060
-  _globals['_LISTPROJECTSREQUEST']._serialized_start=1062
-  _globals['_LISTPROJECTSREQUEST']._serialized_end=1168
-  _globals['_LISTPROJECTSRESPONSE']._serialized_start=1170
-  _globals['_LISTPROJECTSRESPONSE']._serialized_end=1270
-  _globals['_UPDATEPROJECTREQUEST']._serialized_start=1273
-  _globals['_UPDATEPROJECTREQUEST']._serialized_end=1408
-  _globals['_UPDATEPROJECTRESPONSE']._serialized_start=1410
-  _globals['_UPDATEPROJECTRESPONSE']._serialized_end=1485
-  _globals['_DELETEPROJECTREQUEST']._serialized_start=1487
-  _globals['_DELETEPROJECTREQUEST']._serialized_end=1555
-  _globals['_DELETEPROJECTRESPONSE']._serialized_start=1557
-  _globals['_DELETEPROJECTRESPONSE']._serialized_end=1580
-  _globals['_PROJECTGROUP']._serialized_start=1583
-  _globals['_PROJECTGROUP']._serialized_end=1852
-  _globals['_CREATEPROJECTGROUPREQUEST']._serialized_start=1855
-  _globals['_CREATEPROJECTGROUPREQUEST']._serialized_end=1983
-  _globals['_CREATEPROJECTGROUPRESPONSE']._serialized_start=1985
-  _globals['_CREATEPROJECTGROUPRESPONSE']._serialized_end=2076
-  _globals['_GETPROJECTGROUPREQUEST']._serialized_start=2078
-  _globals['_GETPROJECTGROUPREQUEST']._serialized_end=2134
-  _globals['_GETPROJECTGROUPRESPONSE']._serialized_start=2136
-  _globals['_GETPROJECTGROUPRESPONSE']._serialized_end=2224
-  _globals['_LISTPROJECTGROUPSREQUEST']._serialized_start=2226
-  _globals['_LISTPROJECTGROUPSREQUEST']._serialized_end=2337
-  _globals['_LISTPROJECTGROUPSRESPONSE']._serialized_start=2339
-  _globals['_LISTPROJECTGROUPSRESPONSE']._serialized_end=2455
-  _globals['_UPDATEPROJECTGROUPREQUEST']._serialized_start=2458
-  _globals['_UPDATEPROJECTGROUPREQUEST']._serialized_end=2609
-  _globals['_UPDATEPROJECTGROUPRESPONSE']._serialized_start=2611
-  _globals['_UPDATEPROJECTGROUPRESPONSE']._serialized_end=2702
-  _globals['_DELETEPROJECTGROUPREQUEST']._serialized_start=2704
-  _globals['_DELETEPROJECTGROUPREQUEST']._serialized_end=2783
-  _globals['_DELETEPROJECTGROUPRESPONSE']._serialized_start=2785
-  _globals['_DELETEPROJECTGROUPRESPONSE']._serialized_end=2813
-  _globals['_PROJECTSERVICE']._serialized_start=2816
-  _globals['_PROJECTSERVICE']._serialized_end=4970
+  _globals['_PROJECT']._serialized_start=322
+  _globals['_PROJECT']._serialized_end=840
+  _globals['_GITREPOSITORY']._serialized_start=843
+  _globals['_GITREPOSITORY']._serialized_end=1046
+  _globals['_CREATEPROJECTREQUEST']._serialized_start=1048
+  _globals['_CREATEPROJECTREQUEST']._serialized_end=1160
+  _globals['_CREATEPROJECTRESPONSE']._serialized_start=1162
+  _globals['_CREATEPROJECTRESPONSE']._serialized_end=1237
+  _globals['_GETPROJECTREQUEST']._serialized_start=1239
+  _globals['_GETPROJECTREQUEST']._serialized_end=1284
+  _globals['_GETPROJECTRESPONSE']._serialized_start=1286
+  _globals['_GETPROJECTRESPONSE']._serialized_end=1358
+  _globals['_LISTPROJECTSREQUEST']._serialized_start=1360
+  _globals['_LISTPROJECTSREQUEST']._serialized_end=1466
+  _globals['_LISTPROJECTSRESPONSE']._serialized_start=1468
+  _globals['_LISTPROJECTSRESPONSE']._serialized_end=1568
+  _globals['_UPDATEPROJECTREQUEST']._serialized_start=1571
+  _globals['_UPDATEPROJECTREQUEST']._serialized_end=1706
+  _globals['_UPDATEPROJECTRESPONSE']._serialized_start=1708
+  _globals['_UPDATEPROJECTRESPONSE']._serialized_end=1783
+  _globals['_DELETEPROJECTREQUEST']._serialized_start=1785
+  _globals['_DELETEPROJECTREQUEST']._serialized_end=1853
+  _globals['_DELETEPROJECTRESPONSE']._serialized_start=1855
+  _globals['_DELETEPROJECTRESPONSE']._serialized_end=1878
+  _globals['_PROJECTGROUP']._serialized_start=1881
+  _globals['_PROJECTGROUP']._serialized_end=2150
+  _globals['_CREATEPROJECTGROUPREQUEST']._serialized_start=2153
+  _globals['_CREATEPROJECTGROUPREQUEST']._serialized_end=2281
+  _globals['_CREATEPROJECTGROUPRESPONSE']._serialized_start=2283
+  _globals['_CREATEPROJECTGROUPRESPONSE']._serialized_end=2374
+  _globals['_GETPROJECTGROUPREQUEST']._serialized_start=2376
+  _globals['_GETPROJECTGROUPREQUEST']._serialized_end=2432
+  _globals['_GETPROJECTGROUPRESPONSE']._serialized_start=2434
+  _globals['_GETPROJECTGROUPRESPONSE']._serialized_end=2522
+  _globals['_LISTPROJECTGROUPSREQUEST']._serialized_start=2524
+  _globals['_LISTPROJECTGROUPSREQUEST']._serialized_end=2635
+  _globals['_LISTPROJECTGROUPSRESPONSE']._serialized_start=2637
+  _globals['_LISTPROJECTGROUPSRESPONSE']._serialized_end=2753
+  _globals['_UPDATEPROJECTGROUPREQUEST']._serialized_start=2756
+  _globals['_UPDATEPROJECTGROUPREQUEST']._serialized_end=2907
+  _globals['_UPDATEPROJECTGROUPRESPONSE']._serialized_start=2909
+  _globals['_UPDATEPROJECTGROUPRESPONSE']._serialized_end=3000
+  _globals['_DELETEPROJECTGROUPREQUEST']._serialized_start=3002
+  _globals['_DELETEPROJECTGROUPREQUEST']._serialized_end=3081
+  _globals['_DELETEPROJECTGROUPRESPONSE']._serialized_start=3083
+  _globals['_DELETEPROJECTGROUPRESPONSE']._serialized_end=3111
+  _globals['_PROJECTSERVICE']._serialized_start=3114
+  _globals['_PROJECTSERVICE']._serialized_end=5268
 # @@protoc_insertion_point(module_scope)

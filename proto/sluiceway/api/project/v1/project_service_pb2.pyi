@@ -2,6 +2,7 @@ import datetime
 
 from google.api import annotations_pb2 as _annotations_pb2
 from google.api import field_behavior_pb2 as _field_behavior_pb2
+from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import field_mask_pb2 as _field_mask_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from sluiceway.api.options.v1 import options_pb2 as _options_pb2
@@ -16,7 +17,7 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 class Project(_message.Message):
     """A project."""
-    __slots__ = ("id", "name", "etag", "create_time", "parent_id", "visibility", "path", "remote_source_id", "repository_path", "concurrency", "cancel_superseded", "pass_variables_to_forks", "deploy_key")
+    __slots__ = ("id", "name", "etag", "create_time", "parent_id", "visibility", "path", "remote_source_id", "repository_path", "concurrency", "cancel_superseded", "pass_variables_to_forks", "deploy_key", "git")
     ID_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     ETAG_FIELD_NUMBER: _ClassVar[int]
@@ -30,6 +31,7 @@ class Project(_message.Message):
     CANCEL_SUPERSEDED_FIELD_NUMBER: _ClassVar[int]
     PASS_VARIABLES_TO_FORKS_FIELD_NUMBER: _ClassVar[int]
     DEPLOY_KEY_FIELD_NUMBER: _ClassVar[int]
+    GIT_FIELD_NUMBER: _ClassVar[int]
     id: str
     """The project's id, a UUIDv7."""
     name: str
@@ -58,7 +60,33 @@ class Project(_message.Message):
     """Whether the runs of a fork's pull request get the project's variables."""
     deploy_key: str
     """The public half of the key with which runs clone the repository over SSH, as one line of authorized_keys."""
-    def __init__(self, id: _Optional[str] = ..., name: _Optional[str] = ..., etag: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., parent_id: _Optional[str] = ..., visibility: _Optional[_Union[_visibility_pb2.Visibility, str]] = ..., path: _Optional[str] = ..., remote_source_id: _Optional[str] = ..., repository_path: _Optional[str] = ..., concurrency: _Optional[int] = ..., cancel_superseded: _Optional[bool] = ..., pass_variables_to_forks: _Optional[bool] = ..., deploy_key: _Optional[str] = ...) -> None: ...
+    git: GitRepository
+    """A repository at a host that is no git provider. Its branches and tags are listed from time to time. Only in the
+    creation of a project; without `remote_source_id`.
+    """
+    def __init__(self, id: _Optional[str] = ..., name: _Optional[str] = ..., etag: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., parent_id: _Optional[str] = ..., visibility: _Optional[_Union[_visibility_pb2.Visibility, str]] = ..., path: _Optional[str] = ..., remote_source_id: _Optional[str] = ..., repository_path: _Optional[str] = ..., concurrency: _Optional[int] = ..., cancel_superseded: _Optional[bool] = ..., pass_variables_to_forks: _Optional[bool] = ..., deploy_key: _Optional[str] = ..., git: _Optional[_Union[GitRepository, _Mapping]] = ...) -> None: ...
+
+class GitRepository(_message.Message):
+    """A repository that is read with git alone."""
+    __slots__ = ("url", "username", "password", "ssh_host_key", "poll_interval")
+    URL_FIELD_NUMBER: _ClassVar[int]
+    USERNAME_FIELD_NUMBER: _ClassVar[int]
+    PASSWORD_FIELD_NUMBER: _ClassVar[int]
+    SSH_HOST_KEY_FIELD_NUMBER: _ClassVar[int]
+    POLL_INTERVAL_FIELD_NUMBER: _ClassVar[int]
+    url: str
+    """The URL: `https://`, `http://` (without a password), `ssh://`, or `user@host:path`."""
+    username: str
+    """The user name for a URL of https. Empty: it is read without a password."""
+    password: str
+    """The password or token of that user. Only in requests."""
+    ssh_host_key: str
+    """The SSH host key of the host: a line of known_hosts, or the type and the base64 of the key. Required for a URL of
+    SSH, for which the project has a `deploy_key` that its host has to accept.
+    """
+    poll_interval: _duration_pb2.Duration
+    """The time between two lists of its branches and tags, 10 s to a day. Not set: one minute."""
+    def __init__(self, url: _Optional[str] = ..., username: _Optional[str] = ..., password: _Optional[str] = ..., ssh_host_key: _Optional[str] = ..., poll_interval: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
 
 class CreateProjectRequest(_message.Message):
     """The request of `CreateProject`."""

@@ -2,6 +2,7 @@ import datetime
 
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from sluiceway.api.project.v1 import organization_service_pb2 as _organization_service_pb2
+from sluiceway.api.project.v1 import project_service_pb2 as _project_service_pb2
 from sluiceway.api.project.v1 import visibility_pb2 as _visibility_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
@@ -138,7 +139,7 @@ class ProjectGroup(_message.Message):
 
 class Project(_message.Message):
     """A project."""
-    __slots__ = ("name", "parent_id", "visibility", "create_time", "concurrency", "cancel_superseded", "pass_variables_to_forks", "remote_source_id", "repository_id", "repository_path", "deploy_key")
+    __slots__ = ("name", "parent_id", "visibility", "create_time", "concurrency", "cancel_superseded", "pass_variables_to_forks", "remote_source_id", "repository_id", "repository_path", "deploy_key", "git")
     NAME_FIELD_NUMBER: _ClassVar[int]
     PARENT_ID_FIELD_NUMBER: _ClassVar[int]
     VISIBILITY_FIELD_NUMBER: _ClassVar[int]
@@ -150,6 +151,7 @@ class Project(_message.Message):
     REPOSITORY_ID_FIELD_NUMBER: _ClassVar[int]
     REPOSITORY_PATH_FIELD_NUMBER: _ClassVar[int]
     DEPLOY_KEY_FIELD_NUMBER: _ClassVar[int]
+    GIT_FIELD_NUMBER: _ClassVar[int]
     name: str
     """Unique among the project groups and projects of the same parent, without regard to case."""
     parent_id: str
@@ -172,7 +174,9 @@ class Project(_message.Message):
     """The path of the repository at the provider when it was last seen."""
     deploy_key: str
     """The public half of the deploy key, as one line. Empty: there is none, or an earlier version made it."""
-    def __init__(self, name: _Optional[str] = ..., parent_id: _Optional[str] = ..., visibility: _Optional[_Union[_visibility_pb2.Visibility, str]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., concurrency: _Optional[int] = ..., cancel_superseded: _Optional[bool] = ..., pass_variables_to_forks: _Optional[bool] = ..., remote_source_id: _Optional[str] = ..., repository_id: _Optional[str] = ..., repository_path: _Optional[str] = ..., deploy_key: _Optional[str] = ...) -> None: ...
+    git: _project_service_pb2.GitRepository
+    """The repository, if it is read with git alone; without its password."""
+    def __init__(self, name: _Optional[str] = ..., parent_id: _Optional[str] = ..., visibility: _Optional[_Union[_visibility_pb2.Visibility, str]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., concurrency: _Optional[int] = ..., cancel_superseded: _Optional[bool] = ..., pass_variables_to_forks: _Optional[bool] = ..., remote_source_id: _Optional[str] = ..., repository_id: _Optional[str] = ..., repository_path: _Optional[str] = ..., deploy_key: _Optional[str] = ..., git: _Optional[_Union[_project_service_pb2.GitRepository, _Mapping]] = ...) -> None: ...
 
 class CreationRequest(_message.Message):
     """The answer to a creation with a `request_id`: the same call again returns the same resource, for 30 days."""

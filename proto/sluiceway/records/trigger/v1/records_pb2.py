@@ -24,11 +24,12 @@ _sym_db = _symbol_database.Default()
 
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from sluiceway.api.project.v1 import delivery_service_pb2 as sluiceway_dot_api_dot_project_dot_v1_dot_delivery__service__pb2
+from sluiceway.api.project.v1 import project_service_pb2 as sluiceway_dot_api_dot_project_dot_v1_dot_project__service__pb2
 from sluiceway.api.project.v1 import remote_source_service_pb2 as sluiceway_dot_api_dot_project_dot_v1_dot_remote__source__service__pb2
 from sluiceway.api.project.v1 import schedule_service_pb2 as sluiceway_dot_api_dot_project_dot_v1_dot_schedule__service__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*sluiceway/records/trigger/v1/records.proto\x12\x1csluiceway.records.trigger.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a/sluiceway/api/project/v1/delivery_service.proto\x1a\x34sluiceway/api/project/v1/remote_source_service.proto\x1a/sluiceway/api/project/v1/schedule_service.proto\"\x85\x01\n\x12RemoteSourceRecord\x12\x36\n\x06source\x18\x01 \x01(\x0b\x32&.sluiceway.api.project.v1.RemoteSource\x12&\n\x1e\x65ncrypted_oauth2_client_secret\x18\x02 \x01(\x0c\x12\x0f\n\x07request\x18\x03 \x01(\t\"\x95\x03\n\x13LinkedAccountRecord\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\x12\x18\n\x10remote_source_id\x18\x03 \x01(\t\x12\x16\n\x0eremote_user_id\x18\x04 \x01(\t\x12\x13\n\x0bremote_name\x18\x05 \x01(\t\x12\x1e\n\x16\x65ncrypted_access_token\x18\x06 \x01(\x0c\x12/\n\x0b\x63reate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nauthorized\x18\x08 \x01(\x08\x12\x1f\n\x17\x65ncrypted_refresh_token\x18\t \x01(\x0c\x12<\n\x18\x61\x63\x63\x65ss_token_expire_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07refusal\x18\x0b \x01(\t\x12\x12\n\nrefresh_id\x18\x0c \x01(\t\x12\x31\n\rrefresh_until\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xc0\x02\n\nLinkRecord\x12\x12\n\nproject_id\x18\x01 \x01(\t\x12\x18\n\x10remote_source_id\x18\x02 \x01(\t\x12\x0f\n\x07user_id\x18\x03 \x01(\t\x12\x15\n\rrepository_id\x18\x04 \x01(\t\x12\x17\n\x0frepository_path\x18\x05 \x01(\t\x12 \n\x18\x65ncrypted_webhook_secret\x18\x06 \x01(\x0c\x12\x12\n\nwebhook_id\x18\x07 \x01(\t\x12\x15\n\rdeploy_key_id\x18\x08 \x01(\t\x12\x1c\n\x14\x65ncrypted_deploy_key\x18\t \x01(\x0c\x12/\n\x0b\x63reate_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0cis_abandoned\x18\x0b \x01(\x08\x12\x11\n\tis_active\x18\x0c \x01(\x08\"\x87\x04\n\x0b\x45ventRecord\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x0e\n\x06\x61\x63tion\x18\x02 \x01(\t\x12\x0b\n\x03ref\x18\x03 \x01(\t\x12\x0e\n\x06\x62\x65\x66ore\x18\x04 \x01(\t\x12\r\n\x05\x61\x66ter\x18\x05 \x01(\t\x12\x0f\n\x07message\x18\x06 \x01(\t\x12\x15\n\rrepository_id\x18\x07 \x01(\t\x12\x11\n\tclone_url\x18\x08 \x01(\t\x12\x0c\n\x04link\x18\t \x01(\t\x12\x14\n\x0cpull_request\x18\n \x01(\t\x12\x13\n\x0b\x62\x61se_branch\x18\x0b \x01(\t\x12\x13\n\x0b\x62\x61se_commit\x18\x0c \x01(\t\x12\x11\n\tfrom_fork\x18\r \x01(\x08\x12\x11\n\tsender_id\x18\x0e \x01(\t\x12\x0e\n\x06\x63ommit\x18\x0f \x01(\t\x12\x0f\n\x07ignored\x18\x10 \x01(\t\x12\x14\n\x0crequested_by\x18\x11 \x01(\t\x12\x10\n\x08run_name\x18\x12 \x01(\t\x12\x0f\n\x07request\x18\x13 \x01(\t\x12\x13\n\x0bschedule_id\x18\x14 \x01(\t\x12K\n\tvariables\x18\x15 \x03(\x0b\x32\x38.sluiceway.records.trigger.v1.EventRecord.VariablesEntry\x12\x11\n\tcaught_up\x18\x16 \x01(\x08\x1a\x30\n\x0eVariablesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xa2\x01\n\x0fKnownRefsRecord\x12\x12\n\nproject_id\x18\x01 \x01(\t\x12K\n\x07\x63ommits\x18\x02 \x03(\x0b\x32:.sluiceway.records.trigger.v1.KnownRefsRecord.CommitsEntry\x1a.\n\x0c\x43ommitsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x0c:\x02\x38\x01\"\xe7\x01\n\x0e\x44\x65liveryRecord\x12\x34\n\x08\x64\x65livery\x18\x01 \x01(\x0b\x32\".sluiceway.api.project.v1.Delivery\x12\x38\n\x05\x65vent\x18\x02 \x01(\x0b\x32).sluiceway.records.trigger.v1.EventRecord\x12\r\n\x05order\x18\x03 \x01(\t\x12\x10\n\x08\x66\x61ilures\x18\x04 \x01(\x05\x12.\n\nretry_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0cprovider_key\x18\x06 \x01(\t\"\xce\x01\n\x12\x43ommitStatusRecord\x12\x12\n\nproject_id\x18\x01 \x01(\t\x12\x12\n\ncommit_sha\x18\x02 \x01(\t\x12\x0f\n\x07\x63ontext\x18\x03 \x01(\t\x12\x0e\n\x06run_id\x18\x04 \x01(\t\x12\x0b\n\x03ref\x18\x05 \x01(\t\x12\x0e\n\x06posted\x18\x06 \x01(\t\x12\x10\n\x08is_final\x18\x07 \x01(\x08\x12\x10\n\x08\x66\x61ilures\x18\x08 \x01(\x05\x12.\n\nretry_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"F\n\x0eScheduleRecord\x12\x34\n\x08schedule\x18\x01 \x01(\x0b\x32\".sluiceway.api.project.v1.Scheduleb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*sluiceway/records/trigger/v1/records.proto\x12\x1csluiceway.records.trigger.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a/sluiceway/api/project/v1/delivery_service.proto\x1a.sluiceway/api/project/v1/project_service.proto\x1a\x34sluiceway/api/project/v1/remote_source_service.proto\x1a/sluiceway/api/project/v1/schedule_service.proto\"\x85\x01\n\x12RemoteSourceRecord\x12\x36\n\x06source\x18\x01 \x01(\x0b\x32&.sluiceway.api.project.v1.RemoteSource\x12&\n\x1e\x65ncrypted_oauth2_client_secret\x18\x02 \x01(\x0c\x12\x0f\n\x07request\x18\x03 \x01(\t\"\x95\x03\n\x13LinkedAccountRecord\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\x12\x18\n\x10remote_source_id\x18\x03 \x01(\t\x12\x16\n\x0eremote_user_id\x18\x04 \x01(\t\x12\x13\n\x0bremote_name\x18\x05 \x01(\t\x12\x1e\n\x16\x65ncrypted_access_token\x18\x06 \x01(\x0c\x12/\n\x0b\x63reate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nauthorized\x18\x08 \x01(\x08\x12\x1f\n\x17\x65ncrypted_refresh_token\x18\t \x01(\x0c\x12<\n\x18\x61\x63\x63\x65ss_token_expire_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07refusal\x18\x0b \x01(\t\x12\x12\n\nrefresh_id\x18\x0c \x01(\t\x12\x31\n\rrefresh_until\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x96\x03\n\nLinkRecord\x12\x12\n\nproject_id\x18\x01 \x01(\t\x12\x18\n\x10remote_source_id\x18\x02 \x01(\t\x12\x0f\n\x07user_id\x18\x03 \x01(\t\x12\x15\n\rrepository_id\x18\x04 \x01(\t\x12\x17\n\x0frepository_path\x18\x05 \x01(\t\x12 \n\x18\x65ncrypted_webhook_secret\x18\x06 \x01(\x0c\x12\x12\n\nwebhook_id\x18\x07 \x01(\t\x12\x15\n\rdeploy_key_id\x18\x08 \x01(\t\x12\x1c\n\x14\x65ncrypted_deploy_key\x18\t \x01(\x0c\x12/\n\x0b\x63reate_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0cis_abandoned\x18\x0b \x01(\x08\x12\x11\n\tis_active\x18\x0c \x01(\x08\x12\x34\n\x03git\x18\r \x01(\x0b\x32\'.sluiceway.api.project.v1.GitRepository\x12\x1e\n\x16\x65ncrypted_git_password\x18\x0e \x01(\x0c\"\x87\x04\n\x0b\x45ventRecord\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x0e\n\x06\x61\x63tion\x18\x02 \x01(\t\x12\x0b\n\x03ref\x18\x03 \x01(\t\x12\x0e\n\x06\x62\x65\x66ore\x18\x04 \x01(\t\x12\r\n\x05\x61\x66ter\x18\x05 \x01(\t\x12\x0f\n\x07message\x18\x06 \x01(\t\x12\x15\n\rrepository_id\x18\x07 \x01(\t\x12\x11\n\tclone_url\x18\x08 \x01(\t\x12\x0c\n\x04link\x18\t \x01(\t\x12\x14\n\x0cpull_request\x18\n \x01(\t\x12\x13\n\x0b\x62\x61se_branch\x18\x0b \x01(\t\x12\x13\n\x0b\x62\x61se_commit\x18\x0c \x01(\t\x12\x11\n\tfrom_fork\x18\r \x01(\x08\x12\x11\n\tsender_id\x18\x0e \x01(\t\x12\x0e\n\x06\x63ommit\x18\x0f \x01(\t\x12\x0f\n\x07ignored\x18\x10 \x01(\t\x12\x14\n\x0crequested_by\x18\x11 \x01(\t\x12\x10\n\x08run_name\x18\x12 \x01(\t\x12\x0f\n\x07request\x18\x13 \x01(\t\x12\x13\n\x0bschedule_id\x18\x14 \x01(\t\x12K\n\tvariables\x18\x15 \x03(\x0b\x32\x38.sluiceway.records.trigger.v1.EventRecord.VariablesEntry\x12\x11\n\tcaught_up\x18\x16 \x01(\x08\x1a\x30\n\x0eVariablesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xa2\x01\n\x0fKnownRefsRecord\x12\x12\n\nproject_id\x18\x01 \x01(\t\x12K\n\x07\x63ommits\x18\x02 \x03(\x0b\x32:.sluiceway.records.trigger.v1.KnownRefsRecord.CommitsEntry\x1a.\n\x0c\x43ommitsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x0c:\x02\x38\x01\"\xe7\x01\n\x0e\x44\x65liveryRecord\x12\x34\n\x08\x64\x65livery\x18\x01 \x01(\x0b\x32\".sluiceway.api.project.v1.Delivery\x12\x38\n\x05\x65vent\x18\x02 \x01(\x0b\x32).sluiceway.records.trigger.v1.EventRecord\x12\r\n\x05order\x18\x03 \x01(\t\x12\x10\n\x08\x66\x61ilures\x18\x04 \x01(\x05\x12.\n\nretry_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0cprovider_key\x18\x06 \x01(\t\"\xce\x01\n\x12\x43ommitStatusRecord\x12\x12\n\nproject_id\x18\x01 \x01(\t\x12\x12\n\ncommit_sha\x18\x02 \x01(\t\x12\x0f\n\x07\x63ontext\x18\x03 \x01(\t\x12\x0e\n\x06run_id\x18\x04 \x01(\t\x12\x0b\n\x03ref\x18\x05 \x01(\t\x12\x0e\n\x06posted\x18\x06 \x01(\t\x12\x10\n\x08is_final\x18\x07 \x01(\x08\x12\x10\n\x08\x66\x61ilures\x18\x08 \x01(\x05\x12.\n\nretry_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"F\n\x0eScheduleRecord\x12\x34\n\x08schedule\x18\x01 \x01(\x0b\x32\".sluiceway.api.project.v1.Scheduleb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,24 +40,24 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_EVENTRECORD_VARIABLESENTRY']._serialized_options = b'8\001'
   _globals['_KNOWNREFSRECORD_COMMITSENTRY']._loaded_options = None
   _globals['_KNOWNREFSRECORD_COMMITSENTRY']._serialized_options = b'8\001'
-  _globals['_REMOTESOURCERECORD']._serialized_start=262
-  _globals['_REMOTESOURCERECORD']._serialized_end=395
-  _globals['_LINKEDACCOUNTRECORD']._serialized_start=398
-  _globals['_LINKEDACCOUNTRECORD']._serialized_end=803
-  _globals['_LINKRECORD']._serialized_start=806
-  _globals['_LINKRECORD']._serialized_end=1126
-  _globals['_EVENTRECORD']._serialized_start=1129
-  _globals['_EVENTRECORD']._serialized_end=1648
-  _globals['_EVENTRECORD_VARIABLESENTRY']._serialized_start=1600
-  _globals['_EVENTRECORD_VARIABLESENTRY']._serialized_end=1648
-  _globals['_KNOWNREFSRECORD']._serialized_start=1651
-  _globals['_KNOWNREFSRECORD']._serialized_end=1813
-  _globals['_KNOWNREFSRECORD_COMMITSENTRY']._serialized_start=1767
-  _globals['_KNOWNREFSRECORD_COMMITSENTRY']._serialized_end=1813
-  _globals['_DELIVERYRECORD']._serialized_start=1816
-  _globals['_DELIVERYRECORD']._serialized_end=2047
-  _globals['_COMMITSTATUSRECORD']._serialized_start=2050
-  _globals['_COMMITSTATUSRECORD']._serialized_end=2256
-  _globals['_SCHEDULERECORD']._serialized_start=2258
-  _globals['_SCHEDULERECORD']._serialized_end=2328
+  _globals['_REMOTESOURCERECORD']._serialized_start=310
+  _globals['_REMOTESOURCERECORD']._serialized_end=443
+  _globals['_LINKEDACCOUNTRECORD']._serialized_start=446
+  _globals['_LINKEDACCOUNTRECORD']._serialized_end=851
+  _globals['_LINKRECORD']._serialized_start=854
+  _globals['_LINKRECORD']._serialized_end=1260
+  _globals['_EVENTRECORD']._serialized_start=1263
+  _globals['_EVENTRECORD']._serialized_end=1782
+  _globals['_EVENTRECORD_VARIABLESENTRY']._serialized_start=1734
+  _globals['_EVENTRECORD_VARIABLESENTRY']._serialized_end=1782
+  _globals['_KNOWNREFSRECORD']._serialized_start=1785
+  _globals['_KNOWNREFSRECORD']._serialized_end=1947
+  _globals['_KNOWNREFSRECORD_COMMITSENTRY']._serialized_start=1901
+  _globals['_KNOWNREFSRECORD_COMMITSENTRY']._serialized_end=1947
+  _globals['_DELIVERYRECORD']._serialized_start=1950
+  _globals['_DELIVERYRECORD']._serialized_end=2181
+  _globals['_COMMITSTATUSRECORD']._serialized_start=2184
+  _globals['_COMMITSTATUSRECORD']._serialized_end=2390
+  _globals['_SCHEDULERECORD']._serialized_start=2392
+  _globals['_SCHEDULERECORD']._serialized_end=2462
 # @@protoc_insertion_point(module_scope)

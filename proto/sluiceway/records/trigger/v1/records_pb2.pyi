@@ -2,6 +2,7 @@ import datetime
 
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from sluiceway.api.project.v1 import delivery_service_pb2 as _delivery_service_pb2
+from sluiceway.api.project.v1 import project_service_pb2 as _project_service_pb2
 from sluiceway.api.project.v1 import remote_source_service_pb2 as _remote_source_service_pb2
 from sluiceway.api.project.v1 import schedule_service_pb2 as _schedule_service_pb2
 from google.protobuf.internal import containers as _containers
@@ -74,7 +75,7 @@ class LinkRecord(_message.Message):
     """The repository of a project, and what was made there. Its id is that of the project. It is not deleted with the
     project: a link without a project is what has to be taken away at the provider.
     """
-    __slots__ = ("project_id", "remote_source_id", "user_id", "repository_id", "repository_path", "encrypted_webhook_secret", "webhook_id", "deploy_key_id", "encrypted_deploy_key", "create_time", "is_abandoned", "is_active")
+    __slots__ = ("project_id", "remote_source_id", "user_id", "repository_id", "repository_path", "encrypted_webhook_secret", "webhook_id", "deploy_key_id", "encrypted_deploy_key", "create_time", "is_abandoned", "is_active", "git", "encrypted_git_password")
     PROJECT_ID_FIELD_NUMBER: _ClassVar[int]
     REMOTE_SOURCE_ID_FIELD_NUMBER: _ClassVar[int]
     USER_ID_FIELD_NUMBER: _ClassVar[int]
@@ -87,6 +88,8 @@ class LinkRecord(_message.Message):
     CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
     IS_ABANDONED_FIELD_NUMBER: _ClassVar[int]
     IS_ACTIVE_FIELD_NUMBER: _ClassVar[int]
+    GIT_FIELD_NUMBER: _ClassVar[int]
+    ENCRYPTED_GIT_PASSWORD_FIELD_NUMBER: _ClassVar[int]
     project_id: str
     """The id of the project."""
     remote_source_id: str
@@ -111,7 +114,11 @@ class LinkRecord(_message.Message):
     """Whether the creation of its project failed."""
     is_active: bool
     """Whether its project was created."""
-    def __init__(self, project_id: _Optional[str] = ..., remote_source_id: _Optional[str] = ..., user_id: _Optional[str] = ..., repository_id: _Optional[str] = ..., repository_path: _Optional[str] = ..., encrypted_webhook_secret: _Optional[bytes] = ..., webhook_id: _Optional[str] = ..., deploy_key_id: _Optional[str] = ..., encrypted_deploy_key: _Optional[bytes] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., is_abandoned: _Optional[bool] = ..., is_active: _Optional[bool] = ...) -> None: ...
+    git: _project_service_pb2.GitRepository
+    """The repository, if it is read with git alone: it has no remote source then. Without its password."""
+    encrypted_git_password: bytes
+    """The password for it, encrypted. Empty: none."""
+    def __init__(self, project_id: _Optional[str] = ..., remote_source_id: _Optional[str] = ..., user_id: _Optional[str] = ..., repository_id: _Optional[str] = ..., repository_path: _Optional[str] = ..., encrypted_webhook_secret: _Optional[bytes] = ..., webhook_id: _Optional[str] = ..., deploy_key_id: _Optional[str] = ..., encrypted_deploy_key: _Optional[bytes] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., is_abandoned: _Optional[bool] = ..., is_active: _Optional[bool] = ..., git: _Optional[_Union[_project_service_pb2.GitRepository, _Mapping]] = ..., encrypted_git_password: _Optional[bytes] = ...) -> None: ...
 
 class EventRecord(_message.Message):
     """An event of a provider, as `Forge.read_event` read it from a delivery."""

@@ -1,0 +1,67 @@
+"""What a project may say about a repository that is read with git alone."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from sluiceway.api.project.v1 import project_service_pb2 as api
+from sluiceway_server.triggers.git_repositories import faults, poll_interval
+
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIDZWaukDkteUi588+wP3NHj182Js2bB+DdPFxKLsBOSK"
+HTTPS, SSH = "https://git.example.org/app.git", "git@git.example.org:app.git"
+
+
+def repository(**fields: Any) -> api.GitRepository:
+    seconds = fields.pop("seconds", None)
+    made = api.GitRepository(**fields)
+    if seconds is not None:
+        made.poll_interval.FromTimedelta(timedelta(seconds=seconds))
+    return made
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"url": HTTPS},
+        {"url": "http://git.example.org/app"},
+        {"url": HTTPS, "username": "ann", "password": "secret"},
+        {"url": SSH, "ssh_host_key": KEY},
+        {"url": HTTPS, "seconds": 10},
+        {"url": HTTPS, "seconds": 86_400},
+    ],
+)
+def test_repository_is_taken(fields: dict[str, Any]) -> None:
+    assert list(faults(repository(**fields))) == []
+
+
+@pytest.mark.parametrize(
+    ("fields", "name"),
+    [
+        ({"url": ""}, "url"),
+        ({"url": "ext::sh -c x"}, "url"),
+        ({"url": "file:///etc"}, "url"),
+        ({"url": "https://ann:secret@git.example.org/app"}, "url"),
+        ({"url": HTTPS, "username": "ann"}, "password"),
+        ({"url": HTTPS, "password": "secret"}, "username"),
+        ({"url": "http://git.example.org/app", "username": "ann", "password": "secret"}, "password"),
+        ({"url": SSH, "ssh_host_key": KEY, "username": "ann", "password": "secret"}, "password"),
+        ({"url": HTTPS, "username": "ann\nx", "password": "secret"}, "username"),
+        ({"url": SSH}, "ssh_host_key"),
+        ({"url": SSH, "ssh_host_key": "git.example.org"}, "ssh_host_key"),
+        ({"url": HTTPS, "seconds": 9}, "poll_interval"),
+        ({"url": HTTPS, "seconds": -1}, "poll_interval"),
+        ({"url": HTTPS, "seconds": 86_401}, "poll_interval"),
+    ],
+)
+def test_repository_is_refused(fields: dict[str, Any], name: str) -> None:
+    (found,) = faults(repository(**fields))
+    assert found.path == f"project.git.{name}"
+    assert "secret" not in found.message
+
+
+def test_refs_are_listed_every_minute_by_default() -> None:
+    assert poll_interval(repository(url=HTTPS)) == timedelta(minutes=1)
+    assert poll_interval(repository(url=HTTPS, seconds=30)) == timedelta(seconds=30)
