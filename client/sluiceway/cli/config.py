@@ -122,7 +122,7 @@ def check(
         found = {"errors": [asdict(p) for p in loaded.errors], "warnings": [asdict(p) for p in loaded.warnings]}
         print(json.dumps(found, indent=2, ensure_ascii=False))
     else:
-        _print_problems(loaded, sys.stdout)
+        print_problems(loaded, sys.stdout)
         if loaded.config is not None:
             runs = loaded.config.runs
             tasks = sum(len(run.tasks) for run in runs)
@@ -137,7 +137,7 @@ def render(
 ) -> int:
     """Print a configuration as JSON, after jsonnet. Errors go to stderr, with exit code 1."""
     loaded = _load(source)
-    _print_problems(loaded, sys.stderr)
+    print_problems(loaded, sys.stderr)
     if loaded.document is not None:
         print(json.dumps(loaded.document, indent=2, ensure_ascii=False))
     return 1 if loaded.errors else 0
@@ -154,7 +154,7 @@ def graph(
 ) -> int:
     """Draw the tasks of a configuration's runs."""
     loaded = _load(source)
-    _print_problems(loaded, sys.stderr)
+    print_problems(loaded, sys.stderr)
     if loaded.config is None:
         return 1
     runs = loaded.config.runs if run is None else [find_run(loaded.config, run)]
@@ -172,7 +172,8 @@ def _counted(count: int, what: str) -> str:
     return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
-def _print_problems(loaded: LoadResult, stream: Any) -> None:
+def print_problems(loaded: LoadResult, stream: Any) -> None:
+    """Print the errors and warnings of a configuration, a line each."""
     for kind, problems in (("error", loaded.errors), ("warning", loaded.warnings)):
         for problem in problems:
             print(problem.in_file(loaded.source_path, kind), file=stream)
@@ -190,7 +191,12 @@ class _Place:
     file: Path | None
 
 
-def _load(source: Source, drivers: Sequence[Capabilities] = DRIVERS) -> LoadResult:
+def load_configuration(source: Source, drivers: Sequence[Capabilities] = DRIVERS) -> tuple[LoadResult, Context]:
+    """Load a configuration; return it, and the context that it was evaluated with.
+
+    Raises:
+        NotFound, InvalidInput: there is no such file, folder or ref.
+    """
     path, at, given = source.path, source.at, source.context
     if not path.exists():
         raise NotFound(f"there is no file or folder {path}")
@@ -198,13 +204,18 @@ def _load(source: Source, drivers: Sequence[Capabilities] = DRIVERS) -> LoadResu
         if not path.is_dir():
             raise InvalidInput("--at goes with a folder")
         with open_commit(str(path), at) as checkout:
-            return load(checkout.files, _merged(given, checkout.context), drivers=drivers)
+            context = _merged(given, checkout.context)
+            return load(checkout.files, context, drivers=drivers), context
     place = _find_place(path)
     context = _merged(given, _checked_out(place.root))
     if place.file is None:
-        return load(place.files, context, drivers=drivers)
+        return load(place.files, context, drivers=drivers), context
     inside = place.file.relative_to(place.root).as_posix()
-    return load_source(inside, _read(path), place.files, context, drivers=drivers)
+    return load_source(inside, _read(path), place.files, context, drivers=drivers), context
+
+
+def _load(source: Source, drivers: Sequence[Capabilities] = DRIVERS) -> LoadResult:
+    return load_configuration(source, drivers)[0]
 
 
 def _find_place(path: Path) -> _Place:

@@ -60,6 +60,10 @@ config = LazyGroup(
         "check": ("sluiceway.cli.config:check", "Report all errors of a configuration."),
         "render": ("sluiceway.cli.config:render", "Print a configuration as JSON, after jsonnet."),
         "graph": ("sluiceway.cli.config:graph", "Draw the tasks of a configuration's runs."),
+        "explain": (
+            "sluiceway.cli.config_explain:explain",
+            "Explain which runs a ref would start, and why not others.",
+        ),
         "schema": ("sluiceway.cli.config:schema", "Print the JSON Schema of configurations."),
     },
 )

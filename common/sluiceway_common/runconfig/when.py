@@ -75,19 +75,34 @@ def matches(when: When | None, context: Context, changed_paths: Collection[str] 
 def _ref_agrees(when: When, context: Context) -> bool:
     if when.branch is None and when.tag is None and when.ref is None:
         return True
-    agrees = False
-    for rules, text, applies in (
-        (when.branch, context.branch, context.ref_type == "branch" and bool(context.branch)),
-        (when.tag, context.tag, context.ref_type == "tag" and bool(context.tag)),
-        (when.ref, context.ref, True),
+    decided = deciding_rule(when, context)
+    return decided is not None and decided.includes
+
+
+@dataclass(frozen=True, slots=True)
+class DecidingRule:
+    """The last rule that matches a ref: its kind (`branch`, `tag` or `ref`), its text, and whether it includes."""
+
+    kind: str
+    rule: str
+    includes: bool
+
+
+def deciding_rule(when: When, context: Context) -> DecidingRule | None:
+    """Return the rule that decides whether `when` applies to the ref of `context`; None: no rule matches."""
+    decided = None
+    for kind, rules, text, holds in (
+        ("branch", when.branch, context.branch, context.ref_type == "branch" and bool(context.branch)),
+        ("tag", when.tag, context.tag, context.ref_type == "tag" and bool(context.tag)),
+        ("ref", when.ref, context.ref, True),
     ):
-        if rules is None or not applies:
+        if rules is None or not holds:
             continue
-        if any(_ref_rule_matches(rule, text) for rule in rules.include):
-            agrees = True
-        if any(_ref_rule_matches(rule, text) for rule in rules.exclude):
-            agrees = False
-    return agrees
+        for includes, texts in ((True, rules.include), (False, rules.exclude)):
+            found = next((rule for rule in texts if _ref_rule_matches(rule, text)), None)
+            if found is not None:
+                decided = DecidingRule(kind, found, includes)
+    return decided
 
 
 def _paths_agree(rules: Rules | None, changed_paths: Collection[str] | None) -> bool:

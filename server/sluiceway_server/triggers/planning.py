@@ -12,7 +12,7 @@ from sluiceway_common.foundation.texts import as_name
 from sluiceway_common.runconfig.compile import LoadResult
 from sluiceway_common.runconfig.model import Config, Run
 from sluiceway_common.runconfig.run_requests import RunOrigin, run_request
-from sluiceway_common.runconfig.runs import applies
+from sluiceway_common.runconfig.runs import explain_when
 from sluiceway_common.runconfig.tasks import project_variables, tasks_of_run
 from sluiceway_common.runconfig.when import Context
 from sluiceway_server.runs.environment_values import values_of_task
@@ -128,14 +128,11 @@ def setup_error_run(
 
 
 def _why_not(run: Run, context: Context, changed_paths: Collection[str] | None) -> PlannedRun | None:
-    if not applies(run.when, context, None):
-        sentence = f"its `when` does not match {_shown(context)}"
-        return PlannedRun(run.name, None, api.DECISION_REASON_WHEN, sentence)
-    if not applies(run.when, context, changed_paths):
-        count = len(changed_paths or ())
-        sentence = f"its `paths` match none of the {count} changed files" if count else "no file has changed"
-        return PlannedRun(run.name, None, api.DECISION_REASON_PATHS, sentence)
-    return None
+    found = explain_when(run.when, context, changed_paths)
+    if found.applies:
+        return None
+    reason = api.DECISION_REASON_PATHS if found.by_paths else api.DECISION_REASON_WHEN
+    return PlannedRun(run.name, None, reason, found.sentence[:_MAX_SENTENCE])
 
 
 def _of_secrets(tasks: Iterable[definition_pb2.TaskDefinition]) -> set[str]:
@@ -145,9 +142,3 @@ def _of_secrets(tasks: Iterable[definition_pb2.TaskDefinition]) -> set[str]:
 
 def _origin(event: pb.EventRecord, project_id: str) -> RunOrigin:
     return RunOrigin(event.clone_url, context_of(event), event.message, group_of(project_id, event), event.link)
-
-
-def _shown(context: Context) -> str:
-    if context.branch:
-        return f"branch {context.branch}"
-    return f"tag {context.tag}" if context.tag else f"pull request {context.pull_request_id}"

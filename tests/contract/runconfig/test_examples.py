@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from sluiceway_common.runconfig.runs import runs_that_apply
 from sluiceway_common.runconfig.schema import json_schema
 from sluiceway_common.runconfig.tasks import tasks_of_run
 from sluiceway_common.runconfig.when import Context
+from tests.support.installation import run_sluice
 from tests.support.json_schema import holds
 
 FOLDER = Path(__file__).parents[3] / "examples" / "jsonnet"
@@ -93,3 +95,68 @@ def test_last_task_of_a_matrix_waits_for_all_cells() -> None:
     *cells, last = tasks_of_run(config, "matrix", MAIN).tasks
     assert [each.task for each in last.depends] == [cell.name for cell in cells]
     assert {cell.runtime.containers[0].image for cell in cells} == {"python:3.11", "python:3.12", "python:3.13"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "lines"),
+    [
+        (
+            ["branches_and_tags.jsonnet", "--tag", "v1.2.3-rc1"],
+            [
+                "branches_and_tags.jsonnet, for tag v1.2.3-rc1",
+                'run check: does not start; `ref` of its `when` excludes tag v1.2.3-rc1, by "#^refs/tags/#"',
+                "run nightly build: does not start; its `when` does not match tag v1.2.3-rc1",
+                'run release: does not start; `tag` of its `when` excludes tag v1.2.3-rc1, by "/-rc/"',
+            ],
+        ),
+        (
+            ["monorepo.jsonnet", "--branch", "main", "--changed", "web/a", "--changed", "b"],
+            [
+                "monorepo.jsonnet, for branch main",
+                "run api: does not start; its `paths` match none of the 2 changed files",
+                "run web: starts; its `paths` match",
+                "  task test",
+                "run proto: does not start; its `paths` match none of the 2 changed files",
+            ],
+        ),
+        (
+            ["shared_library.jsonnet", "--pull-request-id", "7"],
+            [
+                "shared_library.jsonnet, for pull request 7",
+                "run shared library: starts; it has no `when`",
+                "  task lint",
+                "  task test",
+            ],
+        ),
+    ],
+)
+def test_explain_says_what_a_ref_would_start(arguments: list[str], lines: list[str]) -> None:
+    name, *others = arguments
+    done = run_sluice("config", "explain", FOLDER / name, *others)
+    assert (done.returncode, done.stderr) == (0, "")
+    first, *rest = done.stdout.splitlines()
+    assert [first.rpartition("/")[2], *rest] == lines
+
+
+def test_explain_of_a_broken_configuration_names_its_errors(tmp_path: Path) -> None:
+    (tmp_path / "broken.json").write_text('{"runs": []}')
+    done = run_sluice("config", "explain", tmp_path / "broken.json")
+    assert done.returncode == 1
+    assert "runs" in done.stderr
+
+
+def test_explain_as_json_names_skipped_tasks(tmp_path: Path) -> None:
+    task = {"name": "a", "runtime": {"containers": [{"image": "host"}]}, "when": {"tag": "/./"}}
+    (tmp_path / "one.json").write_text(json.dumps({"runs": [{"name": "r", "tasks": [task]}]}))
+    done = run_sluice("config", "explain", tmp_path / "one.json", "--branch", "x", "-o", "json")
+    assert json.loads(done.stdout) == {
+        "ref": "branch x",
+        "runs": [
+            {
+                "name": "r",
+                "starts": True,
+                "why": "it has no `when`",
+                "tasks": [{"name": "a", "skipped": True, "why": "its `when` does not match branch x"}],
+            }
+        ],
+    }
