@@ -22,6 +22,7 @@ from sluiceway.api.project.v1 import (
     secret_service_pb2,
     token_service_pb2,
     variable_service_pb2,
+    webhook_service_pb2,
 )
 from sluiceway.api.run.v1 import run_service_pb2
 from sluiceway_server.gateway.descriptions import description_of, json_name
@@ -57,6 +58,8 @@ _ROOTS = (
     token_service_pb2.CreateTokenResponse,
     token_service_pb2.ListTokensResponse,
     variable_service_pb2.ListVariablesResponse,
+    webhook_service_pb2.ListWebhookDeliveriesResponse,
+    webhook_service_pb2.ListWebhooksResponse,
 )
 _STRINGS = frozenset(
     {

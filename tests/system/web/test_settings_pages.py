@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import base64
+import hmac
 import json
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
 
 from tests.fakes.forge import Kind
 from tests.support.browser import BrowserPage, running_chromium
-from tests.support.installation import HOST_TASK, installation
+from tests.support.installation import HOST_TASK, installation, until
 from tests.support.running_forge import running_forge
 from tests.support.web_site import NEEDS_BROWSER, LinkedProject, Site, linked_project
 
@@ -188,6 +193,67 @@ def test_schedule_is_stored_paused_and_deleted(project: LinkedProject, page: Bro
     page.page.locator("form button", has_text="Delete").click()
     page.wait_for_text("[role=status]", "The schedule is deleted")
     assert project.site.get(f"projects/{project.id}/schedules")["schedules"] == []
+
+
+@contextmanager
+def receiver() -> Iterator[tuple[str, list[tuple[Any, bytes]]]]:
+    """Run a server that takes every request, for the block; yield its URL and the headers and bodies that it got."""
+    taken: list[tuple[Any, bytes]] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            taken.append((self.headers, self.rfile.read(int(self.headers["content-length"]))))
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}/hook", taken
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def test_webhook_is_signed_with_the_secret_that_is_shown(project: LinkedProject, page: BrowserPage) -> None:
+    page.page.set_viewport_size({"width": 360, "height": 740})
+    with receiver() as (url, taken):
+        page.open(f"/projects/{project.path}/settings")
+        page.page.get_by_role("button", name="New webhook").click()
+        page.page.fill("input[name=url]", url)
+        page.page.get_by_role("button", name="Store").click()
+        secret = page.page.locator("code.text").inner_text()
+        page.check_accessibility()
+        delivery = project.site.post(f"projects/{project.id}:run", {"ref": "main"})
+        until(lambda: len(taken) >= 2, f"events of the runs of delivery {delivery['id']} are received")
+        headers, body = taken[0]
+        signed = f"{headers['webhook-id']}.{headers['webhook-timestamp']}.".encode() + body
+        digest = hmac.digest(base64.b64decode(secret.removeprefix("whsec_")), signed, "sha256")
+        assert headers["webhook-signature"] == f"v1,{base64.b64encode(digest).decode()}"
+        sent = page.page.get_by_role("list", name=f"Deliveries to {url}")
+        (webhook,) = project.site.get(f"webhooks?parentId={project.id}")["webhooks"]
+
+        def is_delivered() -> bool:
+            found = project.site.get(f"webhooks/{webhook['id']}/deliveries")["deliveries"]
+            return any(each["phase"] == "WEBHOOK_DELIVERY_PHASE_DELIVERED" for each in found)
+
+        until(is_delivered, "a delivery is known to be received")
+        page.page.get_by_role("button", name=f"Deliveries to {url}").click()
+        sent.get_by_text("delivered, status 204").first.wait_for()
+        assert page.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        page.page.get_by_role("button", name=f"Disable {url}").click()
+        page.wait_for_text("[role=status]", "No more events are sent")
+        page.page.get_by_role("button", name=f"Delete {url}").click()
+        page.page.get_by_role("button", name=f"Delete {url} now").click()
+        page.wait_for_text("[role=status]", "The webhook is deleted")
+    page.page.reload()
+    page.wait_for_text("p", "The project has no outgoing webhook")
+    assert secret not in page.page.content()
 
 
 def test_project_is_changed_moved_and_deleted(site: Site, page: BrowserPage) -> None:

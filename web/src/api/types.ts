@@ -339,6 +339,20 @@ export interface ListVariablesResponse {
   nextPageToken: string;
 }
 
+/** The response of `ListWebhookDeliveries`. */
+export interface ListWebhookDeliveriesResponse {
+  /** The deliveries, the newest first. */
+  deliveries: WebhookDelivery[];
+  /** The token of the next page. Empty: this is the last page. */
+  nextPageToken: string;
+}
+
+/** The response of `ListWebhooks`. */
+export interface ListWebhooksResponse {
+  /** The webhooks. */
+  webhooks: Webhook[];
+}
+
 /** Lines of a log: those around its first error, or if none was found its last ones. */
 export interface LogExcerpt {
   /** The number of the attempt whose log it is, from 1. */
@@ -914,6 +928,72 @@ export interface WatchRunsResponse {
   /** The events of one transaction. Empty in the first message, which only has the position. */
   events: RunEvent[];
 }
+
+/** An outgoing webhook. */
+export interface Webhook {
+  /** The webhook's id, a UUIDv7. */
+  id: string;
+  /** The id of the project, project group, organization or user of whose runs it tells. In a request, also its path. */
+  parentId: string;
+  /** Where events are sent: a URL of http or https without a user and a password. */
+  url: string;
+  /** The types of events that are sent: `run.created`, `run.started`, `run.finished`. Empty: all, also those of later versions. */
+  eventTypes: string[];
+  /** Whether nothing is sent. Set by a person, or by the server when the receiver fails for too long. */
+  disabled: boolean;
+  /** Why the server disabled it. Empty: it did not. */
+  disabledReason: string;
+  /** When the server disabled it. Not set: it did not. */
+  disableTime?: string;
+  /** Since when no request has succeeded. Not set: the last one did, or there was none. */
+  failingSince?: string;
+  /** The secret that requests are signed with: `whsec_` and 24 to 64 bytes in base64. Never in a response. */
+  secret: string;
+  /** Until when requests are signed with the secret before as well. Not set: they are not. */
+  previousSecretExpireTime?: string;
+  /** When it was created. */
+  createTime?: string;
+  /** The id of the user who created it. */
+  createdBy: string;
+  /** The version of the webhook. An update or deletion that names another one is refused. */
+  etag: string;
+}
+
+/** An event that is sent to a webhook. */
+export interface WebhookDelivery {
+  /** The delivery's id, a UUIDv7: the header `webhook-id`, the same in each attempt. */
+  id: string;
+  /** The id of the webhook. */
+  webhookId: string;
+  /** The type of the event, such as `run.finished`. */
+  eventType: string;
+  /** The id of the run. */
+  runId: string;
+  /** When it was created. */
+  createTime?: string;
+  /** How far it is. */
+  phase?: WebhookDeliveryPhase;
+  /** How often it was sent. */
+  attempts: number;
+  /** When it was sent last. */
+  attemptTime?: string;
+  /** The status of the last response. 0: there was none. */
+  responseStatus: number;
+  /** How long the last response took. */
+  responseDuration?: string;
+  /** What happened in the last attempt, in a sentence. Empty: it succeeded, or there was none. */
+  sentence: string;
+  /** When it is sent again. Not set: at once, or never. */
+  retryTime?: string;
+  /** The body that is sent: JSON. */
+  body: string;
+}
+
+/** How far a delivery of a webhook is. */
+export type WebhookDeliveryPhase =
+  | "WEBHOOK_DELIVERY_PHASE_PENDING"
+  | "WEBHOOK_DELIVERY_PHASE_DELIVERED"
+  | "WEBHOOK_DELIVERY_PHASE_FAILED";
 
 /** A rule about names. A name matches if `include` has it and `exclude` does not. */
 export interface WhenRule {

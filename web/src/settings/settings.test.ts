@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { ancestorsOf, base64Of, ruleOfText, textOfRule, wordsOfWhen } from "./settings.ts";
+import { ancestorsOf, base64Of, newWebhookSecret, ruleOfText, textOfRule, wordsOfWhen } from "./settings.ts";
 
 test("the ancestors of a project are its groups and its organization", () => {
   assert.deepEqual(ancestorsOf("org/acme/backend/tools/api"), ["org/acme/backend/tools", "org/acme/backend", "org/acme"]);
@@ -22,4 +22,10 @@ test("a condition has words", () => {
 test("values are base64 of UTF-8", () => {
   assert.equal(base64Of("hé\n"), Buffer.from("hé\n").toString("base64"));
   assert.equal(base64Of("x".repeat(49_152)).length, 65_536);
+});
+
+test("a secret of a webhook is its bytes in base64", () => {
+  const secret = newWebhookSecret(new Uint8Array([0, 255, ...new Array<number>(30).fill(7)]));
+  assert.match(secret, /^whsec_[A-Za-z0-9+/]{43}=$/);
+  assert.equal(Buffer.from(secret.slice(6), "base64").length, 32);
 });

@@ -42,3 +42,8 @@ export function base64Of(text: string): string {
   for (const byte of new TextEncoder().encode(text)) bytes += String.fromCharCode(byte);
   return btoa(bytes);
 }
+
+/** Return the secret of a webhook, as the API takes it, of random bytes. */
+export function newWebhookSecret(random: Uint8Array): string {
+  return `whsec_${btoa(String.fromCharCode(...random))}`;
+}
