@@ -8,10 +8,7 @@ hold the interpreter's lock. So it is done in worker processes. The functions ta
 from __future__ import annotations
 
 import json
-import os
-import resource
 from collections.abc import Iterable, Sequence
-from functools import cache
 from typing import TYPE_CHECKING
 
 from sluiceway.api.config.v1 import config_service_pb2 as pb
@@ -22,8 +19,6 @@ if TYPE_CHECKING:
     from sluiceway_common.runconfig.compile import LoadResult
     from sluiceway_common.runconfig.problems import Problem
 
-_MEMORY_BYTES = 1024**3
-_NICENESS = 10
 _RESPONSE_BYTES = 8 * 1024 * 1024
 
 
@@ -76,7 +71,6 @@ def _load(
     from sluiceway_common.runconfig.files import MappingFiles  # noqa: PLC0415 - in the worker only
     from sluiceway_common.runconfig.when import Context  # noqa: PLC0415 - in the worker only
 
-    _set_limits()
     return load(
         MappingFiles(dict(config.files)),
         Context(
@@ -100,13 +94,6 @@ def _bounded(text: str) -> str:
             reason="ANSWER_TOO_LARGE",
         )
     return text
-
-
-@cache
-def _set_limits() -> None:
-    """Limit the resources of this process, once."""
-    os.nice(_NICENESS)
-    resource.setrlimit(resource.RLIMIT_DATA, (_MEMORY_BYTES, _MEMORY_BYTES))
 
 
 def _problems(problems: Iterable[Problem]) -> list[pb.ConfigProblem]:

@@ -7,33 +7,28 @@ processes, a few at a time; a worker is killed when its call is cancelled or tak
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import timedelta
 from typing import Any
 
-import anyio.to_process
 from google.protobuf.message import Message
 
 from sluiceway.api.config.v1 import config_service_pb2 as pb
 from sluiceway.api.config.v1 import config_service_pb2_grpc as pb_grpc
 from sluiceway.api.config.v1 import version_service_pb2, version_service_pb2_grpc
-from sluiceway_common.foundation.errors import DeadlineExceeded, Exhausted, InvalidInput, Unavailable, Violation
-from sluiceway_common.foundation.places import Places
-from sluiceway_common.foundation.time_limit import time_limit
+from sluiceway_common.foundation.errors import Exhausted, InvalidInput, Violation
 from sluiceway_common.foundation.version import VERSION
 from sluiceway_server.app import config_loading
+from sluiceway_server.runs.config_workers import ConfigProcesses
 
 _LIMIT_BYTES = 1024 * 1024
 _AT_A_TIME = 2
 _WAITING = 32
-# More than a jsonnet evaluation may take.
-_WITHIN = timedelta(seconds=75)
 
 
 class ConfigServicer(pb_grpc.ConfigServiceServicer):
     """Checks, renders and draws configurations. Stateless."""
 
     def __init__(self) -> None:
-        self._places = Places(_AT_A_TIME, waiting=_WAITING, what="configurations")
+        self._workers = ConfigProcesses(_AT_A_TIME, waiting=_WAITING)
 
     async def CheckRunConfig(self, request: pb.CheckRunConfigRequest, context: object) -> pb.CheckRunConfigResponse:
         return pb.CheckRunConfigResponse.FromString(await self._in_worker(config_loading.check, request))
@@ -55,23 +50,7 @@ class ConfigServicer(pb_grpc.ConfigServiceServicer):
         """
         _check_files(request.config)
         message: Message = request
-        async with self._places.take():
-            try:
-                async with time_limit(_WITHIN.total_seconds()):
-                    return await anyio.to_process.run_sync(function, message.SerializeToString(), cancellable=True)
-            except TimeoutError as cause:
-                raise DeadlineExceeded(
-                    f"the configuration was not loaded within {_WITHIN.total_seconds():.0f} s",
-                    reason="CONFIGURATION_TOO_SLOW",
-                ) from cause
-            except MemoryError as cause:
-                raise Exhausted(
-                    "the configuration needs too much memory to be loaded", reason="CONFIGURATION_TOO_LARGE"
-                ) from cause
-            except anyio.BrokenWorkerProcess as cause:
-                raise Unavailable(
-                    "the process that loads configurations ended; try again", reason="WORKER_LOST"
-                ) from cause
+        return await self._workers.call(function, message.SerializeToString())
 
 
 def _check_files(config: pb.ConfigFiles) -> None:

@@ -85,6 +85,7 @@ from sluiceway_server.projects.variable_service import VariableServicer
 from sluiceway_server.runs.access import RUN_RESOURCE, right_on_scope
 from sluiceway_server.runs.archive_retention import ArchiveRetention
 from sluiceway_server.runs.config_objects import ConfigObjects
+from sluiceway_server.runs.config_workers import ConfigProcesses
 from sluiceway_server.runs.engine import Engine
 from sluiceway_server.runs.executor_times import ExecutorTimes
 from sluiceway_server.runs.explainer import Explainer
@@ -109,6 +110,9 @@ from sluiceway_server.triggers.service import DeliveryServicer
 from sluiceway_server.triggers.settings import TriggerSettings
 from sluiceway_server.triggers.statuses import StatusWorker, follow_run
 from sluiceway_server.triggers.worker import DeliveryWorker
+
+# Configurations of events. More than of projects that misbehave at a time; one of a project is loaded at a time.
+_LOADED_AT_A_TIME, _LOADS_WAITING = 4, 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,7 +237,15 @@ async def services(ground: ServerDependencies, database: DataManager) -> AsyncIt
         cleaner = LinkCleaner(
             database, providers, ground.envelope, clock, settings=ground.triggers, is_elected=is_elected
         )
-        deliveries = DeliveryWorker(database, engine, providers, clock, settings=ground.triggers, is_elected=is_elected)
+        deliveries = DeliveryWorker(
+            database,
+            engine,
+            providers,
+            clock,
+            workers=ConfigProcesses(_LOADED_AT_A_TIME, waiting=_LOADS_WAITING),
+            settings=ground.triggers,
+            is_elected=is_elected,
+        )
         schedules = ScheduleWorker(database, clock, ids=ids, settings=ground.triggers, is_elected=is_elected)
         catch_up = CatchUp(database, providers, clock, ids=ids, settings=ground.triggers, is_elected=is_elected)
         statuses = StatusWorker(

@@ -30,12 +30,14 @@ from sluiceway_common.runconfig.compile import LoadResult
 from sluiceway_server.datamanager.port import Database
 from sluiceway_server.forges.errors import NotAtForge
 from sluiceway_server.projects.records import PROJECT
+from sluiceway_server.runs.config_workers import ConfigWorkers
 from sluiceway_server.runs.engine import Engine
 from sluiceway_server.triggers import deliveries
 from sluiceway_server.triggers.changes import Changes
+from sluiceway_server.triggers.event_plans import EventPlan
 from sluiceway_server.triggers.event_reading import EventReader
 from sluiceway_server.triggers.event_rules import Verdict
-from sluiceway_server.triggers.planning import PlannedRun, plan_runs, setup_error_run
+from sluiceway_server.triggers.planning import PlannedRun, setup_error_run
 from sluiceway_server.triggers.providers import Providers
 from sluiceway_server.triggers.records import DELIVERY, LINK
 from sluiceway_server.triggers.settings import TriggerSettings
@@ -71,6 +73,7 @@ class DeliveryWorker:
         providers: Providers,
         clock: Clock,
         *,
+        workers: ConfigWorkers,
         settings: TriggerSettings,
         is_elected: Callable[[], bool],
     ) -> None:
@@ -86,7 +89,7 @@ class DeliveryWorker:
         self._busy: set[deliveries.Ref] = set()
         self._was_elected = False
         self._on_free: Callable[[], None] = lambda: None
-        self._reader = EventReader(providers, at_a_time=_AT_A_TIME)
+        self._reader = EventReader(providers, workers, at_a_time=_AT_A_TIME)
 
     async def run(self) -> None:
         """Work until cancelled."""
@@ -230,23 +233,17 @@ class DeliveryWorker:
         if link is None or project is None:
             return api.DELIVERY_PHASE_DONE, Verdict(api.DECISION_REASON_EVENT_IGNORED, "the project was deleted"), []
         try:
-            read = await self._reader.read(record.event, link)
+            read = await self._reader.read(
+                record.event, link, project_name=project.name, attempt=record.delivery.redeliveries
+            )
         except NotAtForge:
             # The repository was there a moment ago.
             sentence = f"{record.event.ref} was deleted or overwritten before its commit could be read"
             return api.DELIVERY_PHASE_DONE, Verdict(api.DECISION_REASON_COMMIT_GONE, sentence), []
         if isinstance(read, Verdict):
             return api.DELIVERY_PHASE_DONE, read, []
-        plan = plan_runs(
-            read.event,
-            read.loaded,
-            project_id=project_id,
-            project_name=project.name,
-            changed_paths=read.changed_paths,
-            attempt=record.delivery.redeliveries,
-        )
-        decisions = [await self._make(project_id, read.event, planned) for planned in plan]
-        return api.DELIVERY_PHASE_DONE, _verdict_of(read.loaded, decisions), decisions
+        decisions = [await self._make(project_id, read.event, planned) for planned in read.plan.planned()]
+        return api.DELIVERY_PHASE_DONE, _verdict_of(read.plan, decisions), decisions
 
     async def _fail(
         self, record: pb.DeliveryRecord, error: SluicewayError
@@ -316,8 +313,8 @@ class DeliveryWorker:
         self._swept_at = monotonic
 
 
-def _verdict_of(loaded: LoadResult, decisions: list[api.RunDecision]) -> Verdict:
-    if loaded.config is None:
+def _verdict_of(plan: EventPlan, decisions: list[api.RunDecision]) -> Verdict:
+    if not plan.is_usable:
         return Verdict(api.DECISION_REASON_SETUP_ERROR, decisions[0].sentence)
     made = sum(1 for each in decisions if each.run_id)
-    return Verdict(api.DECISION_REASON_CONFIGURATION_READ, f"{made} of {len(decisions)} runs of {loaded.source_path}")
+    return Verdict(api.DECISION_REASON_CONFIGURATION_READ, f"{made} of {len(decisions)} runs of {plan.source_path}")

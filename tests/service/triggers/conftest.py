@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -24,6 +26,7 @@ from sluiceway_server.projects.auditing import AuditedDatabase
 from sluiceway_server.projects.envelope import Envelope
 from sluiceway_server.projects.records import PROJECT, USER
 from sluiceway_server.runrecords.types import RUN
+from sluiceway_server.runs.config_workers import MOST_TIME
 from sluiceway_server.runs.engine import Engine
 from sluiceway_server.triggers.audit_subjects import AUDIT_SUBJECTS
 from sluiceway_server.triggers.catching_up import CatchUp
@@ -56,6 +59,13 @@ def configuration(*runs: Mapping[str, Any]) -> dict[str, bytes]:
     return {".sluice/config.json": json.dumps(content).encode(), "README": b"x"}
 
 
+class InThreads:
+    """Loads configurations in threads of the test: a process for each test would take a second."""
+
+    async def call(self, function: Callable[[Any], Any], argument: Any, *, within: timedelta = MOST_TIME) -> Any:
+        return await asyncio.to_thread(function, argument)
+
+
 class AlreadyDurable:
     async def wait(self) -> None:
         """Return at once: the fake database loses nothing."""
@@ -68,6 +78,7 @@ class Triggers:
     clock: FakeClock
     envelope: Envelope
     forge: FakeForge
+    providers: Providers
     engine: Engine
     settings: TriggerSettings
     sources: RemoteSourceServicer
@@ -149,6 +160,7 @@ async def triggers() -> Triggers:
         clock,
         envelope,
         forge,
+        providers,
         engine,
         settings,
         sources=RemoteSourceServicer(audited, envelope, clock, ids=world.ids),
@@ -156,7 +168,9 @@ async def triggers() -> Triggers:
         links=RepositoryLinks(database, providers, envelope, clock, settings=settings),
         cleaner=LinkCleaner(database, providers, envelope, clock, settings=settings, is_elected=is_elected),
         receiver=DeliveryServicer(audited, providers, envelope, clock, ids=world.ids),
-        worker=DeliveryWorker(database, engine, providers, clock, settings=settings, is_elected=is_elected),
+        worker=DeliveryWorker(
+            database, engine, providers, clock, workers=InThreads(), settings=settings, is_elected=is_elected
+        ),
         statuses=StatusWorker(
             database, providers, clock, durable=AlreadyDurable(), settings=settings, is_elected=is_elected
         ),
