@@ -72,8 +72,8 @@ async def test_invalid_request_says_why() -> None:
         await service.CheckRunConfig(pb.CheckRunConfigRequest(), None)
     with pytest.raises(InvalidInput, match='"png" is not one of: text, mermaid, dot'):
         await service.GraphRunConfig(pb.GraphRunConfigRequest(config=GOOD, format="png"), None)
-    with pytest.raises(InvalidInput, match='driver: "docker" is not one of: sandbox, host'):
-        await service.CheckRunConfig(pb.CheckRunConfigRequest(config=GOOD, driver="docker"), None)
+    with pytest.raises(InvalidInput, match='driver: "lxc" is not one of: sandbox, host'):
+        await service.CheckRunConfig(pb.CheckRunConfigRequest(config=GOOD, driver="lxc"), None)
     large = pb.ConfigFiles(files={"x": b" " * 1024 * 1024})
     with pytest.raises(Exhausted, match="at most 1048576 are taken"):
         await service.CheckRunConfig(pb.CheckRunConfigRequest(config=large), None)
