@@ -41,6 +41,7 @@ _ROOTS = (
     executor_admin_service_pb2.ListExecutorGroupsResponse,
     executor_admin_service_pb2.ListExecutorsResponse,
     linked_account_service_pb2.ListLinkedAccountsResponse,
+    login_service_pb2.GetDeviceLoginResponse,
     login_service_pb2.ListLoginSourcesResponse,
     organization_service_pb2.ListOrganizationMembersResponse,
     project_service_pb2.ListProjectGroupsResponse,

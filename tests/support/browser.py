@@ -61,7 +61,7 @@ class BrowserPage:
         """Check that there was no exception, no error in the console, and no violation of the policy."""
         assert self.page.evaluate("window.violations") == []
         unexpected = [fault for fault in self.faults if not any(part in fault for part in self.expected)]
-        assert unexpected == []
+        assert unexpected == [], unexpected
 
     def check_accessibility(self) -> None:
         """Check with axe that what is shown now has no violation, in light and in dark."""

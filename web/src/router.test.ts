@@ -13,6 +13,7 @@ const PAGES: [string, Page][] = [
   ["/tokens", { name: "tokens" }],
   ["/runs/01a2", { name: "run", run: "01a2" }],
   ["/runs/01a2/tasks/01a3", { name: "task", run: "01a2", task: "01a3" }],
+  ["/device", { name: "device", code: "" }],
   ["/account", { name: "account", error: "" }],
   ["/login", { name: "login", next: "/", error: "" }],
 ];

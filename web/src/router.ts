@@ -14,6 +14,7 @@ export type Page =
   /** `error`: the reason why a login with a git provider failed; empty: it did not. */
   | { name: "login"; next: string; error: string }
   | { name: "account"; error: string }
+  | { name: "device"; code: string }
   | { name: "runs" }
   | { name: "project"; path: string; tab: Tab }
   | { name: "executors" }
@@ -31,6 +32,9 @@ export function pageOf(path: string, query = ""): Page {
   if (first === "login" && segments.length === 1) {
     const given = new URLSearchParams(query);
     return { name: "login", next: localPath(given.get("next")), error: given.get("error") ?? "" };
+  }
+  if (first === "device" && segments.length === 1) {
+    return { name: "device", code: new URLSearchParams(query).get("code") ?? "" };
   }
   if (first === "account" && segments.length === 1) {
     return { name: "account", error: new URLSearchParams(query).get("error") ?? "" };
@@ -53,6 +57,8 @@ export function pathOf(page: Page): string {
       return page.next === "/" ? "/login" : `/login?next=${one(page.next)}`;
     case "account":
       return "/account";
+    case "device":
+      return page.code === "" ? "/device" : `/device?code=${one(page.code)}`;
     case "runs":
       return "/runs";
     case "project":

@@ -321,6 +321,11 @@ class Logins:
         self.begin = loop.call(logins.begin)
         self.begin_link = loop.call(logins.begin_link)
         self.complete = loop.call(logins.complete)
+        self.begin_device = loop.call(logins.begin_device)
+        self.get_device = loop.call(logins.get_device)
+        self.answer_device = loop.call(logins.answer_device)
+        self.redeem_device = loop.call(logins.redeem_device)
+        self.log_out = loop.call(logins.log_out)
 
 
 class Deliveries:

@@ -44,3 +44,28 @@ class Logins:
             pb.CompleteAuthorizationRequest, flow=flow, state=state, code=code, error=error, expire_time=expire
         )
         return await self._connection.call(self._stub.CompleteAuthorization, request)
+
+    async def begin_device(self, client_name: str = "") -> pb.BeginDeviceLoginResponse:
+        """Begin a login that a person confirms in a browser. The client needs no token for this."""
+        request = self._connection.request(pb.BeginDeviceLoginRequest, client_name=client_name)
+        return await self._connection.call(self._stub.BeginDeviceLogin, request)
+
+    async def get_device(self, user_code: str) -> pb.DeviceLogin:
+        """Return the login of a program that waits to be confirmed."""
+        request = self._connection.request(pb.GetDeviceLoginRequest, user_code=user_code)
+        return (await self._connection.call(self._stub.GetDeviceLogin, request)).device_login
+
+    async def answer_device(self, user_code: str, *, confirmed: bool) -> None:
+        """Confirm or deny the login of a program, which then gets a token of the caller."""
+        request = self._connection.request(pb.AnswerDeviceLoginRequest, user_code=user_code, confirmed=confirmed)
+        await self._connection.call(self._stub.AnswerDeviceLogin, request)
+
+    async def redeem_device(self, device_code: str, *, expire: datetime | None = None) -> pb.RedeemDeviceLoginResponse:
+        """Return the token of a login that was confirmed, once; without one as long as it waits."""
+        request = self._connection.request(pb.RedeemDeviceLoginRequest, device_code=device_code, expire_time=expire)
+        return await self._connection.call(self._stub.RedeemDeviceLogin, request)
+
+    async def log_out(self, token: str) -> None:
+        """Revoke a token. Succeeds if it is not valid any more."""
+        request = self._connection.request(pb.LogOutRequest, token=token)
+        await self._connection.call(self._stub.LogOut, request)

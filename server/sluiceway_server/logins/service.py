@@ -34,6 +34,7 @@ from sluiceway_server.datamanager.port import Database
 from sluiceway_server.forges.errors import TokenRefused
 from sluiceway_server.forges.oauth2 import OAuth2Refused, TokenGrant, authorization_url, endpoints_of
 from sluiceway_server.forges.port import ForgeUser
+from sluiceway_server.logins.devices import DeviceLogins
 from sluiceway_server.logins.flows import Flow, StateInvalid, new_flow, open_flow, seal
 from sluiceway_server.logins.identities import account_of, free_name, is_authorized_by_another, new_user
 from sluiceway_server.projects.auditing import Subject
@@ -112,6 +113,7 @@ class LoginServicer(api_grpc.LoginServiceServicer):
         self._ids = ids
         self._public_url = public_url
         self._changes = Changes(database, clock=clock, ids=ids)
+        self._devices = DeviceLogins(database, clock, ids=ids)
 
     async def ListLoginSources(
         self, request: api.ListLoginSourcesRequest, context: Any
@@ -150,6 +152,40 @@ class LoginServicer(api_grpc.LoginServiceServicer):
             return await self._link(authorized)
         return await self._log_in(authorized, expire)
 
+    # -- programs
+
+    async def BeginDeviceLogin(
+        self, request: api.BeginDeviceLoginRequest, context: Any
+    ) -> api.BeginDeviceLoginResponse:
+        if not self._public_url:
+            raise _no_public_url("nobody can confirm a login in a browser")
+        return await self._devices.begin(request.client_name, self._public_url)
+
+    async def GetDeviceLogin(self, request: api.GetDeviceLoginRequest, context: Any) -> api.GetDeviceLoginResponse:
+        return api.GetDeviceLoginResponse(device_login=await self._devices.get(request.user_code))
+
+    async def AnswerDeviceLogin(
+        self, request: api.AnswerDeviceLoginRequest, context: Any
+    ) -> api.AnswerDeviceLoginResponse:
+        await self._devices.answer(request.user_code, confirmed=request.confirmed)
+        return api.AnswerDeviceLoginResponse()
+
+    async def RedeemDeviceLogin(
+        self, request: api.RedeemDeviceLoginRequest, context: Any
+    ) -> api.RedeemDeviceLoginResponse:
+        expire = login_expiry(request.expire_time if request.HasField("expire_time") else None, self._clock.now())
+        redeemed = await self._devices.redeem(request.device_code, expire)
+        if redeemed is None:
+            return api.RedeemDeviceLoginResponse()
+        text, user_id = redeemed
+        user = await self._database.read(lambda view: view.get(USER, user_id))
+        shown_user = _user(user_id, project_pb.User(name=user_id) if user is None else user)
+        return api.RedeemDeviceLoginResponse(token=text, user=shown_user)
+
+    async def LogOut(self, request: api.LogOutRequest, context: Any) -> api.LogOutResponse:
+        await self._devices.log_out(request.token)
+        return api.LogOutResponse()
+
     # -- what begins
 
     async def _source(self, reference: str) -> tuple[str, pb.RemoteSourceRecord]:
@@ -178,10 +214,7 @@ class LoginServicer(api_grpc.LoginServiceServicer):
     @property
     def _redirect_uri(self) -> str:
         if not self._public_url:
-            raise FailedPrecondition(
-                "git providers cannot send browsers back to this installation: start its servers with --public-url URL",
-                reason="PUBLIC_URL_MISSING",
-            )
+            raise _no_public_url("git providers cannot send browsers back to this installation")
         return self._public_url + CALLBACK_PATH
 
     # -- what completes
@@ -303,12 +336,18 @@ class LoginServicer(api_grpc.LoginServiceServicer):
         user = completed.user
         etag = await self._database.read(lambda view: etag_of(view, USER, completed.user_id))
         return api.CompleteAuthorizationResponse(
-            user=user_api.User(
-                id=completed.user_id, name=user.name, etag=etag, create_time=user.create_time, operator=user.operator
-            ),
+            user=_user(completed.user_id, user, etag),
             linked_account=shown_account(completed.account, done.source.source.name),
             registered=completed.registered,
         )
+
+
+def _no_public_url(what: str) -> FailedPrecondition:
+    return FailedPrecondition(f"{what}: start the servers with --public-url URL", reason="PUBLIC_URL_MISSING")
+
+
+def _user(user_id: str, user: project_pb.User, etag: str = "") -> user_api.User:
+    return user_api.User(id=user_id, name=user.name, etag=etag, create_time=user.create_time, operator=user.operator)
 
 
 def _check_login(source: pb.RemoteSourceRecord) -> None:

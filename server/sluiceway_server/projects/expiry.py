@@ -16,7 +16,7 @@ from sluiceway_common.foundation.clock import Clock
 from sluiceway_common.foundation.errors import SluicewayError
 from sluiceway_server.datamanager.model import Decision, Delete, Query, RecordType, View
 from sluiceway_server.datamanager.port import Database
-from sluiceway_server.projects.records import AUDIT_RECORD, CREATION_REQUEST, USED_AUTHORIZATION
+from sluiceway_server.projects.records import AUDIT_RECORD, CREATION_REQUEST, DEVICE_LOGIN, USED_AUTHORIZATION
 
 __all__ = ["KEPT_FOR", "Expiry"]
 
@@ -28,6 +28,7 @@ KEPT_FOR: tuple[tuple[RecordType[Any], timedelta], ...] = (
     (AUDIT_RECORD, timedelta(days=400)),
     # Longer than an authorization may take.
     (USED_AUTHORIZATION, timedelta(hours=1)),
+    (DEVICE_LOGIN, timedelta(hours=1)),
 )
 _AT_ONCE = 500
 

@@ -35,8 +35,19 @@ def login_name(text: str, now: datetime) -> str:
     return f"login {now:%Y-%m-%d %H:%M:%S} {token_id(text)[:6]}"
 
 
-def login_token(text: str, user_id: str, *, operator: bool, now: datetime, expire: datetime) -> Put:
-    """Return the write that stores the token of a login, which may do all that its user may."""
+def login_token(
+    text: str,
+    user_id: str,
+    *,
+    operator: bool,
+    now: datetime,
+    expire: datetime,
+    scopes: frozenset[str] = frozenset({ALL_SCOPES}),
+    organization: str | None = None,
+) -> Put:
+    """Return the write that stores the token of a login, which may do all that its user may unless it says less."""
     kind = CallerKind.OPERATOR if operator else CallerKind.USER
-    spec = TokenSpec(kind, login_name(text, now), user_id=user_id, scopes=frozenset({ALL_SCOPES}), expire=expire)
+    spec = TokenSpec(
+        kind, login_name(text, now), user_id=user_id, scopes=scopes, organization=organization, expire=expire
+    )
     return Put(TOKEN, token_id(text), record_of(spec, now))

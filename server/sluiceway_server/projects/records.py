@@ -135,6 +135,16 @@ USED_AUTHORIZATION: RecordType[pb.UsedAuthorization] = RecordType(
     indexes=(("time",),),
 )
 
+DEVICE_LOGIN: RecordType[pb.DeviceLogin] = RecordType(
+    "device_login",
+    pb.DeviceLogin,
+    columns=(
+        Column("time", lambda login: login.time.seconds),
+        Column("user_code", lambda login: login.user_code),
+    ),
+    indexes=(("time",), ("user_code",)),
+)
+
 
 def member_id(organization_id: str, user_id: str) -> str:
     """Return the id of the record of a member."""
@@ -157,4 +167,5 @@ RECORD_TYPES: tuple[RecordType[Any], ...] = (
     CREATION_REQUEST,
     AUDIT_RECORD,
     USED_AUTHORIZATION,
+    DEVICE_LOGIN,
 )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +15,7 @@ from playwright.sync_api import Browser
 
 from tests.fakes.forge import Kind
 from tests.support.browser import CHROMIUM, BrowserPage, browser_page, running_chromium
-from tests.support.installation import Installation, installation, run_sluice, sentence_of
+from tests.support.installation import SLUICE, Installation, installation, run_sluice, sentence_of
 from tests.support.provider_browser import answer_at_provider, query_of
 from tests.support.running_forge import RunningForge, running_forge
 
@@ -156,6 +158,33 @@ def test_user_links_relinks_and_removes_an_account(site: Site) -> None:
         page.page.get_by_role("button", name="Remove ann").click()
         page.wait_for_text("li", "not linked")
         assert accounts_of_eve(site) == []
+
+
+def test_program_is_logged_in_by_a_confirmation(site: Site, tmp_path: Path) -> None:
+    """From the link that `sluice login --browser` prints, through the login with the provider."""
+    site.forge.fake.add_user("pam")
+    environment = {**os.environ, "XDG_CONFIG_HOME": str(tmp_path), "SLUICE_SERVER": "", "SLUICE_TOKEN": ""}
+    command = [*SLUICE, "login", "--server", site.installation.state["grpc"], "--browser"]
+    with (
+        subprocess.Popen(
+            command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        ) as program,
+        browser_page(site.browser, site.base) as page,
+    ):
+        assert program.stderr is not None
+        link = program.stderr.readline().split()[-1]
+        sign_in_at_forge(site, page, "pam")
+        page.page.goto(link)
+        page.page.get_by_role("button", name="Log in with forge").click()
+        page.page.get_by_role("button", name="Authorize").click()
+        page.page.get_by_role("button", name="Continue").click()
+        page.wait_for_text("code", link.rpartition("=")[2])
+        page.check_accessibility()
+        page.page.get_by_role("button", name="Confirm").click()
+        page.wait_for_text("[role=status]", "logged in as you")
+        out, err = program.communicate(timeout=120)
+    assert program.returncode == 0, err
+    assert "as pam; the token is in" in out
 
 
 def test_account_that_nobody_linked_is_a_sentence(site: Site) -> None:

@@ -133,6 +133,18 @@ export type DependCondition =
   | "DEPEND_CONDITION_ON_STOPPED"
   | "DEPEND_CONDITION_ALWAYS";
 
+/** The login of a program that waits to be confirmed. */
+export interface DeviceLogin {
+  /** What the person compares. */
+  userCode: string;
+  /** What the program says of itself. */
+  clientName: string;
+  /** The network address that it called from. */
+  address: string;
+  /** When it began. */
+  createTime?: string;
+}
+
 /** An executor. */
 export interface Executor {
   /** The id of the executor, unique in its group. If executors of several groups have the same id, methods that take an id use the one whose group comes first. */
@@ -183,6 +195,12 @@ export interface ExecutorGroup {
 export interface FindLogErrorResponse {
   /** The excerpt. */
   excerpt?: LogExcerpt;
+}
+
+/** The response of `GetDeviceLogin`. */
+export interface GetDeviceLoginResponse {
+  /** The login. */
+  deviceLogin?: DeviceLogin;
 }
 
 /** A repository that is read with git alone. */

@@ -14,6 +14,23 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class DeviceLogin(_message.Message):
+    """The login of a program that waits to be confirmed."""
+    __slots__ = ("user_code", "client_name", "address", "create_time")
+    USER_CODE_FIELD_NUMBER: _ClassVar[int]
+    CLIENT_NAME_FIELD_NUMBER: _ClassVar[int]
+    ADDRESS_FIELD_NUMBER: _ClassVar[int]
+    CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
+    user_code: str
+    """What the person compares."""
+    client_name: str
+    """What the program says of itself."""
+    address: str
+    """The network address that it called from."""
+    create_time: _timestamp_pb2.Timestamp
+    """When it began."""
+    def __init__(self, user_code: _Optional[str] = ..., client_name: _Optional[str] = ..., address: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
 class LoginSource(_message.Message):
     """A remote source that users log in with."""
     __slots__ = ("id", "name", "type")
@@ -129,3 +146,101 @@ class CompleteAuthorizationResponse(_message.Message):
     registered: bool
     """Whether the user was created."""
     def __init__(self, token: _Optional[str] = ..., user: _Optional[_Union[_user_service_pb2.User, _Mapping]] = ..., linked_account: _Optional[_Union[_linked_account_service_pb2.LinkedAccount, _Mapping]] = ..., registered: _Optional[bool] = ...) -> None: ...
+
+class BeginDeviceLoginRequest(_message.Message):
+    """The request of `BeginDeviceLogin`."""
+    __slots__ = ("client_name",)
+    CLIENT_NAME_FIELD_NUMBER: _ClassVar[int]
+    client_name: str
+    """What the program says of itself, such as `sluice on laptop`."""
+    def __init__(self, client_name: _Optional[str] = ...) -> None: ...
+
+class BeginDeviceLoginResponse(_message.Message):
+    """The response of `BeginDeviceLogin`."""
+    __slots__ = ("device_code", "user_code", "verification_uri", "verification_uri_complete", "expire_time", "interval_seconds")
+    DEVICE_CODE_FIELD_NUMBER: _ClassVar[int]
+    USER_CODE_FIELD_NUMBER: _ClassVar[int]
+    VERIFICATION_URI_FIELD_NUMBER: _ClassVar[int]
+    VERIFICATION_URI_COMPLETE_FIELD_NUMBER: _ClassVar[int]
+    EXPIRE_TIME_FIELD_NUMBER: _ClassVar[int]
+    INTERVAL_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    device_code: str
+    """What the program keeps: `RedeemDeviceLogin` needs it."""
+    user_code: str
+    """What the person compares, such as `BDFG-HJKL`."""
+    verification_uri: str
+    """The page to open."""
+    verification_uri_complete: str
+    """The same page with the code in it."""
+    expire_time: _timestamp_pb2.Timestamp
+    """Until when the login can be confirmed."""
+    interval_seconds: int
+    """The seconds between two calls of `RedeemDeviceLogin`."""
+    def __init__(self, device_code: _Optional[str] = ..., user_code: _Optional[str] = ..., verification_uri: _Optional[str] = ..., verification_uri_complete: _Optional[str] = ..., expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., interval_seconds: _Optional[int] = ...) -> None: ...
+
+class GetDeviceLoginRequest(_message.Message):
+    """The request of `GetDeviceLogin`."""
+    __slots__ = ("user_code",)
+    USER_CODE_FIELD_NUMBER: _ClassVar[int]
+    user_code: str
+    """The code, in any case, with or without the hyphen."""
+    def __init__(self, user_code: _Optional[str] = ...) -> None: ...
+
+class GetDeviceLoginResponse(_message.Message):
+    """The response of `GetDeviceLogin`."""
+    __slots__ = ("device_login",)
+    DEVICE_LOGIN_FIELD_NUMBER: _ClassVar[int]
+    device_login: DeviceLogin
+    """The login."""
+    def __init__(self, device_login: _Optional[_Union[DeviceLogin, _Mapping]] = ...) -> None: ...
+
+class AnswerDeviceLoginRequest(_message.Message):
+    """The request of `AnswerDeviceLogin`."""
+    __slots__ = ("user_code", "confirmed")
+    USER_CODE_FIELD_NUMBER: _ClassVar[int]
+    CONFIRMED_FIELD_NUMBER: _ClassVar[int]
+    user_code: str
+    """The code, in any case, with or without the hyphen."""
+    confirmed: bool
+    """Whether it is confirmed; otherwise it is denied."""
+    def __init__(self, user_code: _Optional[str] = ..., confirmed: _Optional[bool] = ...) -> None: ...
+
+class AnswerDeviceLoginResponse(_message.Message):
+    """The response of `AnswerDeviceLogin`."""
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class RedeemDeviceLoginRequest(_message.Message):
+    """The request of `RedeemDeviceLogin`."""
+    __slots__ = ("device_code", "expire_time")
+    DEVICE_CODE_FIELD_NUMBER: _ClassVar[int]
+    EXPIRE_TIME_FIELD_NUMBER: _ClassVar[int]
+    device_code: str
+    """The `device_code` of the login."""
+    expire_time: _timestamp_pb2.Timestamp
+    """When the token expires. Not set: in a day."""
+    def __init__(self, device_code: _Optional[str] = ..., expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class RedeemDeviceLoginResponse(_message.Message):
+    """The response of `RedeemDeviceLogin`."""
+    __slots__ = ("token", "user")
+    TOKEN_FIELD_NUMBER: _ClassVar[int]
+    USER_FIELD_NUMBER: _ClassVar[int]
+    token: str
+    """The token. Empty: nobody has answered yet."""
+    user: _user_service_pb2.User
+    """The user, if there is a token."""
+    def __init__(self, token: _Optional[str] = ..., user: _Optional[_Union[_user_service_pb2.User, _Mapping]] = ...) -> None: ...
+
+class LogOutRequest(_message.Message):
+    """The request of `LogOut`."""
+    __slots__ = ("token",)
+    TOKEN_FIELD_NUMBER: _ClassVar[int]
+    token: str
+    """The token to revoke."""
+    def __init__(self, token: _Optional[str] = ...) -> None: ...
+
+class LogOutResponse(_message.Message):
+    """The response of `LogOut`."""
+    __slots__ = ()
+    def __init__(self) -> None: ...

@@ -59,6 +59,31 @@ class LoginServiceStub:
                 request_serializer=sluiceway_dot_api_dot_project_dot_v1_dot_login__service__pb2.CompleteAuthorizationRequest.SerializeToString,
                 response_deserializer=sluiceway_dot_api_dot_project_dot_v1_dot_login__service__pb2.CompleteAuthorizationResponse.FromString,
                 _registered_method=True)
+        self.BeginDeviceLogin = channel.unary_unary(
+                '/sluiceway.api.project.v1.LoginService/BeginDeviceLogin',
+                request_serializer=sluiceway_dot_api_dot_project_dot_v1_dot_login__service__pb2.BeginDeviceLoginRequest.SerializeToString,
+                response_deserializer=sluiceway_dot_api_dot_project_dot_v1_dot_login__service__pb2.BeginDeviceLoginResponse.FromString,
+                _registered_method=True)
+        self.GetDeviceLogin = channel.unary_unary(
+                '/sluiceway.api.project.v1.LoginService/GetDeviceLogin',
+                request_serializer=sluiceway_dot_api_dot_project_dot_v1_dot_login__service__pb2.GetDeviceLoginRequest.SerializeToString,
+                response_deserializer=sluiceway_dot_api_dot_project_dot_v1_dot_login__service__pb2.GetDeviceLoginResponse.FromString,
+                _registered_method=True)
+        self.AnswerDeviceLogin = channel.unary_unary(
+                '/sluiceway.api.project.v1.LoginService/AnswerDeviceLogin',
+                request_serializer=sluiceway_dot_api_dot_project_dot_v1_dot_login__service__pb2.AnswerDeviceLoginRequest.SerializeToString,
+                response_deserializer=sluiceway_dot_api_dot_project_dot_v1_dot_login__service__pb2.AnswerDeviceLoginResponse.FromString,
+                _registered_method=True)
+        self.RedeemDeviceLogin = channel.unary_unary(
+                '/sluiceway.api.project.v1.LoginService/RedeemDeviceLogin',
+                request_serializer=sluiceway_dot_api_dot_project_dot_v1_dot_login__service__pb2.RedeemDeviceLoginRequest.SerializeToString,
+                response_deserializer=sluiceway_dot_api_dot_project_dot_v1_dot_login__service__pb2.RedeemDeviceLoginResponse.FromString,
+                _registered_method=True)
+        self.LogOut = channel.unary_unary(
+                '/sluiceway.api.project.v1.LoginService/LogOut',
+                request_serializer=sluiceway_dot_api_dot_project_dot_v1_dot_login__service__pb2.LogOutRequest.SerializeToString,
+                response_deserializer=sluiceway_dot_api_dot_project_dot_v1_dot_login__service__pb2.LogOutResponse.FromString,
+                _registered_method=True)
 
 
 class LoginServiceServicer:
@@ -126,6 +151,66 @@ class LoginServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def BeginDeviceLogin(self, request, context):
+        """Begins a login of a program, which a person confirms in a browser on any machine (RFC 8628): the person opens
+        `verification_uri`, logs in, compares the `user_code` and confirms it. The program calls `RedeemDeviceLogin` until
+        it gets a token. Each call begins another login, which is valid for 10 minutes.
+
+        Errors:
+        - FAILED_PRECONDITION: The servers have no public URL (`PUBLIC_URL_MISSING`).
+        - RESOURCE_EXHAUSTED: Too many logins wait to be confirmed (`TOO_MANY_DEVICE_LOGINS`).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetDeviceLogin(self, request, context):
+        """Returns the login of a program that waits to be confirmed, by its `user_code`. May be repeated.
+
+        Errors:
+        - UNAUTHENTICATED: The token is missing or not valid.
+        - PERMISSION_DENIED: The token lacks the scope.
+        - NOT_FOUND: No login that waits has this code.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AnswerDeviceLogin(self, request, context):
+        """Confirms or denies the login of a program. Confirmed, the program gets a token of the caller, which may do what the
+        token of this call may. A second call fails.
+
+        Errors:
+        - UNAUTHENTICATED: The token is missing or not valid.
+        - PERMISSION_DENIED: The token lacks the scope.
+        - NOT_FOUND: No login that waits has this code.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RedeemDeviceLogin(self, request, context):
+        """Returns the token of a login that was confirmed, once; as long as it waits, a response without one.
+
+        Errors:
+        - INVALID_ARGUMENT: The expiry is in the past, or later than in 30 days.
+        - NOT_FOUND: The login has expired, was redeemed, or never began.
+        - PERMISSION_DENIED: The person denied it (`DEVICE_LOGIN_DENIED`).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def LogOut(self, request, context):
+        """Revokes the token in the request at once (RFC 7009). Succeeds if it is not valid any more. May be repeated.
+
+        Errors:
+        - FAILED_PRECONDITION: It is the last valid token of an operator (`LAST_OPERATOR_TOKEN`).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_LoginServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -148,6 +233,31 @@ def add_LoginServiceServicer_to_server(servicer, server):
                     servicer.CompleteAuthorization,
                     request_deserializer=sluiceway_dot_api_dot_project_dot_v1_dot_login__service__pb2.CompleteAuthorizationRequest.FromString,
                     response_serializer=sluiceway_dot_api_dot_project_dot_v1_dot_login__service__pb2.CompleteAuthorizationResponse.SerializeToString,
+            ),
+            'BeginDeviceLogin': grpc.unary_unary_rpc_method_handler(
+                    servicer.BeginDeviceLogin,
+                    request_deserializer=sluiceway_dot_api_dot_project_dot_v1_dot_login__service__pb2.BeginDeviceLoginRequest.FromString,
+                    response_serializer=sluiceway_dot_api_dot_project_dot_v1_dot_login__service__pb2.BeginDeviceLoginResponse.SerializeToString,
+            ),
+            'GetDeviceLogin': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetDeviceLogin,
+                    request_deserializer=sluiceway_dot_api_dot_project_dot_v1_dot_login__service__pb2.GetDeviceLoginRequest.FromString,
+                    response_serializer=sluiceway_dot_api_dot_project_dot_v1_dot_login__service__pb2.GetDeviceLoginResponse.SerializeToString,
+            ),
+            'AnswerDeviceLogin': grpc.unary_unary_rpc_method_handler(
+                    servicer.AnswerDeviceLogin,
+                    request_deserializer=sluiceway_dot_api_dot_project_dot_v1_dot_login__service__pb2.AnswerDeviceLoginRequest.FromString,
+                    response_serializer=sluiceway_dot_api_dot_project_dot_v1_dot_login__service__pb2.AnswerDeviceLoginResponse.SerializeToString,
+            ),
+            'RedeemDeviceLogin': grpc.unary_unary_rpc_method_handler(
+                    servicer.RedeemDeviceLogin,
+                    request_deserializer=sluiceway_dot_api_dot_project_dot_v1_dot_login__service__pb2.RedeemDeviceLoginRequest.FromString,
+                    response_serializer=sluiceway_dot_api_dot_project_dot_v1_dot_login__service__pb2.RedeemDeviceLoginResponse.SerializeToString,
+            ),
+            'LogOut': grpc.unary_unary_rpc_method_handler(
+                    servicer.LogOut,
+                    request_deserializer=sluiceway_dot_api_dot_project_dot_v1_dot_login__service__pb2.LogOutRequest.FromString,
+                    response_serializer=sluiceway_dot_api_dot_project_dot_v1_dot_login__service__pb2.LogOutResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -263,6 +373,141 @@ class LoginService:
             '/sluiceway.api.project.v1.LoginService/CompleteAuthorization',
             sluiceway_dot_api_dot_project_dot_v1_dot_login__service__pb2.CompleteAuthorizationRequest.SerializeToString,
             sluiceway_dot_api_dot_project_dot_v1_dot_login__service__pb2.CompleteAuthorizationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BeginDeviceLogin(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sluiceway.api.project.v1.LoginService/BeginDeviceLogin',
+            sluiceway_dot_api_dot_project_dot_v1_dot_login__service__pb2.BeginDeviceLoginRequest.SerializeToString,
+            sluiceway_dot_api_dot_project_dot_v1_dot_login__service__pb2.BeginDeviceLoginResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetDeviceLogin(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sluiceway.api.project.v1.LoginService/GetDeviceLogin',
+            sluiceway_dot_api_dot_project_dot_v1_dot_login__service__pb2.GetDeviceLoginRequest.SerializeToString,
+            sluiceway_dot_api_dot_project_dot_v1_dot_login__service__pb2.GetDeviceLoginResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AnswerDeviceLogin(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sluiceway.api.project.v1.LoginService/AnswerDeviceLogin',
+            sluiceway_dot_api_dot_project_dot_v1_dot_login__service__pb2.AnswerDeviceLoginRequest.SerializeToString,
+            sluiceway_dot_api_dot_project_dot_v1_dot_login__service__pb2.AnswerDeviceLoginResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RedeemDeviceLogin(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sluiceway.api.project.v1.LoginService/RedeemDeviceLogin',
+            sluiceway_dot_api_dot_project_dot_v1_dot_login__service__pb2.RedeemDeviceLoginRequest.SerializeToString,
+            sluiceway_dot_api_dot_project_dot_v1_dot_login__service__pb2.RedeemDeviceLoginResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def LogOut(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sluiceway.api.project.v1.LoginService/LogOut',
+            sluiceway_dot_api_dot_project_dot_v1_dot_login__service__pb2.LogOutRequest.SerializeToString,
+            sluiceway_dot_api_dot_project_dot_v1_dot_login__service__pb2.LogOutResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -79,6 +79,46 @@ class LoginServiceStub:
     - NOT_FOUND: The remote source or the user was deleted.
     - UNAVAILABLE: The provider does not respond.
     """
+    BeginDeviceLogin: _grpc.UnaryUnaryMultiCallable[_login_service_pb2.BeginDeviceLoginRequest, _login_service_pb2.BeginDeviceLoginResponse]
+    """Begins a login of a program, which a person confirms in a browser on any machine (RFC 8628): the person opens
+    `verification_uri`, logs in, compares the `user_code` and confirms it. The program calls `RedeemDeviceLogin` until
+    it gets a token. Each call begins another login, which is valid for 10 minutes.
+
+    Errors:
+    - FAILED_PRECONDITION: The servers have no public URL (`PUBLIC_URL_MISSING`).
+    - RESOURCE_EXHAUSTED: Too many logins wait to be confirmed (`TOO_MANY_DEVICE_LOGINS`).
+    """
+    GetDeviceLogin: _grpc.UnaryUnaryMultiCallable[_login_service_pb2.GetDeviceLoginRequest, _login_service_pb2.GetDeviceLoginResponse]
+    """Returns the login of a program that waits to be confirmed, by its `user_code`. May be repeated.
+
+    Errors:
+    - UNAUTHENTICATED: The token is missing or not valid.
+    - PERMISSION_DENIED: The token lacks the scope.
+    - NOT_FOUND: No login that waits has this code.
+    """
+    AnswerDeviceLogin: _grpc.UnaryUnaryMultiCallable[_login_service_pb2.AnswerDeviceLoginRequest, _login_service_pb2.AnswerDeviceLoginResponse]
+    """Confirms or denies the login of a program. Confirmed, the program gets a token of the caller, which may do what the
+    token of this call may. A second call fails.
+
+    Errors:
+    - UNAUTHENTICATED: The token is missing or not valid.
+    - PERMISSION_DENIED: The token lacks the scope.
+    - NOT_FOUND: No login that waits has this code.
+    """
+    RedeemDeviceLogin: _grpc.UnaryUnaryMultiCallable[_login_service_pb2.RedeemDeviceLoginRequest, _login_service_pb2.RedeemDeviceLoginResponse]
+    """Returns the token of a login that was confirmed, once; as long as it waits, a response without one.
+
+    Errors:
+    - INVALID_ARGUMENT: The expiry is in the past, or later than in 30 days.
+    - NOT_FOUND: The login has expired, was redeemed, or never began.
+    - PERMISSION_DENIED: The person denied it (`DEVICE_LOGIN_DENIED`).
+    """
+    LogOut: _grpc.UnaryUnaryMultiCallable[_login_service_pb2.LogOutRequest, _login_service_pb2.LogOutResponse]
+    """Revokes the token in the request at once (RFC 7009). Succeeds if it is not valid any more. May be repeated.
+
+    Errors:
+    - FAILED_PRECONDITION: It is the last valid token of an operator (`LAST_OPERATOR_TOKEN`).
+    """
 
 @_typing.type_check_only
 class LoginServiceAsyncStub(LoginServiceStub):
@@ -130,6 +170,46 @@ class LoginServiceAsyncStub(LoginServiceStub):
     - ALREADY_EXISTS: Another user has authorized this account, or the user has linked another one.
     - NOT_FOUND: The remote source or the user was deleted.
     - UNAVAILABLE: The provider does not respond.
+    """
+    BeginDeviceLogin: _aio.UnaryUnaryMultiCallable[_login_service_pb2.BeginDeviceLoginRequest, _login_service_pb2.BeginDeviceLoginResponse]  # type: ignore[assignment]
+    """Begins a login of a program, which a person confirms in a browser on any machine (RFC 8628): the person opens
+    `verification_uri`, logs in, compares the `user_code` and confirms it. The program calls `RedeemDeviceLogin` until
+    it gets a token. Each call begins another login, which is valid for 10 minutes.
+
+    Errors:
+    - FAILED_PRECONDITION: The servers have no public URL (`PUBLIC_URL_MISSING`).
+    - RESOURCE_EXHAUSTED: Too many logins wait to be confirmed (`TOO_MANY_DEVICE_LOGINS`).
+    """
+    GetDeviceLogin: _aio.UnaryUnaryMultiCallable[_login_service_pb2.GetDeviceLoginRequest, _login_service_pb2.GetDeviceLoginResponse]  # type: ignore[assignment]
+    """Returns the login of a program that waits to be confirmed, by its `user_code`. May be repeated.
+
+    Errors:
+    - UNAUTHENTICATED: The token is missing or not valid.
+    - PERMISSION_DENIED: The token lacks the scope.
+    - NOT_FOUND: No login that waits has this code.
+    """
+    AnswerDeviceLogin: _aio.UnaryUnaryMultiCallable[_login_service_pb2.AnswerDeviceLoginRequest, _login_service_pb2.AnswerDeviceLoginResponse]  # type: ignore[assignment]
+    """Confirms or denies the login of a program. Confirmed, the program gets a token of the caller, which may do what the
+    token of this call may. A second call fails.
+
+    Errors:
+    - UNAUTHENTICATED: The token is missing or not valid.
+    - PERMISSION_DENIED: The token lacks the scope.
+    - NOT_FOUND: No login that waits has this code.
+    """
+    RedeemDeviceLogin: _aio.UnaryUnaryMultiCallable[_login_service_pb2.RedeemDeviceLoginRequest, _login_service_pb2.RedeemDeviceLoginResponse]  # type: ignore[assignment]
+    """Returns the token of a login that was confirmed, once; as long as it waits, a response without one.
+
+    Errors:
+    - INVALID_ARGUMENT: The expiry is in the past, or later than in 30 days.
+    - NOT_FOUND: The login has expired, was redeemed, or never began.
+    - PERMISSION_DENIED: The person denied it (`DEVICE_LOGIN_DENIED`).
+    """
+    LogOut: _aio.UnaryUnaryMultiCallable[_login_service_pb2.LogOutRequest, _login_service_pb2.LogOutResponse]  # type: ignore[assignment]
+    """Revokes the token in the request at once (RFC 7009). Succeeds if it is not valid any more. May be repeated.
+
+    Errors:
+    - FAILED_PRECONDITION: It is the last valid token of an operator (`LAST_OPERATOR_TOKEN`).
     """
 
 class LoginServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -203,6 +283,76 @@ class LoginServiceServicer(metaclass=_abc_1.ABCMeta):
         - ALREADY_EXISTS: Another user has authorized this account, or the user has linked another one.
         - NOT_FOUND: The remote source or the user was deleted.
         - UNAVAILABLE: The provider does not respond.
+        """
+
+    @_abc_1.abstractmethod
+    def BeginDeviceLogin(
+        self,
+        request: _login_service_pb2.BeginDeviceLoginRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_login_service_pb2.BeginDeviceLoginResponse, _abc.Awaitable[_login_service_pb2.BeginDeviceLoginResponse]]:
+        """Begins a login of a program, which a person confirms in a browser on any machine (RFC 8628): the person opens
+        `verification_uri`, logs in, compares the `user_code` and confirms it. The program calls `RedeemDeviceLogin` until
+        it gets a token. Each call begins another login, which is valid for 10 minutes.
+
+        Errors:
+        - FAILED_PRECONDITION: The servers have no public URL (`PUBLIC_URL_MISSING`).
+        - RESOURCE_EXHAUSTED: Too many logins wait to be confirmed (`TOO_MANY_DEVICE_LOGINS`).
+        """
+
+    @_abc_1.abstractmethod
+    def GetDeviceLogin(
+        self,
+        request: _login_service_pb2.GetDeviceLoginRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_login_service_pb2.GetDeviceLoginResponse, _abc.Awaitable[_login_service_pb2.GetDeviceLoginResponse]]:
+        """Returns the login of a program that waits to be confirmed, by its `user_code`. May be repeated.
+
+        Errors:
+        - UNAUTHENTICATED: The token is missing or not valid.
+        - PERMISSION_DENIED: The token lacks the scope.
+        - NOT_FOUND: No login that waits has this code.
+        """
+
+    @_abc_1.abstractmethod
+    def AnswerDeviceLogin(
+        self,
+        request: _login_service_pb2.AnswerDeviceLoginRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_login_service_pb2.AnswerDeviceLoginResponse, _abc.Awaitable[_login_service_pb2.AnswerDeviceLoginResponse]]:
+        """Confirms or denies the login of a program. Confirmed, the program gets a token of the caller, which may do what the
+        token of this call may. A second call fails.
+
+        Errors:
+        - UNAUTHENTICATED: The token is missing or not valid.
+        - PERMISSION_DENIED: The token lacks the scope.
+        - NOT_FOUND: No login that waits has this code.
+        """
+
+    @_abc_1.abstractmethod
+    def RedeemDeviceLogin(
+        self,
+        request: _login_service_pb2.RedeemDeviceLoginRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_login_service_pb2.RedeemDeviceLoginResponse, _abc.Awaitable[_login_service_pb2.RedeemDeviceLoginResponse]]:
+        """Returns the token of a login that was confirmed, once; as long as it waits, a response without one.
+
+        Errors:
+        - INVALID_ARGUMENT: The expiry is in the past, or later than in 30 days.
+        - NOT_FOUND: The login has expired, was redeemed, or never began.
+        - PERMISSION_DENIED: The person denied it (`DEVICE_LOGIN_DENIED`).
+        """
+
+    @_abc_1.abstractmethod
+    def LogOut(
+        self,
+        request: _login_service_pb2.LogOutRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_login_service_pb2.LogOutResponse, _abc.Awaitable[_login_service_pb2.LogOutResponse]]:
+        """Revokes the token in the request at once (RFC 7009). Succeeds if it is not valid any more. May be repeated.
+
+        Errors:
+        - FAILED_PRECONDITION: It is the last valid token of an operator (`LAST_OPERATOR_TOKEN`).
         """
 
 def add_LoginServiceServicer_to_server(servicer: LoginServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -239,3 +239,35 @@ class UsedAuthorization(_message.Message):
     time: _timestamp_pb2.Timestamp
     """When."""
     def __init__(self, time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class DeviceLogin(_message.Message):
+    """The login of a program that a person confirms in a browser. Its id is the SHA-256 of the device code."""
+    __slots__ = ("time", "user_code", "client_name", "address", "user_id", "operator", "scopes", "organization_id", "denied")
+    TIME_FIELD_NUMBER: _ClassVar[int]
+    USER_CODE_FIELD_NUMBER: _ClassVar[int]
+    CLIENT_NAME_FIELD_NUMBER: _ClassVar[int]
+    ADDRESS_FIELD_NUMBER: _ClassVar[int]
+    USER_ID_FIELD_NUMBER: _ClassVar[int]
+    OPERATOR_FIELD_NUMBER: _ClassVar[int]
+    SCOPES_FIELD_NUMBER: _ClassVar[int]
+    ORGANIZATION_ID_FIELD_NUMBER: _ClassVar[int]
+    DENIED_FIELD_NUMBER: _ClassVar[int]
+    time: _timestamp_pb2.Timestamp
+    """When it began."""
+    user_code: str
+    """What the person compares: letters without the hyphen."""
+    client_name: str
+    """What the program says of itself."""
+    address: str
+    """The network address that it called from."""
+    user_id: str
+    """Who confirmed it. Empty: nobody."""
+    operator: bool
+    """Whether the token of who confirmed it was that of an operator."""
+    scopes: _containers.RepeatedScalarFieldContainer[str]
+    """The scopes of that token."""
+    organization_id: str
+    """The organization that the token was confined to. Empty: none."""
+    denied: bool
+    """Whether it was denied."""
+    def __init__(self, time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., user_code: _Optional[str] = ..., client_name: _Optional[str] = ..., address: _Optional[str] = ..., user_id: _Optional[str] = ..., operator: _Optional[bool] = ..., scopes: _Optional[_Iterable[str]] = ..., organization_id: _Optional[str] = ..., denied: _Optional[bool] = ...) -> None: ...
