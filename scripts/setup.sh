@@ -18,8 +18,8 @@ fi
 
 if [ "${1:-}" = --docker ]; then
   # Tests start a daemon of their own, and make its images.
-  ! command -v dockerd >/dev/null || ! command -v busybox >/dev/null || exit 0
-  docker=(apt-get install -y -qq --no-install-recommends docker.io busybox-static)
+  ! command -v dockerd >/dev/null || ! command -v busybox >/dev/null || ! command -v docker-registry >/dev/null || exit 0
+  docker=(apt-get install -y -qq --no-install-recommends docker.io docker-registry busybox-static)
   export DEBIAN_FRONTEND=noninteractive
   if [ "$(id -u)" != 0 ] || ! { apt-get update -qq; "${docker[@]}" >/dev/null; }; then
     echo "setup: no dockerd, so the tests of the driver docker are skipped; as root, run:  ${docker[*]}" >&2

@@ -17,7 +17,7 @@ import tarfile
 import tempfile
 import time
 import urllib.parse
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,6 +48,12 @@ class DockerDaemon:
     def socket(self) -> str:
         """The path of its socket."""
         return self.url.removeprefix("unix://")
+
+    def call(self, method: str, path: str, *, status: int = 200, headers: Mapping[str, str] | None = None) -> bytes:
+        """Call its API."""
+        got, text = _call(self.socket, method, path, headers=headers)
+        assert got == status, text
+        return text
 
     def count(self, label: str) -> int:
         """Count the containers and networks with a label."""
@@ -149,10 +155,12 @@ class _Connection(http.client.HTTPConnection):
         self.sock.connect(self._path)
 
 
-def _call(socket_path: str, method: str, path: str, body: bytes | None = None) -> tuple[int, bytes]:
+def _call(
+    socket_path: str, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
+) -> tuple[int, bytes]:
     connection = _Connection(socket_path)
     try:
-        connection.request(method, path, body)
+        connection.request(method, path, body, dict(headers or {}))
         response = connection.getresponse()
         return response.status, response.read()
     finally:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -22,7 +23,7 @@ from sluiceway_common.foundation.errors import FailedPrecondition
 from sluiceway_common.runconfig.capabilities import DOCKER, Capabilities
 from sluiceway_executor.drivers import docker_request as requests
 from sluiceway_executor.drivers.container_pod import ContainerPod, PodPlan
-from sluiceway_executor.drivers.docker_engine import DockerEngine, EngineError
+from sluiceway_executor.drivers.docker_engine import DockerEngine, EngineError, uncancelled
 from sluiceway_executor.drivers.docker_guard import Guard
 from sluiceway_executor.drivers.docker_images import Image, Images, PullPolicy
 from sluiceway_executor.drivers.docker_services import Services
@@ -33,6 +34,7 @@ from sluiceway_executor.drivers.mounted_repository import (
     repository_mounts,
 )
 from sluiceway_executor.drivers.pod_bundle import PodBundle, make_bundle
+from sluiceway_executor.drivers.pod_network import own_networks
 from sluiceway_executor.drivers.port import Network, Note, PodRequest, no_note
 from sluiceway_executor.drivers.refusal import narrower_network, refuse_request
 
@@ -99,6 +101,7 @@ class DockerDriver:
     async def sweep(self) -> None:
         """Remove what an earlier process of this executor left. Before the first pod."""
         await self._engine.remove_all(f"{requests.LABEL_JOURNAL}={self._owner.journal_id}")
+        await asyncio.to_thread(shutil.rmtree, self._work_dir, ignore_errors=True)
 
     async def create_pod(self, request: PodRequest, note: Note = no_note) -> ContainerPod:
         bundle = await self._prepare()
@@ -130,8 +133,9 @@ class DockerDriver:
         pod = self._pods.get(assignment_id)
         if pod is not None:
             await pod.remove()
-        elif assignment_id in await self.list_pods(session_id):
-            await self._remove(assignment_id)
+        else:
+            labels = (f"{requests.LABEL_SESSION}={session_id}", f"{requests.LABEL_ASSIGNMENT}={assignment_id}")
+            await self._engine.remove_all(*labels)
 
     async def close(self) -> None:
         for pod in list(self._pods.values()):
@@ -163,21 +167,22 @@ class DockerDriver:
     async def _start(
         self, request: PodRequest, image: Image, access: Network, bundle: PodBundle
     ) -> tuple[ContainerPod, str]:
-        labels, name = self._labels(request), requests.pod_name(request, self._owner)
+        labels, name = self._labels(request), requests.pod_name(request.assignment_id, self._owner)
         mode = str(access)
+        unreachable: Sequence[str] = ()
         if access is Network.ISOLATED:
-            mode = await self._create_network(name, labels)
+            mode, unreachable = await self._create_network(name, labels)
         config = requests.first_container(
             request,
             labels,
             argv=bundle.argv,
             user=request.user or image.user,
             network_mode=mode,
+            unreachable=unreachable,
             mounts=await asyncio.to_thread(self._mounts, request, name),
         )
-        first = await self._engine.create_container(name, config)
-        await self._engine.unpack(first, bundle.archive)
-        channel = await self._engine.attach(first)
+        first, channel = await self._engine.run_container(name, config, archive=bundle.archive)
+        assert channel is not None  # noqa: S101 - its standard input is open
         plan = PodPlan(
             environment={"SHELL": "/bin/sh", "LANG": "C.UTF-8", **image.environment},
             repository=clone_source(request.repository),
@@ -185,21 +190,27 @@ class DockerDriver:
         pod = ContainerPod(request, plan, channel, remove=lambda: self._remove(request.assignment_id))
         self._pods[request.assignment_id] = pod
         try:
-            await self._engine.start(first)
             await pod.start(ended=self._wait_end(first))
         except BaseException:
             await pod.remove()
             raise
         return pod, first
 
-    async def _create_network(self, name: str, labels: Mapping[str, str]) -> str:
+    async def _create_network(self, name: str, labels: Mapping[str, str]) -> tuple[str, tuple[str, ...]]:
+        """Create the network of a pod; return it, and what must not be reached through it."""
         try:
-            return await self._engine.create_network(requests.network(name, labels))
+            network = await uncancelled(self._engine.create_network(requests.network(name, labels)))
+            found = await self._engine.network(network)
         except EngineError as error:
             hint = ""
             if "address pool" in str(error):
                 hint = "; give the engine more of them (`default-address-pools` in /etc/docker/daemon.json)"
             raise FailedPrecondition(f"{error}{hint}", reason="NETWORK_UNAVAILABLE") from error
+        configs = (found.get("IPAM") or {}).get("Config") or ()
+        # An address of the engine's machine, which need not be this one.
+        gateways = [f"{each['Gateway'].partition('/')[0]}/32" for each in configs if "." in each.get("Gateway", "")]
+        own = await asyncio.to_thread(own_networks)
+        return network, tuple(dict.fromkeys((*own, *gateways)))
 
     async def _wait_end(self, container: str) -> None:
         try:
@@ -226,5 +237,9 @@ class DockerDriver:
         return requests.pod_labels(request, self._owner)
 
     async def _remove(self, assignment_id: str) -> None:
-        await self._engine.remove_all(f"{requests.LABEL_ASSIGNMENT}={assignment_id}")
+        # Another executor on this engine may be of an installation with the same id.
+        own = f"{requests.LABEL_JOURNAL}={self._owner.journal_id}"
+        await self._engine.remove_all(own, f"{requests.LABEL_ASSIGNMENT}={assignment_id}")
+        folder = self._work_dir / requests.pod_name(assignment_id, self._owner)
+        await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
         self._pods.pop(assignment_id, None)

@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import io
-from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import Any
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+from typing import Any, TypeVar
 
 import aiodocker
 import aiohttp
@@ -19,7 +19,9 @@ from aiodocker.stream import Stream
 from sluiceway_common.foundation.errors import FailedPrecondition
 from sluiceway_common.foundation.time_limit import time_limit
 
-__all__ = ["DockerChannel", "DockerEngine", "EngineError"]
+__all__ = ["DockerChannel", "DockerEngine", "EngineError", "uncancelled"]
+
+T = TypeVar("T")
 
 _CALL_SECONDS = 120.0
 _FIRST_BYTE_SECONDS = 30.0
@@ -28,6 +30,8 @@ _NOT_FOUND, _CONFLICT = 404, 409
 _NOT_CONNECTED = 900
 """The status that `aiodocker` gives to an engine that it cannot connect to."""
 _REMOVAL_ROUNDS = 50
+_START_TRIES = 3
+_EMPTY_ROOT = "no such file or directory"
 
 
 class EngineError(FailedPrecondition):
@@ -38,6 +42,16 @@ class EngineError(FailedPrecondition):
     def __init__(self, message: str, *, status: int = 0) -> None:
         super().__init__(message, reason=self.reason)
         self.status = status
+
+
+async def uncancelled(call: Coroutine[Any, Any, T]) -> T:
+    """Await a call that makes something; if this is cancelled, that is first made, so that it can be removed."""
+    task = asyncio.create_task(call)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task])
+        raise
 
 
 class DockerEngine:
@@ -121,6 +135,35 @@ class DockerEngine:
         async with self._call("copy files into a container") as client:
             await client.containers.container(container).put_archive("/", io.BytesIO(archive))  # type: ignore[no-untyped-call]
 
+    async def run_container(
+        self, name: str, config: Mapping[str, Any], *, archive: bytes = b""
+    ) -> tuple[str, DockerChannel | None]:
+        """Create a container, unpack an archive into it, and start it.
+
+        Returns:
+            Its id, and its standard streams if `config` opens its standard input.
+        """
+        for tries_left in reversed(range(_START_TRIES)):
+            container = await uncancelled(self.create_container(name, config))
+            channel = None
+            try:
+                if archive:
+                    await self.unpack(container, archive)
+                if config.get("OpenStdin"):
+                    channel = await self.attach(container)
+                await uncancelled(self.start(container))
+            except BaseException as error:
+                if channel is not None:
+                    await channel.close()
+                # Of many that start at a time, runc sometimes sees one with an empty root file system (Docker 20.10 on
+                # Linux 6.18, two daemons): then not even what was unpacked is there.
+                if not (isinstance(error, EngineError) and tries_left and _EMPTY_ROOT in str(error)):
+                    raise
+                await self.remove_container(container)
+            else:
+                return container, channel
+        raise AssertionError("unreachable")
+
     async def start(self, container: str) -> None:
         """Start a container."""
         async with self._call("start a container") as client:
@@ -177,16 +220,16 @@ class DockerEngine:
 
     # -- what labels name ---------------------------------------------------------------------------------------
 
-    async def containers(self, label: str) -> Sequence[Mapping[str, Any]]:
-        """List the containers with a label (`KEY` or `KEY=VALUE`), also those that do not run."""
+    async def containers(self, *labels: str) -> Sequence[Mapping[str, Any]]:
+        """List the containers with all of these labels (`KEY` or `KEY=VALUE`), also those that do not run."""
         async with self._call("list containers") as client:
-            found = await client.containers.list(all=True, filters={"label": [label]})
+            found = await client.containers.list(all=True, filters={"label": list(labels)})
             return [each._container for each in found]
 
-    async def networks(self, label: str) -> Sequence[Mapping[str, Any]]:
-        """List the networks with a label."""
+    async def networks(self, *labels: str) -> Sequence[Mapping[str, Any]]:
+        """List the networks with all of these labels."""
         async with self._call("list networks") as client:
-            return list(await client.networks.list(filters={"label": [label]}))
+            return list(await client.networks.list(filters={"label": list(labels)}))
 
     async def remove_container(self, id_: str) -> None:
         """End a container and remove it with its anonymous volumes. Returns when it is gone; may be repeated."""
@@ -222,11 +265,11 @@ class DockerEngine:
             await asyncio.sleep(0.1)
         raise EngineError(f"the network {id_[:12]} is not removed by the engine")
 
-    async def remove_all(self, label: str) -> None:
-        """Remove all containers and networks with a label, each container before its network."""
-        found = await self.containers(label)
+    async def remove_all(self, *labels: str) -> None:
+        """Remove all containers and networks with all of these labels, each container before its network."""
+        found = await self.containers(*labels)
         await asyncio.gather(*(self.remove_container(str(each["Id"])) for each in found))
-        for network in await self.networks(label):
+        for network in await self.networks(*labels):
             await self.remove_network(str(network["Id"]))
 
     # -- calls --------------------------------------------------------------------------------------------------

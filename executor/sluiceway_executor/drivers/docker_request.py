@@ -73,16 +73,18 @@ def pod_labels(request: PodRequest, owner: Owner) -> dict[str, str]:
     return {name: value for name, value in found.items() if value}
 
 
-def pod_name(request: PodRequest, owner: Owner) -> str:
+def pod_name(assignment_id: str, owner: Owner) -> str:
     """Return the name of the first container and of the network of a pod."""
-    digest = hashlib.sha256(f"{owner.journal_id} {request.assignment_id}".encode()).hexdigest()[:12]
-    readable = re.sub(r"[^A-Za-z0-9_.-]", "-", request.assignment_id)[:40]
+    digest = hashlib.sha256(f"{owner.journal_id} {assignment_id}".encode()).hexdigest()[:12]
+    readable = re.sub(r"[^A-Za-z0-9_.-]", "-", assignment_id)[:40]
     return f"sluice-{readable}-{digest}"
 
 
 def network(name: str, labels: Mapping[str, str]) -> dict[str, Any]:
-    """Return the network of a pod."""
-    return {"Name": name, "Driver": "bridge", "CheckDuplicate": True, "Labels": dict(labels)}
+    """Return the network of a pod. Its bridge has a name that a firewall knows all of them by (`sl-+`)."""
+    bridge = f"sl-{name.rpartition('-')[2]}"
+    options = {"com.docker.network.bridge.name": bridge}
+    return {"Name": name, "Driver": "bridge", "CheckDuplicate": True, "Labels": dict(labels), "Options": options}
 
 
 def first_container(
@@ -92,6 +94,7 @@ def first_container(
     argv: Sequence[str],
     user: str,
     network_mode: str,
+    unreachable: Sequence[str] = (),
     mounts: Sequence[Mapping[str, Any]] = (),
 ) -> dict[str, Any]:
     """Return the container that runs the steps.
@@ -102,13 +105,14 @@ def first_container(
         argv: its first process.
         user: who commands run as by default; empty: root. The first process itself is root.
         network_mode: `none`, `host`, or a network.
+        unreachable: IPv4 networks that the first process makes unreachable from the pod.
         mounts: of folders of this machine.
     """
     return {
         "Image": request.image,
         "Hostname": "sluice" if network_mode != "host" else "",
         "User": "0:0",
-        "Entrypoint": [*argv, user or "0"],
+        "Entrypoint": [*argv, user or "0", *unreachable],
         "Cmd": [],
         # The image's would otherwise be loaded into the first process.
         "Env": ["LD_PRELOAD=", "LD_LIBRARY_PATH="],
@@ -130,6 +134,9 @@ def first_container(
             "Init": False,
             # Commands have an output of their own.
             "LogConfig": {"Type": "none"},
+            # The first process gives it up when it has set the routes of the pod. With raw sockets, a task could do
+            # without routes.
+            "CapAdd": ["NET_ADMIN"] if unreachable else [],
             "CapDrop": [] if request.privileged else ["NET_RAW"],
             "Tmpfs": _tmpfs(request.tmpfs),
             "Mounts": list(mounts),

@@ -45,8 +45,7 @@ class Services:
         started = []
         for number, service in enumerate(services, 1):
             config = service_container(service, self.labels, first=self.first)
-            container = await self.engine.create_container("", config)
-            await self.engine.start(container)
+            container, _ = await self.engine.run_container("", config)
             started.append((number, service, container))
         waits = [asyncio.create_task(self._wait_ready(*each)) for each in started]
         try:

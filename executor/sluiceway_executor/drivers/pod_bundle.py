@@ -25,7 +25,7 @@ BUNDLE_ROOT = "/.sluice"
 """The folder of the bundle in a container."""
 
 _HERE = Path(__file__).parent
-_MODULES = ("pod_container.py", "pod_init.py", "pod_command.py", "pod_processes.py")
+_MODULES = ("pod_container.py", "pod_init.py", "pod_command.py", "pod_processes.py", "pod_routes.py")
 _MEASURE_SECONDS = 30
 _MEASURE = """
 import sys

@@ -25,6 +25,7 @@ From the pod:
 
 from __future__ import annotations
 
+import _ctypes
 import fcntl
 import os
 import select
@@ -44,11 +45,13 @@ if TYPE_CHECKING or __package__:
     from sluiceway_executor.drivers.pod_command import Command, seconds_now
     from sluiceway_executor.drivers.pod_init import HEADER_BYTES, LOOK_SECONDS, PodInit
     from sluiceway_executor.drivers.pod_processes import prctl, suppress
+    from sluiceway_executor.drivers.pod_routes import add_unreachable
 else:
     sys.path.append(__file__.rpartition("/")[0])
     from pod_command import Command, seconds_now
     from pod_init import HEADER_BYTES, LOOK_SECONDS, PodInit
     from pod_processes import prctl, suppress
+    from pod_routes import add_unreachable
 
 DATA = 1 << 31
 """The bit of a length that says that data of a command follows."""
@@ -59,6 +62,9 @@ HOMELESS = "/home/sluice"
 """The home of users without a home of their own."""
 SCRIPTS = "/tmp"  # noqa: S108 - of the container
 PR_SET_DUMPABLE = 4
+PR_CAPBSET_DROP = 24
+CAP_NET_ADMIN = 12
+_CAPABILITY_VERSION_3 = 0x20080522
 _OOM_COUNTERS = (
     "/sys/fs/cgroup/memory.events",
     "/sys/fs/cgroup/memory/memory.oom_control",
@@ -424,8 +430,25 @@ def _json(message: dict[str, Any]) -> str:
     return "{" + ", ".join(f'"{name}": {from_init._json(value)}' for name, value in message.items()) + "}"
 
 
+def drop_capability(number: int) -> None:
+    """Give up a capability for this process and all that it will start (capabilities(7)). Raises `OSError`."""
+    prctl(PR_CAPBSET_DROP, number)
+    lines = (line.split() for line in _read("/proc/self/status").splitlines() if line.startswith("Cap"))
+    sets = {line[0]: int(line[1], 16) & ~(1 << number) for line in lines}
+    data = b""
+    for shift in (0, 32):
+        for name in ("CapEff:", "CapPrm:", "CapInh:"):
+            data += (sets[name] >> shift & 0xFFFFFFFF).to_bytes(4, sys.byteorder)
+    header = (_CAPABILITY_VERSION_3).to_bytes(4, sys.byteorder) + bytes(4)
+    function = _ctypes.dlsym(_ctypes.dlopen("libc.so.6", os.RTLD_NOW), "capset")
+    _ctypes.call_function(function, (header, data))
+    lines = (line.split() for line in _read("/proc/self/status").splitlines() if line.startswith("Cap"))
+    if any(int(line[1], 16) & (1 << number) for line in lines):
+        raise OSError(0, f"the capability {number} cannot be given up")
+
+
 def main(arguments: list[str]) -> None:
-    """Run as the first process: `pod_container.py USER`."""
+    """Run as the first process: `pod_container.py USER NETWORK...`, with networks that the pod must not reach."""
     source, sink = (fcntl.fcntl(number, fcntl.F_DUPFD_CLOEXEC, 3) for number in (0, 1))
     null = os.open("/dev/null", os.O_RDWR)
     os.dup2(null, 0)
@@ -438,6 +461,9 @@ def main(arguments: list[str]) -> None:
         os.makedirs(SCRIPTS)
         os.chmod(SCRIPTS, 0o1777)  # noqa: S103 - as every /tmp
     try:
+        add_unreachable(arguments[1:])
+        if arguments[1:]:
+            drop_capability(CAP_NET_ADMIN)
         init = ContainerInit(source, sink, arguments[0])
     except (ValueError, OSError) as error:
         body = _json({"event": "failed", "text": str(error), "user": isinstance(error, ValueError)}).encode()

@@ -23,12 +23,13 @@ from typing import Any, NoReturn
 
 TYPE_CHECKING = False
 if TYPE_CHECKING or __package__:
-    from sluiceway_executor.drivers import pod_init, pod_mounts
+    from sluiceway_executor.drivers import pod_init, pod_mounts, pod_routes
     from sluiceway_executor.drivers import pod_kernel as kernel
 else:
     import pod_init
     import pod_kernel as kernel
     import pod_mounts
+    import pod_routes
 
 GO = b"go"
 """What the launcher sends when it is the parent of the pod's first process."""
@@ -36,11 +37,6 @@ GO = b"go"
 _TITLE = "sluice pod"
 _SIOCSIFFLAGS = 0x8914
 _IFF_UP = 1
-_NETLINK_ROUTE = 0
-_RTM_NEWROUTE = 24
-_NLMSG_ERROR = 2
-_NLM_F_REQUEST_ACK_CREATE = 1 | 4 | 0x400
-_RT_TABLE_MAIN, _RTPROT_STATIC, _RTN_UNREACHABLE, _RTA_DST = 254, 4, 7, 1
 _SIGNALS = (signal.SIGCHLD, signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE)
 # Several settings of a machine forbid or limit user namespaces.
 _USER_NAMESPACES = (
@@ -193,18 +189,4 @@ def _set_up_network(unreachable: list[str]) -> None:
     """Prepare a new network namespace, which reaches only itself, for a device that leads out of it."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as anything:
         fcntl.ioctl(anything, _SIOCSIFFLAGS, struct.pack("16sH22x", b"lo", _IFF_UP))
-    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_ROUTE) as netlink:
-        for network in unreachable:
-            netlink.send(_unreachable_route(network))
-            response = netlink.recv(4096)
-            kind, error = struct.unpack_from("=H", response, 4)[0], struct.unpack_from("=i", response, 16)[0]
-            if kind != _NLMSG_ERROR or error != 0:
-                raise OSError(-error, f"add a route for {network}: {os.strerror(-error)}")
-
-
-def _unreachable_route(network: str) -> bytes:
-    """Return the netlink message that makes an IPv4 network (`10.0.0.0/8`) unreachable (rtnetlink(7))."""
-    address, _, length = network.partition("/")
-    header = (socket.AF_INET, int(length), 0, 0, _RT_TABLE_MAIN, _RTPROT_STATIC, 0, _RTN_UNREACHABLE, 0)
-    route = struct.pack("=BBBBBBBBI", *header) + struct.pack("=HH4s", 8, _RTA_DST, socket.inet_aton(address))
-    return struct.pack("=IHHII", 16 + len(route), _RTM_NEWROUTE, _NLM_F_REQUEST_ACK_CREATE, 1, 0) + route
+    pod_routes.add_unreachable(unreachable)

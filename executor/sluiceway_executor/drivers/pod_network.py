@@ -109,6 +109,13 @@ def machine_routes(route: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(networks))
 
 
+def own_networks() -> tuple[str, ...]:
+    """Return the IPv4 networks that are this machine only: loopback, link-local, its addresses. Reads `/proc`."""
+    with contextlib.suppress(OSError):
+        return (*_ALWAYS_UNREACHABLE, *machine_addresses(Path("/proc/net/fib_trie").read_text()))
+    return _ALWAYS_UNREACHABLE
+
+
 def this_machine() -> PodNetwork:
     """Choose the addresses of a pod's network on this machine. Reads two files of `/proc`."""
     with contextlib.suppress(OSError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import sys
 from collections.abc import AsyncIterator
@@ -14,6 +15,7 @@ from sluiceway_common.foundation.errors import FailedPrecondition
 from sluiceway_executor.drivers.docker import DockerDriver, DockerSettings, PullPolicy
 from sluiceway_executor.drivers.docker_engine import DockerEngine
 from sluiceway_executor.drivers.docker_request import Owner
+from sluiceway_executor.drivers.pod_network import own_networks
 from sluiceway_executor.drivers.port import Command, ExitStatus, Limits, Network, Pod, ServiceRequest, TmpfsMount
 from tests.support.docker_daemon import BUSYBOX, DEBIAN, DockerDaemon
 from tests.support.pods import NewPod, marked, run, until
@@ -158,6 +160,27 @@ async def test_isolated_pods_have_networks_of_their_own(new_pod: NewPod, engine:
     assert len({each["IPAM"]["Config"][0]["Subnet"] for each in networks}) == 2
 
 
+async def test_isolated_pod_has_no_route_to_its_machine(new_pod: NewPod, engine: DockerEngine) -> None:
+    # On all addresses of this machine, so also on that of the pod's network.
+    server = await asyncio.start_server(lambda _, writer: writer.close(), "0.0.0.0", 0)
+    port = server.sockets[0].getsockname()[1]
+    try:
+        pod = await new_pod(network=Network.ISOLATED)
+        (network,) = await engine.networks("sluiceway.assignment=a1")
+        own = [each.removesuffix("/32") for each in own_networks() if each.endswith("/32")]
+        assert own
+        for address in ("127.0.0.1", network["IPAM"]["Config"][0]["Gateway"], *own):
+            _, output = await run(pod, f"exec 3<>/dev/tcp/{address}/{port} && echo reached", shell=("/bin/bash",))
+            assert b"reached" not in output, address
+            assert b"No route to host" in output or b"Connection refused" in output, output
+        # By this name the firewall of the machine knows the bridge.
+        assert Path("/sys/class/net", network["Options"]["com.docker.network.bridge.name"], "bridge").is_dir()
+        assert network["Options"]["com.docker.network.bridge.name"].startswith("sl-")
+    finally:
+        server.close()
+    assert await capabilities_of(pod) & (1 << 12) == 0
+
+
 @pytest.mark.parametrize(
     "ready",
     [
@@ -295,7 +318,9 @@ async def test_next_process_of_an_executor_removes_what_is_left(
         assert await all_of(engine, f"sluiceway.journal={journal}") == 0
     finally:
         await driver.close()
-        executor.kill()
+        # It may have ended, since its pod has.
+        with contextlib.suppress(ProcessLookupError):
+            executor.kill()
         await executor.wait()
 
 
@@ -310,7 +335,9 @@ async def test_sibling_removes_the_pods_of_a_session(
         assert list(await driver.list_pods("so")) == []
         assert list(await driver.list_pods("s1")) == ["a1"]
     finally:
-        executor.kill()
+        # It may have ended, since its pod has.
+        with contextlib.suppress(ProcessLookupError):
+            executor.kill()
         await executor.wait()
 
 
