@@ -18,6 +18,23 @@ CONFIG = b"""runs:
     steps: [{clone: {}}, {run: 'echo "hello from $SLUICE_GIT_BRANCH"'}]
 """
 
+# Tasks of the driver `host` reach the loopback of the machine, those of the sandbox do not.
+TO_DO = """
+To see a push become a run, in a folder of its own:
+
+    sluice standalone --data-dir data --driver host --allow-private-addresses 127.0.0.0/8
+
+and in another shell there:
+
+    export SLUICE_SERVER=127.0.0.1:7070 SLUICE_TOKEN=$(cat data/admin.token)
+    sluice remote-source create forge --type {kind} --api-url {api}
+    echo {token} > token
+    sluice linked-account create forge --access-token-file token
+    sluice project create user/admin/app --remote-source forge --repository {repository}
+
+Then push to the clone, and look at `sluice run list`, or at http://127.0.0.1:8080. Deliveries:
+"""
+
 
 async def serve(kind: Kind, port: int, folder: Path, webhook: str, secret: str, *, is_private: bool) -> None:
     """Serve until a signal."""
@@ -32,6 +49,9 @@ async def serve(kind: Kind, port: int, folder: Path, webhook: str, secret: str, 
         print(f"fake {kind}: {forge.url}, API {forge.api_url}, token of ann: {ann.token}")
         print(f"git clone http://ann:{ann.token}@{address}/{repository.path}.git", flush=True)
         print(f"SSH host key of {forge.ssh_url(repository)}: {forge.ssh.host_key}", flush=True)
+        print(
+            TO_DO.format(kind=kind.product, api=forge.api_url, token=ann.token, repository=repository.path), flush=True
+        )
         if webhook:
             forge.add_webhook(repository, webhook, secret)
             print(f"pushes are delivered to {webhook}", flush=True)
