@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import signal
-import subprocess
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +14,8 @@ import pytest
 from sluiceway_executor.masking import forms_of
 from tests.fakes.forge import Kind
 from tests.fakes.forge.model import Repo
-from tests.support.installation import SLUICE, Installation, installation, until
+from tests.support.installation import Installation, installation, until
+from tests.support.own_executor import own_executor
 from tests.support.places import command_lines, environments, files_below, readable
 from tests.support.running_forge import RunningForge, running_forge
 
@@ -46,22 +44,6 @@ CONFIG = {
     "runs": [{"name": "build", "tasks": [BUILD]}, {"name": "late", "when": {"ref": "/^refs/pull/"}, "tasks": [LATE]}]
 }
 FILES = {".sluice/config.json": json.dumps(CONFIG).encode()}
-
-
-@contextmanager
-def executor(here: Installation, folder: Path, driver: str) -> Iterator[None]:
-    options = ["--server", here.state["grpc"], "--token-file", str(here.data / "executor.token")]
-    options += ["--id", f"{driver}-1", "--driver", driver, "--network", "host", "--work-dir", str(folder)]
-    with (here.data.parent / "executor.log").open("ab") as log:
-        process = subprocess.Popen([*SLUICE, "executor", "run", *options], stdout=log, stderr=log)
-        try:
-            until(
-                lambda: f"{driver}-1" in here.sluice("executor", "list", "-o", "name").stdout, "the executor is there"
-            )
-            yield
-        finally:
-            process.send_signal(signal.SIGTERM)
-            process.wait(60)
 
 
 @dataclass
@@ -107,7 +89,7 @@ def driver(request: pytest.FixtureRequest) -> str:
 def here(driver: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
     folder = tmp_path_factory.mktemp(driver)
     options = ("--executors", "0", "--allow-private-addresses", "127.0.0.0/8", "--fork-groups", "default")
-    with installation(folder, *options) as running, executor(running, folder / "executor", driver):
+    with installation(folder, *options) as running, own_executor(running, folder / "executor", driver):
         yield running
 
 

@@ -206,7 +206,7 @@ def list_accounts(user: str, output: Format, server: str | None, token: str | No
 
 
 @click.command()
-@click.argument("linked_account", metavar="ID")
+@click.argument("linked_account", metavar="REMOTE-SOURCE")
 @option("--user", default="me", metavar="USER", help="The id or name of the user. Default: you.")
 @server_options
 def unlink(linked_account: str, user: str, server: str | None, token: str | None) -> None:

@@ -97,7 +97,10 @@ class LinkedAccountServicer(api_grpc.LinkedAccountServiceServicer):
 
         def delete(view: View) -> Decision[None]:
             for key, record in view.select(LINKED_ACCOUNT, query).records:
-                if record.id == request.linked_account_id:
+                source = view.get(REMOTE_SOURCE, record.remote_source_id)
+                # A user has one account at each source.
+                names = {record.id, record.remote_source_id, source.source.name if source is not None else ""}
+                if request.linked_account_id in names:
                     return Decision(None, [Delete(LINKED_ACCOUNT, key)])
             raise NotFound(
                 f"the user has no linked account {request.linked_account_id!r}",

@@ -95,6 +95,16 @@ async def test_removed_account_cannot_be_used(triggers: Triggers) -> None:
         await triggers.links.install(OTHER, user_id=EVE.id, remote_source="gitea", repository_path="eve/app")
 
 
+@pytest.mark.parametrize("reference", ["remote_source_id", "gitea"], ids=["id of the source", "name of the source"])
+async def test_account_is_removed_by_its_remote_source(triggers: Triggers, reference: str) -> None:
+    account = await link(triggers, EVE)
+    found = getattr(account, reference, reference)
+    request = api.DeleteLinkedAccountRequest(user_id="me", linked_account_id=found)
+    with as_caller(EVE):
+        await triggers.accounts.DeleteLinkedAccount(request, None)
+    assert await triggers.database.read(lambda view: list(view.scan(LINKED_ACCOUNT))) == []
+
+
 # -- webhook and deploy key
 
 

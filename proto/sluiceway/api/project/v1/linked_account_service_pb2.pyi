@@ -84,7 +84,7 @@ class DeleteLinkedAccountRequest(_message.Message):
     user_id: str
     """The user's id or name, or `me`."""
     linked_account_id: str
-    """The id of the linked account."""
+    """The id of the linked account, or the id or name of its remote source."""
     def __init__(self, user_id: _Optional[str] = ..., linked_account_id: _Optional[str] = ...) -> None: ...
 
 class DeleteLinkedAccountResponse(_message.Message):
