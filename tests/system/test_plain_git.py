@@ -10,8 +10,9 @@ import pytest
 from tests.fakes.forge import Kind
 from tests.fakes.forge.model import Key
 from tests.support.installation import Installation, installation, until
+from tests.support.own_executor import own_executor
 from tests.support.running_forge import RunningForge, running_forge
-from tests.system.test_private_repositories import assert_no_key, executor
+from tests.system.test_private_repositories import assert_no_key
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 
@@ -56,7 +57,7 @@ def test_push_to_a_plain_repository_becomes_a_run(tmp_path: Path) -> None:
             return next((run["id"] for run in runs if run["source"]["commitSha"] == commit), "")
 
         run_id = until(run_of_commit, "the commit has a run")
-        with executor(here, tmp_path / "executor", "host"):
+        with own_executor(here, tmp_path / "executor", "host"):
             assert here.wait_for(run_id)["result"] == "RUN_RESULT_SUCCESS", here.log(run_id, "test", 0)
         assert here.log(run_id, "test", 1) == b"Change it\n"
         assert here.sluice("project", "why", "user/admin/app", "main").stdout.startswith("push caught_up of ")
