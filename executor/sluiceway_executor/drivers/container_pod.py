@@ -184,14 +184,18 @@ class ContainerPod:
         process = await self._exec(command, has_input=True)
         number = next(number for number, each in self._processes.items() if each is process)
         output_read = asyncio.create_task(_read_all(process))
-        async for chunk in tar:
-            for start in range(0, len(chunk), WINDOW_BYTES):
-                part = chunk[start : start + WINDOW_BYTES]
-                if not await process.may_write(len(part)):
-                    break
-                await self._send_data(number, part)
-        await self._send_data(number, b"")
-        text = await output_read
+        try:
+            async for chunk in tar:
+                for start in range(0, len(chunk), WINDOW_BYTES):
+                    part = chunk[start : start + WINDOW_BYTES]
+                    if not await process.may_write(len(part)):
+                        break  # tar ended early: its status and output say why
+                    await self._send_data(number, part)
+        finally:
+            # Also after an error of the stream, so that tar ends.
+            with contextlib.suppress(FailedPrecondition):
+                await self._send_data(number, b"")
+            text = await output_read
         status = await process.wait()
         if status.code != 0:
             raise FailedPrecondition(

@@ -305,6 +305,18 @@ async def test_archives_go_in_and_come_out(new_pod: NewPod) -> None:
         assert contents == {m.name: before.extractfile(m).read() for m in before.getmembers()}  # type: ignore[union-attr]
 
 
+async def test_stream_that_fails_ends_its_unpacking(new_pod: NewPod) -> None:
+    async def chunks() -> AsyncIterator[bytes]:
+        yield bytes(10_000)
+        raise ValueError("the source is damaged")
+
+    pod = await new_pod()
+    async with asyncio.timeout(60):
+        with pytest.raises(ValueError, match="damaged"):
+            await pod.copy_in("~/in", chunks())
+        assert (await run(pod, "echo usable"))[1] == b"usable\n"
+
+
 async def test_a_stream_that_is_no_archive_is_refused(new_pod: NewPod) -> None:
     async def chunks() -> AsyncIterator[bytes]:
         yield b"not a tar" * 10_000
