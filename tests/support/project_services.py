@@ -12,9 +12,11 @@ from argon2 import PasswordHasher
 
 from sluiceway.api.project.v1 import (
     audit_service_pb2_grpc,
+    invitation_service_pb2_grpc,
     organization_service_pb2,
     organization_service_pb2_grpc,
     project_service_pb2_grpc,
+    quota_service_pb2_grpc,
     secret_service_pb2_grpc,
     token_service_pb2_grpc,
     user_service_pb2_grpc,
@@ -27,11 +29,13 @@ from sluiceway_common.foundation.clock import SystemClock, UuidSource
 from sluiceway_common.foundation.rpc.caller import CallerKind
 from sluiceway_common.foundation.rpc.offer import ServiceSet
 from sluiceway_common.foundation.rpc.server import RpcServer
+from sluiceway_server.app.quota_service import QuotaServicer
 from sluiceway_server.app.record_types import RECORD_TYPES
 from sluiceway_server.datamanager.model import Action, Put
 from sluiceway_server.projects.audit_service import AuditServicer
 from sluiceway_server.projects.envelope import KEY_BYTES, Envelope, MasterKeys
 from sluiceway_server.projects.guard import TREE_RESOURCES, Guard
+from sluiceway_server.projects.invitation_service import InvitationServicer
 from sluiceway_server.projects.organization_service import OrganizationServicer
 from sluiceway_server.projects.passwords import Passwords
 from sluiceway_server.projects.project_service import ProjectServicer
@@ -132,7 +136,7 @@ class ServedProjects:
 
 @asynccontextmanager
 async def served_projects(
-    actions: list[Action] | None = None, envelope: Envelope | None = None
+    actions: list[Action] | None = None, envelope: Envelope | None = None, *, members_by_invitation: bool = False
 ) -> AsyncIterator[ServedProjects]:
     """Serve the project side on a new database with the tree, and secrets under a master key of tests."""
     database, clock, ids = FakeDatabase(RECORD_TYPES), SystemClock(), UuidSource()
@@ -152,7 +156,12 @@ async def served_projects(
     )
     offer.add(
         organization_service_pb2_grpc.add_OrganizationServiceServicer_to_server,
-        OrganizationServicer(database, clock=clock, ids=ids),
+        OrganizationServicer(database, clock=clock, ids=ids, members_by_invitation=members_by_invitation),
+    )
+    offer.add(quota_service_pb2_grpc.add_QuotaServiceServicer_to_server, QuotaServicer(database, clock=clock, ids=ids))
+    offer.add(
+        invitation_service_pb2_grpc.add_InvitationServiceServicer_to_server,
+        InvitationServicer(database, clock=clock, ids=ids),
     )
     offer.add(
         user_service_pb2_grpc.add_UserServiceServicer_to_server,

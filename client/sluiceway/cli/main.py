@@ -120,6 +120,15 @@ schedule = LazyGroup(
     },
 )
 
+quota = LazyGroup(
+    name="quota",
+    help="Show and set what users, organizations and projects may have.",
+    places={
+        "get": ("sluiceway.cli.quotas:get", "Show a quota, and what is used of it."),
+        "set": ("sluiceway.cli.quotas:set_", "Change a quota."),
+    },
+)
+
 audit = LazyGroup(
     name="audit",
     help="List who changed what.",
@@ -166,6 +175,11 @@ org = LazyGroup(
         "delete": ("sluiceway.cli.people:delete", "Delete an organization with everything below it."),
         "members": ("sluiceway.cli.people:members", "List the members of an organization."),
         "set-member": ("sluiceway.cli.people:set_member", "Give a user a role in an organization."),
+        "invite": ("sluiceway.cli.invitations:invite", "Invite somebody to an organization."),
+        "invitations": ("sluiceway.cli.invitations:invitations", "List invitations: yours, or an organization's."),
+        "accept": ("sluiceway.cli.invitations:accept", "Accept an invitation."),
+        "decline": ("sluiceway.cli.invitations:decline", "Decline an invitation."),
+        "delete-invitation": ("sluiceway.cli.invitations:delete", "Delete an invitation."),
         "remove-member": ("sluiceway.cli.people:remove_member", "Remove a user from an organization."),
     },
 )
@@ -180,6 +194,7 @@ user = LazyGroup(
         "update": ("sluiceway.cli.people:update_user", "Change a user."),
         "delete": ("sluiceway.cli.people:delete_user", "Delete a user with everything below it."),
         "set-password": ("sluiceway.cli.people:set_password", "Set the password of a user."),
+        "tokens": ("sluiceway.cli.people:tokens", "List the tokens and sessions of a user."),
         "create-token": ("sluiceway.cli.people:create_token", "Create a token of a user and print it."),
         "revoke-token": ("sluiceway.cli.people:revoke_token", "Revoke a token of a user."),
     },
@@ -249,6 +264,7 @@ app = LazyGroup(
         "group": ("sluiceway.cli.main:group", "Create, list and change project groups."),
         "org": ("sluiceway.cli.main:org", "Create, list and change organizations and their members."),
         "user": ("sluiceway.cli.main:user", "Create, list and change users, their passwords and tokens."),
+        "quota": ("sluiceway.cli.main:quota", "Show and set what users, organizations and projects may have."),
         "audit": ("sluiceway.cli.main:audit", "List who changed what."),
         "remote-source": ("sluiceway.cli.main:remote_source", "Create, list and change git providers."),
         "linked-account": ("sluiceway.cli.main:linked_account", "Link accounts at git providers."),

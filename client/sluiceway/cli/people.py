@@ -207,14 +207,23 @@ def get_user(user: str, output: Format, server: str | None, token: str | None) -
 @click.argument("user")
 @_name_option
 @option("--operator/--no-operator", default=None, help="Whether the user may operate the installation.")
+@option("--disabled/--enabled", default=None, help="Whether the user is locked out; all tokens are revoked.")
 @output_option(*_FORMATS)
 @server_options
 def update_user(
-    user: str, name: str | None, operator: bool | None, output: Format, server: str | None, token: str | None
+    user: str,
+    name: str | None,
+    operator: bool | None,
+    disabled: bool | None,
+    output: Format,
+    server: str | None,
+    token: str | None,
 ) -> None:
     """Change USER, which is a name or an id: what the options name."""
     fields: dict[str, Any] = {
-        key: value for key, value in (("name", name), ("operator", operator)) if value is not None
+        key: value
+        for key, value in (("name", name), ("operator", operator), ("disabled", disabled))
+        if value is not None
     }
     if not fields:
         raise click.UsageError("give an option that says what to change")
@@ -245,9 +254,10 @@ def delete_user(user: str, yes: bool, server: str | None, token: str | None) -> 
 
 @click.command("set-password")
 @click.argument("user")
+@option("--keep-tokens", is_flag=True, help="End the sessions of the user only, and leave the other tokens valid.")
 @server_options
-def set_password(user: str, server: str | None, token: str | None) -> None:
-    """Set the password of USER.
+def set_password(user: str, keep_tokens: bool, server: str | None, token: str | None) -> None:
+    """Set the password of USER. If there was one, sessions and tokens of the user end, but for the one that you use.
 
     It is asked for, or the first line of standard input. A second line, or answer, is the current password; operators
     leave it empty.
@@ -257,8 +267,49 @@ def set_password(user: str, server: str | None, token: str | None) -> None:
         current = click.prompt("Current password (empty for operators)", hide_input=True, default="", err=True)
     else:
         password, current = sys.stdin.readline().rstrip("\r\n"), sys.stdin.readline().rstrip("\r\n")
-    with_client(server, token, lambda client: client.users.set_password(user, password, current=current))
+
+    async def conversation(client: Client) -> None:
+        await client.users.set_password(user, password, current=current, keep_tokens=keep_tokens)
+
+    with_client(server, token, conversation)
     print(f"set the password of {user}")
+
+
+@click.command("tokens")
+@click.argument("user")
+@output_option(*ALL_FORMATS)
+@server_options
+def tokens(user: str, output: Format, server: str | None, token: str | None) -> None:
+    """List the valid tokens and sessions of USER, by name."""
+    from sluiceway.cli.showing import NO_LIMIT, Column, Row, plain, show, table
+    from sluiceway.cli.units import moment
+
+    found = with_client(server, token, lambda client: client.users.tokens(user))
+    if not output.is_for_people:
+        show([plain(each) for each in found], output)
+        return
+    rows = [
+        Row(
+            (
+                each.name,
+                "session" if each.session else "operator" if each.operator else "user",
+                ",".join(each.scopes),
+                moment(each.create_time),
+                moment(each.expire_time) or "never",
+                moment(each.last_use_time) or "never",
+            )
+        )
+        for each in found
+    ]
+    columns = (
+        Column("NAME", 6),
+        Column("KIND"),
+        Column("SCOPES", 6),
+        Column("CREATED"),
+        Column("EXPIRES"),
+        Column("LAST USED"),
+    )
+    table(columns, rows, limit=NO_LIMIT if output is Format.WIDE else None)
 
 
 @click.command("create-token")

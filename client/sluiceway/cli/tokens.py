@@ -77,7 +77,7 @@ def create(
 
 
 @click.command("list")
-@option("--all", "everything", is_flag=True, help="List expired and revoked tokens too.")
+@option("--all", "everything", is_flag=True, help="List expired and revoked tokens, and sessions, too.")
 @output_option(*ALL_FORMATS)
 @server_options
 def list_(everything: bool, output: Format, server: str | None, token: str | None) -> None:
@@ -89,7 +89,11 @@ def list_(everything: bool, output: Format, server: str | None, token: str | Non
         return await client.tokens.list()
 
     now = datetime.now(UTC)
-    tokens = [each for each in with_client(server, token, conversation) if everything or _state(each, now) == "valid"]
+    tokens = [
+        each
+        for each in with_client(server, token, conversation)
+        if everything or (_state(each, now) == "valid" and not each.session)
+    ]
     if not output.is_for_people:
         show([plain(each) for each in tokens], output)
         return
@@ -105,6 +109,7 @@ def list_(everything: bool, output: Format, server: str | None, token: str | Non
                 ",".join(each.scopes),
                 f"{each.create_time.ToDatetime():%Y-%m-%d}",
                 f"{each.expire_time.ToDatetime():%Y-%m-%d}" if each.HasField("expire_time") else "never",
+                f"{each.last_use_time.ToDatetime():%Y-%m-%d}" if each.HasField("last_use_time") else "never",
                 _state(each, now),
             )
         )
@@ -118,6 +123,7 @@ def list_(everything: bool, output: Format, server: str | None, token: str | Non
         Column("SCOPES", 6),
         Column("CREATED"),
         Column("EXPIRES"),
+        Column("USED"),
         Column("STATE"),
     )
     table(columns, rows, limit=NO_LIMIT if wide else None)

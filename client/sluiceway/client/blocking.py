@@ -26,8 +26,10 @@ from sluiceway.client import (
     database,
     deliveries,
     executors,
+    invitations,
     logins,
     projects,
+    quotas,
     remote_sources,
     runs,
     schedules,
@@ -228,6 +230,9 @@ class Users:
         self.delete = loop.call(of.delete)
         self.set_password = loop.call(of.set_password)
         self.log_in = loop.call(of.log_in)
+        self.begin_session = loop.call(of.begin_session)
+        self.end_session = loop.call(of.end_session)
+        self.tokens = loop.call(of.tokens)
         self.create_token = loop.call(of.create_token)
         self.revoke_token = loop.call(of.revoke_token)
 
@@ -259,6 +264,26 @@ class Tokens:
         self.create = loop.call(tokens.create)
         self.list = loop.call(tokens.list)
         self.revoke = loop.call(tokens.revoke)
+
+
+class Invitations:
+    """`sluiceway.client.invitations.Invitations`, blocking."""
+
+    def __init__(self, of: invitations.Invitations, loop: _Loop) -> None:
+        self.create = loop.call(of.create)
+        self.list = loop.call(of.list)
+        self.received = loop.call(of.received)
+        self.delete = loop.call(of.delete)
+        self.accept = loop.call(of.accept)
+        self.decline = loop.call(of.decline)
+
+
+class Quotas:
+    """`sluiceway.client.quotas.Quotas`, blocking."""
+
+    def __init__(self, of: quotas.Quotas, loop: _Loop) -> None:
+        self.get = loop.call(of.get)
+        self.set = loop.call(of.set)
 
 
 class Audit:
@@ -381,6 +406,8 @@ class Client:
         self.linked_accounts = LinkedAccounts(client.linked_accounts, loop)
         self.logins = Logins(client.logins, loop)
         self.deliveries = Deliveries(client.deliveries, loop)
+        self.invitations = Invitations(client.invitations, loop)
+        self.quotas = Quotas(client.quotas, loop)
         self.audit = Audit(client.audit, loop)
         self.secrets = Secrets(client.secrets, loop)
         self.variables = Variables(client.variables, loop)

@@ -22,8 +22,10 @@ if TYPE_CHECKING:
     from sluiceway.client.database import Database
     from sluiceway.client.deliveries import Deliveries
     from sluiceway.client.executors import Executors
+    from sluiceway.client.invitations import Invitations
     from sluiceway.client.logins import Logins
     from sluiceway.client.projects import Organizations, ProjectGroups, Projects, Users
+    from sluiceway.client.quotas import Quotas
     from sluiceway.client.remote_sources import LinkedAccounts, RemoteSources
     from sluiceway.client.schedules import Schedules
     from sluiceway.client.secrets import Secrets, Variables
@@ -47,6 +49,8 @@ class Client:
         projects: projects.
         project_groups: project groups.
         organizations: organizations and their members.
+        invitations: invitations to organizations.
+        quotas: what users, organizations and projects may have.
         users: users, their passwords and tokens.
         tokens: the tokens of the installation, for operators.
         remote_sources: the git providers of the installation.
@@ -102,6 +106,18 @@ class Client:
         from sluiceway.client.projects import Organizations
 
         return Organizations(self.connection)
+
+    @cached_property
+    def invitations(self) -> Invitations:
+        from sluiceway.client.invitations import Invitations
+
+        return Invitations(self.connection)
+
+    @cached_property
+    def quotas(self) -> Quotas:
+        from sluiceway.client.quotas import Quotas
+
+        return Quotas(self.connection)
 
     @cached_property
     def users(self) -> Users:

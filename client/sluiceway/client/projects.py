@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from sluiceway.api.project.v1 import badge_service_pb2 as badge_pb
@@ -200,7 +200,7 @@ class Users:
         return await self._connection.list_all(self._stub.ListUsers, request, "users")
 
     async def update(self, user: str, *, etag: str = "", **fields: Any) -> user_pb.User:
-        """Change `name`, or as an operator `operator`. An `etag` must be the stored one."""
+        """Change `name`, or as an operator `operator` and `disabled`. An `etag` must be the stored one."""
         changed = self._connection.request(user_pb.User, id=user, etag=etag, **fields)
         request = user_pb.UpdateUserRequest(user=changed, update_mask={"paths": list(fields)})
         return (await self._connection.call(self._stub.UpdateUser, request)).user
@@ -210,10 +210,17 @@ class Users:
         request = self._connection.request(user_pb.DeleteUserRequest, user_id=user, etag=etag)
         await self._connection.call(self._stub.DeleteUser, request)
 
-    async def set_password(self, user: str, password: str, *, current: str = "") -> None:
-        """Set the password of a user. Users give the current one, if there is one; operators need not."""
+    async def set_password(self, user: str, password: str, *, current: str = "", keep_tokens: bool = False) -> None:
+        """Set the password of a user. Users give the current one, if there is one; operators need not.
+
+        If there was one, all sessions of the user end, and without `keep_tokens` all tokens too, but that of the call.
+        """
         request = self._connection.request(
-            user_pb.SetUserPasswordRequest, user_id=user, password=password, current_password=current
+            user_pb.SetUserPasswordRequest,
+            user_id=user,
+            password=password,
+            current_password=current,
+            keep_tokens=keep_tokens,
         )
         await self._connection.call(self._stub.SetUserPassword, request)
 
@@ -222,6 +229,28 @@ class Users:
         request = self._connection.request(user_pb.LogInRequest, user_name=name, password=password, expire_time=expire)
         response = await self._connection.call(self._stub.LogIn, request)
         return response.user, response.token
+
+    async def begin_session(self, *, expire: datetime | None = None) -> tuple[str, datetime]:
+        """Return a new token that is valid while that of the client is, a day by default, and when it expires."""
+        request = self._connection.request(user_pb.BeginSessionRequest, expire_time=expire)
+        response = await self._connection.call(self._stub.BeginSession, request)
+        return response.token, response.expire_time.ToDatetime(tzinfo=UTC)
+
+    async def end_session(self) -> None:
+        """Revoke the token of the client, which `log_in` or `begin_session` returned."""
+        await self._connection.call(self._stub.EndSession, user_pb.EndSessionRequest())
+
+    async def tokens(self, user: str) -> Sequence[user_pb.UserToken]:
+        """List the valid tokens of a user with the sessions, by name."""
+        found: list[user_pb.UserToken] = []
+        token = ""
+        while True:
+            request = self._connection.request(user_pb.ListUserTokensRequest, user_id=user, page_token=token)
+            page = await self._connection.call(self._stub.ListUserTokens, request)
+            found.extend(page.tokens)
+            token = page.next_page_token
+            if not token:
+                return found
 
     async def create_token(
         self, user: str, name: str, *, scopes: Sequence[str] = (), expire: datetime | None = None

@@ -110,6 +110,7 @@ class ServerSettings:
         master_keys: where the keys are under which secrets are encrypted; the same on all servers.
         triggers: how git providers are spoken to; the same on all servers.
         fork_groups: the groups of executors that take runs of forks; the same on all servers.
+        members_by_invitation: only operators add members to organizations; owners invite them.
     """
 
     data_dir: Path
@@ -130,6 +131,7 @@ class ServerSettings:
     master_keys: MasterKeySource = field(default_factory=MasterKeySource)
     triggers: TriggerSettings = field(default_factory=TriggerSettings)
     fork_groups: frozenset[str] = frozenset()
+    members_by_invitation: bool = False
 
 
 def main(settings: ServerSettings) -> int:
@@ -214,6 +216,7 @@ class _Server:
             master_keys=settings.master_keys,
             triggers=settings.triggers,
             fork_groups=settings.fork_groups,
+            members_by_invitation=settings.members_by_invitation,
             clock=clock,
             ids=ids,
         )

@@ -19,10 +19,12 @@ from sluiceway.api.project.v1 import (
     audit_service_pb2_grpc,
     badge_service_pb2_grpc,
     delivery_service_pb2_grpc,
+    invitation_service_pb2_grpc,
     linked_account_service_pb2_grpc,
     login_service_pb2_grpc,
     organization_service_pb2_grpc,
     project_service_pb2_grpc,
+    quota_service_pb2_grpc,
     remote_source_service_pb2_grpc,
     schedule_service_pb2_grpc,
     secret_service_pb2_grpc,
@@ -35,13 +37,16 @@ from sluiceway.api.run.v1 import run_service_pb2_grpc
 from sluiceway.records.trigger.v1.records_pb2 import LinkRecord
 from sluiceway_common.foundation.clock import Clock, IdSource
 from sluiceway_common.foundation.rpc.offer import ServiceSet
+from sluiceway_common.runmodel.model import Run
 from sluiceway_server.app.config_service import ConfigServicer, VersionServicer
 from sluiceway_server.app.database_service import DatabaseServicer
+from sluiceway_server.app.quota_service import QuotaServicer
 from sluiceway_server.app.server_keys import ServerKeys
 from sluiceway_server.archives.artifacts import Artifacts
 from sluiceway_server.archives.service import ExecutorArchives
 from sluiceway_server.archives.store import ArchiveStore
 from sluiceway_server.datamanager.database import DataManager
+from sluiceway_server.datamanager.model import Put, View
 from sluiceway_server.executors.admin_service import ExecutorAdminServicer
 from sluiceway_server.executors.connection import StreamSettings
 from sluiceway_server.executors.durability import DurableBarrier
@@ -72,6 +77,7 @@ from sluiceway_server.projects.auditing import AuditedDatabase
 from sluiceway_server.projects.envelope import Envelope
 from sluiceway_server.projects.expiry import Expiry
 from sluiceway_server.projects.guard import TREE_RESOURCES, Guard
+from sluiceway_server.projects.invitation_service import InvitationServicer
 from sluiceway_server.projects.master_key_source import MasterKeySource
 from sluiceway_server.projects.organization_service import OrganizationServicer
 from sluiceway_server.projects.passwords import Passwords
@@ -79,6 +85,7 @@ from sluiceway_server.projects.project_service import ProjectServicer
 from sluiceway_server.projects.project_values import ProjectValues
 from sluiceway_server.projects.secret_service import SecretServicer
 from sluiceway_server.projects.token_service import TokenServicer
+from sluiceway_server.projects.token_uses import TokenUses
 from sluiceway_server.projects.tokens import TokenAuthenticator
 from sluiceway_server.projects.user_service import UserServicer
 from sluiceway_server.projects.variable_service import VariableServicer
@@ -95,6 +102,7 @@ from sluiceway_server.runs.ports import EngineSettings
 from sluiceway_server.runs.project_settings import ProjectSettings
 from sluiceway_server.runs.retention import Retention
 from sluiceway_server.runs.retention_rules import RetentionSettings
+from sluiceway_server.runs.run_quota import check_run_quota
 from sluiceway_server.runs.service import RunServicer
 from sluiceway_server.triggers.audit_subjects import AUDIT_SUBJECTS
 from sluiceway_server.triggers.catching_up import CatchUp
@@ -133,6 +141,7 @@ class ServerDependencies:
         master_keys: where its keys come from.
         triggers: how git providers are called.
         fork_groups: the groups of executors that take runs of forks.
+        members_by_invitation: only operators add members to organizations; owners invite them.
         clock: for all of them.
         ids: for all of them.
     """
@@ -150,8 +159,19 @@ class ServerDependencies:
     master_keys: MasterKeySource
     triggers: TriggerSettings
     fork_groups: frozenset[str]
+    members_by_invitation: bool
     clock: Clock
     ids: IdSource
+
+
+def with_new_run(view: View, run: Run) -> tuple[Put, ...]:
+    """Check the quota of a new run, and return what is stored together with it.
+
+    Raises:
+        Exhausted: `QUOTA_EXCEEDED`.
+    """
+    check_run_quota(view, run)
+    return (*follow_run(view, run), *follow_new_run(view, run))
 
 
 @asynccontextmanager
@@ -182,7 +202,7 @@ async def services(ground: ServerDependencies, database: DataManager) -> AsyncIt
             bodies=ground.storage,
             values=ProjectValues(database, ground.envelope),
             clone_access=CloneCredentialsOf(database, ground.envelope),
-            with_new_run=lambda view, run: (*follow_run(view, run), *follow_new_run(view, run)),
+            with_new_run=with_new_run,
         )
 
         def is_elected() -> bool:
@@ -192,7 +212,8 @@ async def services(ground: ServerDependencies, database: DataManager) -> AsyncIt
         live = await stack.enter_async_context(LogBuffers(store, clock))
         barrier = DurableBarrier(database)
         owners = StoredLogOwners(database)
-        authenticator = TokenAuthenticator(database, clock=clock)
+        uses = TokenUses(database, clock)
+        authenticator = TokenAuthenticator(database, clock=clock, on_use=uses.note)
         streams = ExecutorStreams(
             database,
             engine,
@@ -276,6 +297,7 @@ async def services(ground: ServerDependencies, database: DataManager) -> AsyncIt
             orphans.run(),
             expiry.run(),
             authenticator.follow(),
+            uses.run(),
             ground.master_keys.follow(ground.envelope),
             cleaner.run(),
             deliveries.run(),
@@ -388,7 +410,17 @@ async def services(ground: ServerDependencies, database: DataManager) -> AsyncIt
             )
             offer.add(
                 organization_service_pb2_grpc.add_OrganizationServiceServicer_to_server,
-                OrganizationServicer(database, clock=clock, ids=ids),
+                OrganizationServicer(
+                    database, clock=clock, ids=ids, members_by_invitation=ground.members_by_invitation
+                ),
+            )
+            offer.add(
+                quota_service_pb2_grpc.add_QuotaServiceServicer_to_server,
+                QuotaServicer(database, clock=clock, ids=ids),
+            )
+            offer.add(
+                invitation_service_pb2_grpc.add_InvitationServiceServicer_to_server,
+                InvitationServicer(database, clock=clock, ids=ids),
             )
             offer.add(
                 user_service_pb2_grpc.add_UserServiceServicer_to_server,

@@ -73,6 +73,7 @@ class StandaloneSettings:
         executor_times: of the server.
         retention: of the server.
         fork_groups: of the server.
+        members_by_invitation: of the server.
         triggers: of the server. Without a public URL, it is that of the gateway on this machine.
         master_keys: of the server. Names none: with an own etcd, a file that is made in the data folder.
     """
@@ -93,6 +94,7 @@ class StandaloneSettings:
     master_keys: MasterKeySource = field(default_factory=MasterKeySource)
     triggers: TriggerSettings = field(default_factory=TriggerSettings)
     fork_groups: frozenset[str] = frozenset()
+    members_by_invitation: bool = False
 
 
 async def run_standalone(
@@ -286,6 +288,8 @@ class _Standalone:
             command += ["--master-key-command", keys.command]
         triggers = self._settings.triggers
         command += ["--public-url", triggers.public_url or f"http://{self._http}"]
+        if self._settings.members_by_invitation:
+            command.append("--members-by-invitation")
         if self._settings.fork_groups:
             command += ["--fork-groups", ",".join(sorted(self._settings.fork_groups))]
         seconds = triggers.catch_up_interval.total_seconds()

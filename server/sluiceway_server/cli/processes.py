@@ -60,6 +60,15 @@ def fork_options(command: C) -> C:
     )(command)
 
 
+def people_options(command: C) -> C:
+    """Add the option that says how organizations get members."""
+    return option(
+        "--members-by-invitation",
+        is_flag=True,
+        help="Only operators add members to an organization; its owners invite them.",
+    )(command)
+
+
 def trigger_options(command: C) -> C:
     """Add the options that `_triggers` reads."""
     url = option(
@@ -124,6 +133,7 @@ def master_key_options(command: C) -> C:
 @master_key_options
 @trigger_options
 @fork_options
+@people_options
 @retention_options
 @executor_times_options
 def standalone(
@@ -143,6 +153,7 @@ def standalone(
     catch_up_interval: str,
     allow_private_addresses: str,
     fork_groups: str,
+    members_by_invitation: bool,
     log_retention: str,
     run_retention: str,
     **executor_times: str,
@@ -171,6 +182,7 @@ def standalone(
         master_keys=_master_keys(master_key_file, master_key_command),
         triggers=_triggers(public_url, allow_private_addresses, catch_up_interval),
         fork_groups=frozenset(parse_names(fork_groups)),
+        members_by_invitation=members_by_invitation,
     )
     return main(settings)
 
@@ -202,6 +214,7 @@ def standalone(
 @master_key_options
 @trigger_options
 @fork_options
+@people_options
 @retention_options
 @executor_times_options
 def server(
@@ -224,6 +237,7 @@ def server(
     catch_up_interval: str,
     allow_private_addresses: str,
     fork_groups: str,
+    members_by_invitation: bool,
     log_retention: str,
     run_retention: str,
     **executor_times: str,
@@ -255,6 +269,7 @@ def server(
         master_keys=_master_keys(master_key_file, master_key_command),
         triggers=_triggers(public_url, allow_private_addresses, catch_up_interval),
         fork_groups=frozenset(parse_names(fork_groups)),
+        members_by_invitation=members_by_invitation,
     )
     return main(settings)
 

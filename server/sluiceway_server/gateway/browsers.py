@@ -24,7 +24,7 @@ from sluiceway_server.gateway.calls import position_cookie
 from sluiceway_server.gateway.cookies import cookie, cookie_names, new_cookie_name
 from sluiceway_server.gateway.exchange import Exchange
 from sluiceway_server.gateway.logins import Logins
-from sluiceway_server.gateway.sessions import SESSION_LIFETIME, Session, Sessions
+from sluiceway_server.gateway.sessions import Session, Sessions
 
 __all__ = ["SESSION_COOKIE", "SESSION_PATH", "Browsers", "check_origin", "json_body"]
 
@@ -80,15 +80,19 @@ class Browsers:
             await exchange.respond_json(200, _shown(session))
             return
         _check_csrf_token(exchange, session)
-        self._sessions.end(session)
+        await self._logins.end(session.token, exchange.request_id)
         name = next(name for name in cookie_names(exchange, SESSION_COOKIE) if exchange.cookie(name))
         exchange.set_cookies.append(cookie(name, "", 0))
         await exchange.respond(204)
 
-    def begin(self, exchange: Exchange, name: str, token: str) -> Session:
-        """Begin a session of a token that was checked, in a cookie with a name."""
-        session = self._sessions.begin(token)
-        exchange.set_cookies.append(cookie(name, self._sessions.seal(session), int(SESSION_LIFETIME.total_seconds())))
+    def begin(self, exchange: Exchange, name: str, token: str, expires: datetime | None = None) -> Session:
+        """Begin a session with a token that the server made for it, in a cookie with a name.
+
+        `expires`: when the token does; None: not before the longest session ends.
+        """
+        session = self._sessions.begin(token, expires)
+        seconds = round(self._sessions.lasts(session).total_seconds())
+        exchange.set_cookies.append(cookie(name, self._sessions.seal(session), seconds))
         return session
 
     def next_end(self) -> datetime:
@@ -99,13 +103,12 @@ class Browsers:
         check_origin(exchange)
         name = new_cookie_name(exchange, SESSION_COOKIE)
         given = _credentials(exchange, await exchange.body())
+        until, request_id = self._sessions.next_end(), exchange.request_id
         if "token" in given:
-            login = await self._logins.with_token(_checked_token(given["token"]), exchange.request_id)
+            login = await self._logins.with_token(_checked_token(given["token"]), until, request_id)
         else:
-            login = await self._logins.with_password(
-                given["userName"], given["password"], self._sessions.next_end(), exchange.request_id
-            )
-        session = self.begin(exchange, name, login.token)
+            login = await self._logins.with_password(given["userName"], given["password"], until, request_id)
+        session = self.begin(exchange, name, login.token, login.expires)
         if login.position:
             exchange.set_cookies.append(position_cookie(login.position))
         await exchange.respond_json(200, _shown(session))

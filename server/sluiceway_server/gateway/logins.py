@@ -1,24 +1,20 @@
-"""Logins of browsers: with a token, which is checked, or with a user's password, for which the server makes a token."""
+"""Logins of browsers, with a token or with a user's password: for each the server makes a token, until the logout."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
+import grpc
 import grpc.aio
 
-from sluiceway.api.access.v1 import access_service_pb2 as access_pb
-from sluiceway.api.access.v1 import access_service_pb2_grpc as access_grpc
 from sluiceway.api.project.v1 import user_service_pb2 as user_pb
 from sluiceway.api.project.v1 import user_service_pb2_grpc as user_grpc
 from sluiceway_common.foundation.rpc.admission import AUTHORIZATION_KEY
 from sluiceway_common.foundation.rpc.caller import POSITION_KEY
 
 __all__ = ["Login", "Logins"]
-
-# A method that is for users and operators, and not for executors.
-_USERS_METHOD = "/sluiceway.api.run.v1.RunService/ListRuns"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +23,13 @@ class Login:
 
     Attributes:
         token: with which the session makes its calls.
-        position: of the database, from which on it knows the token; empty: it has known it before.
+        position: of the database, from which on it knows the token.
+        expires: when the token does.
     """
 
     token: str
-    position: str = ""
+    position: str
+    expires: datetime
 
 
 class Logins:
@@ -39,20 +37,21 @@ class Logins:
 
     def __init__(self, channel: grpc.aio.Channel, *, timeout: float) -> None:
         """Use a channel to the server, with a deadline for each call, in seconds."""
-        self._access: Any = access_grpc.AccessServiceStub(channel)
         self._users: Any = user_grpc.UserServiceStub(channel)
         self._timeout = timeout
 
-    async def with_token(self, token: str, request_id: str) -> Login:
-        """Check that a token is valid, and a user's or an operator's.
+    async def with_token(self, token: str, until: datetime, request_id: str) -> Login:
+        """Get a token with the rights of another one, which expires at `until` or with that one.
 
         Raises:
-            AioRpcError: it is not, or the server cannot be asked now.
+            AioRpcError: that one is not valid, or not a user's or an operator's; or the server cannot be asked now.
         """
-        metadata = (("x-request-id", request_id), (AUTHORIZATION_KEY, f"Bearer {token}"))
-        request = access_pb.CheckAccessRequest(method=_USERS_METHOD)
-        await self._access.CheckAccess(request, metadata=metadata, timeout=self._timeout)
-        return Login(token)
+        request = user_pb.BeginSessionRequest()
+        request.expire_time.FromDatetime(until)
+        call = self._users.BeginSession(request, metadata=_metadata(request_id, token), timeout=self._timeout)
+        response = await call
+        expires = response.expire_time.ToDatetime(tzinfo=UTC)
+        return Login(response.token, await _position(call), expires)
 
     async def with_password(self, name: str, password: str, until: datetime, request_id: str) -> Login:
         """Get a token of a user, which expires at `until`.
@@ -62,8 +61,31 @@ class Logins:
         """
         request = user_pb.LogInRequest(user_name=name, password=password)
         request.expire_time.FromDatetime(until)
-        call = self._users.LogIn(request, metadata=(("x-request-id", request_id),), timeout=self._timeout)
+        call = self._users.LogIn(request, metadata=_metadata(request_id), timeout=self._timeout)
         response = await call
-        trailers = await call.trailing_metadata()
-        position = next((str(value) for key, value in trailers or () if key == POSITION_KEY), "")
-        return Login(response.token, position)
+        return Login(response.token, await _position(call), until)
+
+    async def end(self, token: str, request_id: str) -> None:
+        """Revoke the token of a session. May be repeated.
+
+        Raises:
+            AioRpcError: it may be valid still.
+        """
+        try:
+            await self._users.EndSession(
+                user_pb.EndSessionRequest(), metadata=_metadata(request_id, token), timeout=self._timeout
+            )
+        except grpc.aio.AioRpcError as error:
+            # It is not valid any more, or belongs to a session of an earlier version, which had the user's own token.
+            if error.code() not in {grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.FAILED_PRECONDITION}:
+                raise
+
+
+def _metadata(request_id: str, token: str = "") -> tuple[tuple[str, str], ...]:
+    authorization = ((AUTHORIZATION_KEY, f"Bearer {token}"),) if token else ()
+    return (("x-request-id", request_id), *authorization)
+
+
+async def _position(call: Any) -> str:
+    trailers = await call.trailing_metadata()
+    return next((str(value) for key, value in trailers or () if key == POSITION_KEY), "")

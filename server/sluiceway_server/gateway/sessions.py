@@ -1,11 +1,9 @@
 """Sessions of browsers, sealed into their cookies.
 
-A session holds the token that its user logged in with, for a limited time. It is encrypted (AES-256-GCM) with a key
-that only gateways have, so a gateway keeps no list of sessions: a session is good at every gateway with its key, and
-after a restart. The server still authenticates the token of each call, so revoking it ends the session too.
-
-A session that was ended is refused by the gateway that ended it; elsewhere it only lacks its cookie, which the browser
-has deleted.
+A session holds a token that the server made for it, for a limited time. It is encrypted (AES-256-GCM) with a key that
+only gateways have, so a gateway keeps no list of sessions: a session is good at every gateway with its key, and after a
+restart. The server authenticates the token of each call, so revoking it, which is how a session is ended, ends it at
+all gateways at once, also for who has a copy of the cookie.
 """
 
 from __future__ import annotations
@@ -16,7 +14,6 @@ import hmac
 import json
 import os
 import secrets
-from collections import OrderedDict
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -33,7 +30,6 @@ SESSION_LIFETIME = timedelta(days=7)
 
 _KEY_BYTES = 32
 _NONCE_BYTES = 12
-_MOST_ENDED = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,17 +63,19 @@ class Sessions:
         self._cipher = AESGCM(_derived(key, b"sealing"))
         self._csrf_key = _derived(key, b"csrf")
         self._clock = clock or SystemClock()
-        # The ids of ended sessions that have not expired, oldest first.
-        self._ended: OrderedDict[str, None] = OrderedDict()
 
     def next_end(self) -> datetime:
         """Return when a session ends that begins now."""
         return self._clock.now() + SESSION_LIFETIME
 
-    def begin(self, token: str) -> Session:
-        """Begin a session of a token that was checked."""
+    def begin(self, token: str, expires: datetime | None = None) -> Session:
+        """Begin a session with a token of the server, until it expires; None: for the lifetime of sessions."""
         id_ = secrets.token_urlsafe(16)
-        return Session(id_, token, self.next_end(), self._csrf_token(id_))
+        return Session(id_, token, min(expires or self.next_end(), self.next_end()), self._csrf_token(id_))
+
+    def lasts(self, session: Session) -> timedelta:
+        """Return how long a session lasts from now on."""
+        return session.expires - self._clock.now()
 
     def seal(self, session: Session) -> str:
         """Return the value of its cookie."""
@@ -87,7 +85,7 @@ class Sessions:
         return base64.urlsafe_b64encode(sealed).decode().rstrip("=")
 
     def open(self, cookie: str) -> Session | None:
-        """Return the session of a cookie, or None if there is none: of another key, changed, expired, or ended."""
+        """Return the session of a cookie, or None if there is none: of another key, changed, or expired."""
         try:
             sealed = base64.urlsafe_b64decode(cookie + "=" * (-len(cookie) % 4))
             content = self._cipher.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], None)
@@ -95,13 +93,7 @@ class Sessions:
             return None
         id_, expires, token = json.loads(content)
         session = Session(id_, token, datetime.fromtimestamp(expires, UTC), self._csrf_token(id_))
-        return None if session.expires <= self._clock.now() or id_ in self._ended else session
-
-    def end(self, session: Session) -> None:
-        """Refuse a session from now on. May be repeated."""
-        self._ended[session.id] = None
-        while len(self._ended) > _MOST_ENDED:
-            self._ended.popitem(last=False)
+        return None if session.expires <= self._clock.now() else session
 
     def _csrf_token(self, id_: str) -> str:
         return hmac.new(self._csrf_key, id_.encode(), hashlib.sha256).hexdigest()

@@ -123,6 +123,8 @@ class DeviceLogins:
                 changed.operator = caller.kind is CallerKind.OPERATOR
                 changed.scopes.extend(sorted(caller.scopes))
                 changed.organization_id = caller.organization or ""
+                if caller.tokens_until is not None:
+                    changed.tokens_until.FromDatetime(caller.tokens_until)
             details = ["confirmed" if confirmed else "denied", f"address: {record.address}"]
             subject = Subject("device_login", id_[:16], record.client_name, details, parent_id=caller.id)
             return Change(None, subject, [Put(DEVICE_LOGIN, id_, changed)])
@@ -154,9 +156,11 @@ class DeviceLogins:
                 answered.user_id,
                 operator=answered.operator,
                 now=now,
-                expire=expire,
+                expire=_bounded(expire, answered),
                 scopes=frozenset(answered.scopes),
                 organization=answered.organization_id or None,
+                # What it creates is not valid for longer than itself.
+                is_session=False,
             )
             user = view.get(USER, answered.user_id)
             name = answered.user_id if user is None else user.name
@@ -236,3 +240,10 @@ def _gone() -> NotFound:
     return NotFound(
         "the login has expired, or was redeemed; begin once more", resource_type="device login", resource_name=""
     )
+
+
+def _bounded(expire: datetime, answered: pb.DeviceLogin) -> datetime:
+    """Return when a token expires: not after that of who confirmed the login."""
+    if not answered.HasField("tokens_until"):
+        return expire
+    return min(expire, answered.tokens_until.ToDatetime(tzinfo=UTC))

@@ -18,6 +18,7 @@ from sluiceway_common.foundation.errors import (
     FailedPrecondition,
     NotFound,
     PermissionDenied,
+    Unauthenticated,
 )
 from sluiceway_common.foundation.rpc.caller import (
     ALL_SCOPES,
@@ -288,6 +289,8 @@ class LoginServicer(api_grpc.LoginServiceServicer):
                 found = view.get(USER, user_id)
                 if found is None:
                     raise _unknown(done)
+                if found.disabled:
+                    raise Unauthenticated(f"user {found.name!r} is disabled; ask an operator", reason="USER_DISABLED")
                 user = found
             record = self._after_login(done, stored, user_id, now)
             actions.append(_put(record))

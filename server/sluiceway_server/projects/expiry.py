@@ -6,7 +6,8 @@ The scheduler's server does it, every hour. May be repeated, and interrupted any
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
@@ -16,19 +17,46 @@ from sluiceway_common.foundation.clock import Clock
 from sluiceway_common.foundation.errors import SluicewayError
 from sluiceway_server.datamanager.model import Decision, Delete, Query, RecordType, View
 from sluiceway_server.datamanager.port import Database
-from sluiceway_server.projects.records import AUDIT_RECORD, CREATION_REQUEST, DEVICE_LOGIN, USED_AUTHORIZATION
+from sluiceway_server.projects.records import (
+    AUDIT_RECORD,
+    CREATION_REQUEST,
+    DEVICE_LOGIN,
+    INVITATION,
+    TOKEN,
+    USED_AUTHORIZATION,
+)
 
 __all__ = ["KEPT_FOR", "Expiry"]
 
 log = structlog.get_logger(__name__)
 
-KEPT_FOR: tuple[tuple[RecordType[Any], timedelta], ...] = (
-    (CREATION_REQUEST, timedelta(days=30)),
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """How long records of a type are kept.
+
+    Attributes:
+        type: of the records.
+        age: how long after the time of the column.
+        column: has seconds.
+        where: which records.
+    """
+
+    type: RecordType[Any]
+    age: timedelta
+    column: str = "time"
+    where: Mapping[str, int] = field(default_factory=dict)
+
+
+KEPT_FOR = (
+    Kept(CREATION_REQUEST, timedelta(days=30)),
     # A year, and a month in which to look at it.
-    (AUDIT_RECORD, timedelta(days=400)),
+    Kept(AUDIT_RECORD, timedelta(days=400)),
+    Kept(TOKEN, timedelta(days=7), "end", {"session": 1}),
+    Kept(INVITATION, timedelta(days=1), "end"),
     # Longer than an authorization may take.
-    (USED_AUTHORIZATION, timedelta(hours=1)),
-    (DEVICE_LOGIN, timedelta(hours=1)),
+    Kept(USED_AUTHORIZATION, timedelta(hours=1)),
+    Kept(DEVICE_LOGIN, timedelta(hours=1)),
 )
 _AT_ONCE = 500
 
@@ -78,16 +106,17 @@ class Expiry:
             Unavailable: the database is away.
         """
         deleted = 0
-        for type_, kept_for in KEPT_FOR:
-            before = int((self._clock.now() - kept_for).timestamp())
-            while count := await self._delete(type_, before):
+        for kept in KEPT_FOR:
+            before = int((self._clock.now() - kept.age).timestamp())
+            while count := await self._delete(kept, before):
                 deleted += count
         return deleted
 
-    async def _delete(self, type_: RecordType[Any], before: int) -> int:
+    async def _delete(self, kept: Kept, before: int) -> int:
         def due(view: View) -> list[str]:
-            page = view.rows(type_, Query(order=("time",), size=_AT_ONCE))
-            return [id_ for id_, fields in page.records if isinstance(fields["time"], int) and fields["time"] < before]
+            page = view.rows(kept.type, Query(where=dict(kept.where), order=(kept.column,), size=_AT_ONCE))
+            times = ((id_, fields[kept.column]) for id_, fields in page.records)
+            return [id_ for id_, time in times if isinstance(time, int) and time < before]
 
         # Without a transaction if nothing is due, which is nearly always.
         if not await self._database.read(due):
@@ -95,6 +124,6 @@ class Expiry:
 
         def delete(view: View) -> Decision[int]:
             ids = due(view)
-            return Decision(len(ids), [Delete(type_, id_) for id_ in ids])
+            return Decision(len(ids), [Delete(kept.type, id_) for id_ in ids])
 
         return (await self._database.transact(delete)).value

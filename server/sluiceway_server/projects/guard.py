@@ -57,6 +57,7 @@ TREE_RESOURCES: Mapping[str, Resource] = {
     "project_group": _node({NodeType.PROJECT_GROUP}),
     "project": _node({NodeType.PROJECT}),
     "parent": _node(PARENTS),
+    "node": _node(frozenset(NodeType)),
 }
 CHECKED_BY_THEIR_SERVICE = frozenset({"secret", "variable", "remote_source", "linked_account", "webhook"})
 """Resources that the guard leaves to the method itself."""

@@ -24,7 +24,10 @@ def login_expiry(wanted: Timestamp | None, now: datetime) -> datetime:
     """
     if wanted is None:
         return now + _DEFAULT_LIFETIME
-    expire = wanted.ToDatetime(tzinfo=UTC)
+    try:
+        expire = wanted.ToDatetime(tzinfo=UTC)
+    except (ValueError, OverflowError):
+        expire = now
     if not now < expire <= now + _LONGEST_LIFETIME:
         raise InvalidInput([Violation("expire_time", f"must be within {_LONGEST_LIFETIME.days} days from now")])
     return expire
@@ -44,10 +47,17 @@ def login_token(
     expire: datetime,
     scopes: frozenset[str] = frozenset({ALL_SCOPES}),
     organization: str | None = None,
+    is_session: bool = True,
 ) -> Put:
     """Return the write that stores the token of a login, which may do all that its user may unless it says less."""
     kind = CallerKind.OPERATOR if operator else CallerKind.USER
     spec = TokenSpec(
-        kind, login_name(text, now), user_id=user_id, scopes=scopes, organization=organization, expire=expire
+        kind,
+        login_name(text, now),
+        user_id=user_id,
+        scopes=scopes,
+        organization=organization,
+        expire=expire,
+        is_session=is_session,
     )
     return Put(TOKEN, token_id(text), record_of(spec, now))

@@ -48,14 +48,16 @@ _OWNER = pb.ORGANIZATION_ROLE_OWNER
 class OrganizationServicer(pb_grpc.OrganizationServiceServicer):
     """Implements `OrganizationService`."""
 
-    def __init__(self, database: Database, *, clock: Clock, ids: IdSource) -> None:
+    def __init__(self, database: Database, *, clock: Clock, ids: IdSource, members_by_invitation: bool = False) -> None:
         """Offer organizations.
 
         Args:
             database: where organizations are stored.
             clock: for times of creation.
             ids: for new organizations.
+            members_by_invitation: only operators may add members without an invitation.
         """
+        self._members_by_invitation = members_by_invitation
         self._database = database
         self._changes = Changes(database, clock=clock, ids=ids)
 
@@ -91,7 +93,7 @@ class OrganizationServicer(pb_grpc.OrganizationServiceServicer):
         caller = current_caller()
 
         def read(view: View) -> pb.Organization:
-            return _organization(view, require_right(view, caller, request.organization_id, _ORGANIZATIONS))
+            return organization_of(view, require_right(view, caller, request.organization_id, _ORGANIZATIONS))
 
         organization = await self._database.read(read, after=requested())
         set_response_position(str(self._database.position))
@@ -104,7 +106,7 @@ class OrganizationServicer(pb_grpc.OrganizationServiceServicer):
 
         def visible(view: View, id_: str) -> pb.Organization | None:
             node = find(view, id_, _ORGANIZATIONS)
-            return _organization(view, node) if node and has_right(view, caller, node, Right.READ) else None
+            return organization_of(view, node) if node and has_right(view, caller, node, Right.READ) else None
 
         found, token = await page_of_visible(
             self._database,
@@ -166,7 +168,7 @@ class OrganizationServicer(pb_grpc.OrganizationServiceServicer):
     async def SetOrganizationMember(
         self, request: pb.SetOrganizationMemberRequest, context: Any
     ) -> pb.SetOrganizationMemberResponse:
-        role = request.role
+        role, caller = request.role, current_caller()
         if role not in pb.OrganizationRole.values() or not role:
             raise InvalidInput([Violation("role", "must be owner, member or reader")])
 
@@ -178,7 +180,12 @@ class OrganizationServicer(pb_grpc.OrganizationServiceServicer):
                 return Change(None)
             if stored is not None:
                 _check_not_last_owner(view, node, stored)
-            subject = _subject(node, user, f"role: {_said(role)}")
+            elif self._members_by_invitation and caller.kind is not CallerKind.OPERATOR:
+                raise PermissionDenied(
+                    f"members are added by invitation here: sluice org invite {node.name} --user {user.name}",
+                    reason="INVITATION_NEEDED",
+                )
+            subject = _subject(node, user, f"role: {role_word(role)}")
             return Change(None, subject, [_member(node.id, user.id, role, now)])
 
         await self._changes.commit("SetOrganizationMember", put)
@@ -233,7 +240,7 @@ class OrganizationServicer(pb_grpc.OrganizationServiceServicer):
 
     async def _shown(self, written: Committed[str]) -> pb.Organization:
         return await self._database.read(
-            lambda view: _organization(view, require(view, written.value, _ORGANIZATIONS)), after=written.position
+            lambda view: organization_of(view, require(view, written.value, _ORGANIZATIONS)), after=written.position
         )
 
 
@@ -287,11 +294,13 @@ def _subject(node: Node, user: Node, what: str) -> Subject:
     return Subject("organization", node.id, f"org/{node.name}", [f"member {user.name} ({user.id})", what])
 
 
-def _said(role: pb.OrganizationRole) -> str:
+def role_word(role: pb.OrganizationRole) -> str:
+    """Return a role as people call it."""
     return pb.OrganizationRole.Name(role).removeprefix("ORGANIZATION_ROLE_").lower()
 
 
-def _organization(view: View, node: Node) -> pb.Organization:
+def organization_of(view: View, node: Node) -> pb.Organization:
+    """Return an organization as clients see it."""
     record = cast(records.Organization, node.record)
     return pb.Organization(
         id=node.id,

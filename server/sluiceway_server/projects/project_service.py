@@ -25,6 +25,7 @@ from sluiceway_server.projects.auditing import Subject
 from sluiceway_server.projects.changes import Change, Changes, check_etag, etag_of
 from sluiceway_server.projects.fields import changed_fields, check_fields
 from sluiceway_server.projects.pages import page_of_visible, requested
+from sluiceway_server.projects.quotas import check_projects
 from sluiceway_server.projects.records import PROJECT, PROJECT_GROUP
 from sluiceway_server.projects.rights import check_right, has_right, require_right
 from sluiceway_server.projects.tree import (
@@ -211,6 +212,7 @@ class ProjectServicer(pb_grpc.ProjectServiceServicer):
             parent = require(view, resource.parent_id, PARENTS)
             check_name_is_free(view, parent.id, resource.name)
             check_depth(view, parent)
+            check_projects(view, parent)
             made = _copy(record)
             made.name = resource.name
             made.parent_id = parent.id
@@ -231,6 +233,7 @@ class ProjectServicer(pb_grpc.ProjectServiceServicer):
             parent = require(view, project.parent_id, PARENTS)
             check_name_is_free(view, parent.id, project.name)
             check_depth(view, parent)
+            check_projects(view, parent)
 
         await self._database.read(check, after=requested())
         id_ = self._ids.new_id()
@@ -351,6 +354,7 @@ def _new_parent(view: View, caller: Caller, node: Node, reference: str) -> str:
         check_right(view, caller, node, Right.MANAGE)
         check_right(view, caller, parent, Right.CONFIGURE)
         check_move(view, node, parent)
+        check_projects(view, parent, moved=node)
     return parent.id
 
 

@@ -44,8 +44,12 @@ TOKEN: RecordType[pb.Token] = RecordType(
         Column("user_id", lambda token: token.user_id or None),
         Column("group", lambda token: token.group or None),
         Column("name", lambda token: token.name),
+        Column("session", lambda token: 1 if token.is_session else None),
+        # When a session ends: it is deleted some time after that.
+        Column("end", lambda token: token.expire_time.seconds),
     ),
-    indexes=(("kind", "name"), ("user_id", "name"), ("group", "name")),
+    indexes=(("kind", "name"), ("user_id", "name"), ("group", "name"), ("session", "end")),
+    sparse=("session",),
     under=(Under("user", "user_id"),),
 )
 
@@ -70,6 +74,18 @@ ORGANIZATION_MEMBER: RecordType[pb.OrganizationMember] = RecordType(
         Column("role", lambda member: int(member.role)),
     ),
     indexes=(("organization_id", "role"), ("user_id",)),
+    under=(Under("organization", "organization_id"), Under("user", "user_id")),
+)
+
+INVITATION: RecordType[pb.Invitation] = RecordType(
+    "invitation",
+    pb.Invitation,
+    columns=(
+        Column("organization_id", lambda invitation: invitation.organization_id),
+        Column("user_id", lambda invitation: invitation.user_id),
+        Column("end", lambda invitation: invitation.expire_time.seconds),
+    ),
+    indexes=(("organization_id",), ("user_id",), ("end",)),
     under=(Under("organization", "organization_id"), Under("user", "user_id")),
 )
 
@@ -106,6 +122,13 @@ PROJECT: RecordType[pb.Project] = RecordType(
 )
 
 
+QUOTA: RecordType[pb.Quota] = RecordType(
+    "quota",
+    pb.Quota,
+    columns=(Column("parent_id", lambda quota: quota.parent_id),),
+    indexes=(("parent_id",),),
+    under=(*UNDER_PARENT, Under("project", "parent_id")),
+)
 CREATION_REQUEST: RecordType[pb.CreationRequest] = RecordType(
     "creation_request",
     pb.CreationRequest,
@@ -162,8 +185,10 @@ RECORD_TYPES: tuple[RecordType[Any], ...] = (
     USER,
     ORGANIZATION,
     ORGANIZATION_MEMBER,
+    INVITATION,
     PROJECT_GROUP,
     PROJECT,
+    QUOTA,
     CREATION_REQUEST,
     AUDIT_RECORD,
     USED_AUTHORIZATION,

@@ -21,6 +21,7 @@ from sluiceway_server.projects.envelope import Envelope
 from sluiceway_server.projects.fields import changed_fields, check_fields
 from sluiceway_server.projects.node_resources import ResourceKind
 from sluiceway_server.projects.pages import page_of_visible, requested
+from sluiceway_server.projects.quotas import check_one_more
 from sluiceway_server.projects.secret_records import SECRET, SECRET_VERSION, version_id
 from sluiceway_server.projects.secret_values import (
     amount_faults,
@@ -65,6 +66,7 @@ class SecretServicer(api_grpc.SecretServiceServicer):
         def create(view: View, now: datetime, id_: str) -> Change[str]:
             parent = SECRETS.parent(view, caller, wanted.parent_id)
             SECRETS.check_name_is_free(view, parent.id, wanted.name)
+            check_one_more(view, parent, "secrets", SECRET)
             secret = pb.Secret(name=wanted.name, parent_id=parent.id, keys=sorted(values), version=_FIRST_VERSION)
             secret.create_time.FromDatetime(now)
             version = seal_values(self._envelope, id_, _FIRST_VERSION, values)

@@ -27,6 +27,7 @@ from sluiceway_server.projects.auditing import Subject
 from sluiceway_server.projects.changes import Change, Changes
 from sluiceway_server.projects.names import is_uuid
 from sluiceway_server.projects.records import TOKEN
+from sluiceway_server.projects.sessions import bounded_expiry, check_scopes
 from sluiceway_server.projects.tokens import TokenSpec, creation, find_token, kind_name, new_text, revoked, token_id
 from sluiceway_server.projects.tree import NodeType, resolve
 
@@ -69,6 +70,7 @@ class TokenServicer(pb_grpc.TokenServiceServicer):
         self._scopes = scopes
 
     async def CreateToken(self, request: pb.CreateTokenRequest, context: Any) -> pb.CreateTokenResponse:
+        _check_not_confined(current_caller())
         spec, text = self._spec(request.token, current_caller()), new_text()
         id_ = token_id(text)
 
@@ -84,6 +86,7 @@ class TokenServicer(pb_grpc.TokenServiceServicer):
         return pb.CreateTokenResponse(token=_shown(id_, stored), text=text)
 
     async def ListTokens(self, request: pb.ListTokensRequest, context: Any) -> pb.ListTokensResponse:
+        _check_not_confined(current_caller())
         size = request.page_size or _DEFAULT_PAGE
         kind = _KINDS.get(request.kind)
         query = (
@@ -103,6 +106,7 @@ class TokenServicer(pb_grpc.TokenServiceServicer):
         return answer
 
     async def RevokeToken(self, request: pb.RevokeTokenRequest, context: Any) -> pb.RevokeTokenResponse:
+        _check_not_confined(current_caller())
         id_ = await find_token(self._database, request.token_id)
 
         def revoke(view: View, now: datetime) -> Change[None]:
@@ -146,20 +150,20 @@ class TokenServicer(pb_grpc.TokenServiceServicer):
         if found or kind is None:
             raise InvalidInput(found)
         scopes = frozenset() if is_executor else frozenset(token.scopes or {ALL_SCOPES})
-        if missing := sorted(scope for scope in scopes if not caller.has_scope(scope)):
-            raise PermissionDenied(
-                f"your token lacks what the new one would have: {', '.join(missing)}",
-                reason="SCOPE_MISSING",
-                metadata={"scope": missing[0]},
-            )
+        check_scopes(scopes, caller)
         return TokenSpec(
             kind,
             token.name,
             user_id="" if is_executor else token.user_id or caller.id,
             group=token.group,
             scopes=scopes,
-            expire=expire,
+            expire=bounded_expiry(expire, caller),
         )
+
+
+def _check_not_confined(caller: Caller) -> None:
+    if caller.organization is not None:
+        raise PermissionDenied("your token reaches one organization only", reason="TOKEN_CONFINED")
 
 
 def _shown(id_: str, token: records.Token) -> pb.Token:
@@ -170,8 +174,9 @@ def _shown(id_: str, token: records.Token) -> pb.Token:
         user_id=token.user_id,
         group=token.group,
         scopes=token.scopes,
+        session=token.is_session,
     )
-    for name in ("create_time", "expire_time", "revoke_time"):
+    for name in ("create_time", "expire_time", "revoke_time", "last_use_time"):
         if token.HasField(name):
             getattr(shown, name).CopyFrom(getattr(token, name))
     return shown

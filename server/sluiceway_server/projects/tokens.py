@@ -11,11 +11,12 @@ import hashlib
 import re
 import secrets
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import islice
+from typing import Literal
 
 import structlog
 
@@ -81,6 +82,9 @@ class TokenSpec:
         scopes: what it may do.
         organization: the only one that it reaches; None: all that its user reaches.
         expire: from when on it is refused; None: never.
+        is_session: a login made it.
+        parent_id: of a session that was begun with a token: the id of that one; empty: none.
+        parent_expire: when that one expires; None: never.
     """
 
     kind: CallerKind
@@ -90,6 +94,9 @@ class TokenSpec:
     scopes: frozenset[str] = frozenset()
     organization: str | None = None
     expire: datetime | None = None
+    is_session: bool = False
+    parent_id: str = ""
+    parent_expire: datetime | None = None
 
 
 def token_id(text: str) -> str:
@@ -202,8 +209,8 @@ def _is_last_operator(view: View, id_: str, token: pb.Token, now: datetime) -> b
 
 
 def may_make_tokens(token: pb.Token, now: datetime) -> bool:
-    """Return whether an operator with this token can create others."""
-    return is_good(token, now) and not {ALL_SCOPES, "tokens:write"}.isdisjoint(token.scopes)
+    """Return whether an operator with this token can create others, also when no other token is valid."""
+    return is_good(token, now) and not token.parent_id and not {ALL_SCOPES, "tokens:write"}.isdisjoint(token.scopes)
 
 
 def operator_tokens(view: View) -> Iterator[tuple[str, pb.Token]]:
@@ -227,9 +234,13 @@ class TokenAuthenticator:
     database is read linearizably: one that another server made a moment ago is good here too.
     """
 
-    def __init__(self, database: Database, *, clock: Clock | None = None) -> None:
+    def __init__(
+        self, database: Database, *, clock: Clock | None = None, on_use: Callable[[str, pb.Token], None] | None = None
+    ) -> None:
+        """Read tokens from a database; `on_use` is called with each that is used."""
         self._database = database
         self._clock = clock or SystemClock()
+        self._on_use = on_use
         self._cache: OrderedDict[str, tuple[Position, pb.Token]] = OrderedDict()
         self._changes = 0
         self._follows = False
@@ -274,12 +285,16 @@ class TokenAuthenticator:
         kind = _CALLERS.get(stored.kind)
         if kind is None:
             return None
+        if self._on_use is not None:
+            self._on_use(id_, stored)
         return Caller(
             kind=kind,
             id=stored.user_id or id_[:16],
             scopes=frozenset(stored.scopes),
             group=stored.group,
             organization=stored.organization_id or None,
+            token_id=id_,
+            tokens_until=_tokens_until(stored),
         )
 
     async def _read(self, id_: str) -> pb.Token | None:
@@ -300,17 +315,30 @@ class TokenAuthenticator:
 
 
 def _effective(view: View, id_: str) -> pb.Token | None:
-    """Return a token with the kind that counts."""
+    """Return a token with the kind that counts; None: it is not valid, whatever its own record says."""
     stored = view.get(TOKEN, id_)
-    if stored is None or stored.kind != pb.TOKEN_KIND_OPERATOR:
+    if stored is None or not stored.user_id:
         return stored
+    if stored.parent_id:
+        parent = view.get(TOKEN, stored.parent_id)
+        if parent is None or parent.HasField("revoke_time"):
+            return None
     user = view.get(USER, stored.user_id)
-    if user is None or user.operator:
+    if user is not None and user.disabled:
+        return None
+    if user is None or user.operator or stored.kind != pb.TOKEN_KIND_OPERATOR:
         return stored
     changed = pb.Token()
     changed.CopyFrom(stored)
     changed.kind = pb.TOKEN_KIND_USER
     return changed
+
+
+def _tokens_until(token: pb.Token) -> datetime | None:
+    if token.is_session and not token.parent_id:
+        return None  # somebody knew the password
+    name: Literal["parent_expire_time", "expire_time"] = "parent_expire_time" if token.is_session else "expire_time"
+    return getattr(token, name).ToDatetime(tzinfo=UTC) if token.HasField(name) else None
 
 
 class _Rounds:
@@ -360,8 +388,12 @@ def record_of(spec: TokenSpec, now: datetime) -> pb.Token:
         group=spec.group,
         organization_id=spec.organization or "",
         scopes=sorted(spec.scopes),
+        is_session=spec.is_session,
+        parent_id=spec.parent_id,
     )
     message.create_time.FromDatetime(now)
+    if spec.parent_expire is not None:
+        message.parent_expire_time.FromDatetime(spec.parent_expire)
     if spec.expire is not None:
         message.expire_time.FromDatetime(spec.expire)
     return message

@@ -6,7 +6,7 @@ The interceptor has checked that the caller is the named user or an operator (`g
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, cast
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -19,7 +19,6 @@ from sluiceway_common.foundation.errors import (
     AlreadyExists,
     FailedPrecondition,
     InvalidInput,
-    NotFound,
     PermissionDenied,
     Unauthenticated,
     Violation,
@@ -34,7 +33,7 @@ from sluiceway_common.foundation.rpc.caller import (
     current_origin,
     set_response_position,
 )
-from sluiceway_server.datamanager.model import Put, Query, View
+from sluiceway_server.datamanager.model import Action, Put, Query, View
 from sluiceway_server.datamanager.port import Committed, Database
 from sluiceway_server.datamanager.replica.deleted_subtrees import delete_subtree
 from sluiceway_server.projects.auditing import Subject
@@ -45,22 +44,16 @@ from sluiceway_server.projects.pages import page_of_visible, requested
 from sluiceway_server.projects.passwords import Passwords
 from sluiceway_server.projects.records import TOKEN, USER
 from sluiceway_server.projects.rights import has_right, require_right, user_named
-from sluiceway_server.projects.tokens import (
-    TokenSpec,
-    is_good,
-    may_make_tokens,
-    new_text,
-    operator_tokens,
-    record_of,
-    revoked,
-    token_id,
-)
+from sluiceway_server.projects.sessions import revoke_all
+from sluiceway_server.projects.tokens import is_good, may_make_tokens, new_text, operator_tokens
 from sluiceway_server.projects.tree import Node, NodeType, find, require, resolve
+from sluiceway_server.projects.user_tokens import UserTokens
 
 __all__ = ["UserServicer"]
 
 _USERS = frozenset({NodeType.USER})
-_FIELDS = frozenset({"name", "operator"})
+_FIELDS = frozenset({"name", "operator", "disabled"})
+_FOR_OPERATORS = ("operator", "disabled")
 _RESERVED = frozenset({"me"})
 """`/user/me` is the group of the caller's own runs."""
 
@@ -90,7 +83,7 @@ class UserServicer(pb_grpc.UserServiceServicer):
         self._clock = clock
         self._changes = Changes(database, clock=clock, ids=ids)
         self._passwords = passwords
-        self._scopes = scopes
+        self._tokens = UserTokens(database, self._changes, clock=clock, scopes=scopes)
 
     async def CreateUser(self, request: pb.CreateUserRequest, context: Any) -> pb.CreateUserResponse:
         wanted = request.user
@@ -155,11 +148,11 @@ class UserServicer(pb_grpc.UserServiceServicer):
             after.CopyFrom(before)
             for name in fields:
                 setattr(after, name, getattr(wanted, name))
-            if after.operator != before.operator:
-                if caller.kind is not CallerKind.OPERATOR:
-                    raise PermissionDenied("only operators say who is one", reason="WRONG_CALLER")
-                if not after.operator:
-                    _check_others_operate(view, node.id, now)
+            changed = [name for name in _FOR_OPERATORS if getattr(after, name) != getattr(before, name)]
+            if changed and caller.kind is not CallerKind.OPERATOR:
+                raise PermissionDenied("only operators say who is one, and who is disabled", reason="WRONG_CALLER")
+            if changed and (after.disabled or not after.operator):
+                _check_others_operate(view, node.id, now)
             if after.name != before.name:
                 _check_name_is_free(view, after.name, except_id=node.id)
             details = [
@@ -169,7 +162,9 @@ class UserServicer(pb_grpc.UserServiceServicer):
             ]
             if not details:
                 return Change(node.id)
-            return Change(node.id, Subject("user", node.id, before.name, details), [Put(USER, node.id, after)])
+            ended = revoke_all(view, node.id, now) if after.disabled else []
+            subject = Subject("user", node.id, before.name, details)
+            return Change(node.id, subject, [Put(USER, node.id, after), *ended])
 
         return pb.UpdateUserResponse(user=await self._shown(await self._changes.commit("UpdateUser", update)))
 
@@ -186,53 +181,13 @@ class UserServicer(pb_grpc.UserServiceServicer):
     # -- tokens
 
     async def CreateUserToken(self, request: pb.CreateUserTokenRequest, context: Any) -> pb.CreateUserTokenResponse:
-        caller, now = current_caller(), self._clock.now()
-        found: list[Violation] = []
-        if request.token_name != request.token_name.strip() or not request.token_name.isprintable():
-            found.append(Violation("token_name", "must be printable, and not begin or end with a blank"))
-        known = self._scopes() | {ALL_SCOPES}
-        found += [
-            Violation(f"scopes[{at}]", f"{scope!r} is none of: {', '.join(sorted(known))}")
-            for at, scope in enumerate(request.scopes)
-            if scope not in known
-        ]
-        expire = request.expire_time.ToDatetime(tzinfo=UTC) if request.HasField("expire_time") else None
-        if expire is not None and expire <= now:
-            found.append(Violation("expire_time", "is in the past"))
-        if found:
-            raise InvalidInput(found)
-        # Without a list of scopes, the new token may do what this one may.
-        scopes = frozenset(request.scopes) or caller.scopes
-        if missing := sorted(scope for scope in scopes if not caller.has_scope(scope)):
-            raise PermissionDenied(
-                f"your token lacks what the new one would have: {', '.join(missing)}",
-                reason="SCOPE_MISSING",
-                metadata={"scope": missing[0]},
-            )
-        user_id = user_named(caller, request.user_id)
-        text = await self._make_token(
-            "CreateUserToken", user_id, request.token_name, caller, scopes=scopes, expire=expire
-        )
-        return pb.CreateUserTokenResponse(token=text)
+        return pb.CreateUserTokenResponse(token=await self._tokens.create(request, current_caller()))
+
+    async def ListUserTokens(self, request: pb.ListUserTokensRequest, context: Any) -> pb.ListUserTokensResponse:
+        return await self._tokens.list(request)
 
     async def RevokeUserToken(self, request: pb.RevokeUserTokenRequest, context: Any) -> pb.RevokeUserTokenResponse:
-        user_id = user_named(current_caller(), request.user_id)
-
-        def revoke(view: View, now: datetime) -> Change[None]:
-            node = require(view, user_id, _USERS)
-            ids = [id_ for id_, _ in _good_tokens(view, node.id, request.token_name, now)]
-            if not ids:
-                raise NotFound(
-                    f"user {node.name!r} has no token {request.token_name!r}",
-                    resource_type="token",
-                    resource_name=request.token_name,
-                )
-            actions = [Put(TOKEN, id_, revoked(view, id_, now, keep_an_operator=True)) for id_ in ids]
-            return Change(
-                None, Subject("token", ids[0][:16], f"{node.name}: {request.token_name}", parent_id=node.id), actions
-            )
-
-        await self._changes.commit("RevokeUserToken", revoke)
+        await self._tokens.revoke(request)
         return pb.RevokeUserTokenResponse()
 
     # -- passwords
@@ -253,9 +208,13 @@ class UserServicer(pb_grpc.UserServiceServicer):
             current = require(view, node.id, _USERS)
             after = records.User()
             after.CopyFrom(cast(records.User, current.record))
+            had_one = bool(after.password_hash)
             after.password_hash = hashed
             subject = Subject("user", node.id, current.name, ["password"])
-            return Change(None, subject, [Put(USER, node.id, after)])
+            ended: list[Action] = []
+            if had_one:
+                ended = revoke_all(view, node.id, now, except_id=caller.token_id, sessions_only=request.keep_tokens)
+            return Change(None, subject, [Put(USER, node.id, after), *ended])
 
         await self._changes.commit("SetUserPassword", update)
         return pb.SetUserPasswordResponse()
@@ -269,43 +228,26 @@ class UserServicer(pb_grpc.UserServiceServicer):
         key = node.id if node is not None else request.user_name.lower()
         if not await self._passwords.verify(key, record.password_hash, request.password) or node is None:
             raise Unauthenticated("the name or the password is wrong", reason="PASSWORD_WRONG")
+        if record.disabled:
+            raise Unauthenticated(f"user {node.name!r} is disabled; ask an operator", reason="USER_DISABLED")
         kind = CallerKind.OPERATOR if record.operator else CallerKind.USER
         user = Caller(kind, node.id, frozenset({ALL_SCOPES}))
         name = login_name(new_text(), self._clock.now())
         with as_caller(user, origin=current_origin()):
-            text = await self._make_token("LogIn", node.id, name, user, scopes=user.scopes, expire=expire)
+            text = await self._tokens.make(
+                "LogIn", node.id, name, user, scopes=user.scopes, expire=expire, is_session=True
+            )
         shown = await self._database.read(lambda view: _user(view, require(view, node.id, _USERS)))
         return pb.LogInResponse(token=text, user=shown)
 
+    async def BeginSession(self, request: pb.BeginSessionRequest, context: Any) -> pb.BeginSessionResponse:
+        return await self._tokens.begin_session(request, current_caller())
+
+    async def EndSession(self, request: pb.EndSessionRequest, context: Any) -> pb.EndSessionResponse:
+        await self._tokens.log_out(current_caller())
+        return pb.EndSessionResponse()
+
     # --
-
-    async def _make_token(
-        self, method: str, user_id: str, name: str, caller: Caller, *, scopes: frozenset[str], expire: datetime | None
-    ) -> str:
-        text = new_text()
-
-        def make(view: View, now: datetime) -> Change[None]:
-            node = require(view, user_id, _USERS)
-            if _good_tokens(view, node.id, name, now):
-                raise AlreadyExists(
-                    f"user {node.name!r} has a token {name!r}; revoke it first, or choose another name",
-                    resource_type="token",
-                    resource_name=name,
-                )
-            is_operator = cast(records.User, node.record).operator and caller.kind is CallerKind.OPERATOR
-            spec = TokenSpec(
-                CallerKind.OPERATOR if is_operator else CallerKind.USER,
-                name,
-                user_id=node.id,
-                scopes=scopes,
-                organization=caller.organization,
-                expire=expire,
-            )
-            subject = Subject("token", token_id(text)[:16], f"{node.name}: {name}", sorted(scopes), parent_id=node.id)
-            return Change(None, subject, [Put(TOKEN, token_id(text), record_of(spec, now))])
-
-        await self._changes.commit(method, make)
-        return text
 
     async def _shown(self, written: Committed[str]) -> pb.User:
         return await self._database.read(
@@ -345,11 +287,6 @@ def _check_others_operate(view: View, user_id: str, now: datetime) -> None:
         )
 
 
-def _good_tokens(view: View, user_id: str, name: str, now: datetime) -> list[tuple[str, records.Token]]:
-    page = view.select(TOKEN, Query(where={"user_id": user_id, "name": name}, size=1000))
-    return [(id_, token) for id_, token in page.records if is_good(token, now)]
-
-
 def _user(view: View, node: Node) -> pb.User:
     record = cast(records.User, node.record)
     created = record.create_time if record.HasField("create_time") else Timestamp()
@@ -359,4 +296,5 @@ def _user(view: View, node: Node) -> pb.User:
         etag=etag_of(view, USER, node.id),
         create_time=created,
         operator=record.operator,
+        disabled=record.disabled,
     )

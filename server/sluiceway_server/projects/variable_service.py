@@ -22,6 +22,7 @@ from sluiceway_server.projects.fields import changed_fields, check_fields
 from sluiceway_server.projects.names import name_fault
 from sluiceway_server.projects.node_resources import ResourceKind
 from sluiceway_server.projects.pages import page_of_visible, requested
+from sluiceway_server.projects.quotas import check_one_more
 from sluiceway_server.projects.secret_records import VARIABLE
 from sluiceway_server.projects.secret_values import key_fault
 
@@ -48,6 +49,7 @@ class VariableServicer(api_grpc.VariableServiceServicer):
         def create(view: View, now: datetime, id_: str) -> Change[str]:
             parent = VARIABLES.parent(view, caller, wanted.parent_id)
             VARIABLES.check_name_is_free(view, parent.id, wanted.name)
+            check_one_more(view, parent, "variables", VARIABLE)
             variable = pb.Variable(name=wanted.name, parent_id=parent.id, values=wanted.values)
             variable.create_time.FromDatetime(now)
             subject = _subject(view, id_, variable, _details(variable))

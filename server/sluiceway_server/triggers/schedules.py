@@ -20,6 +20,7 @@ from sluiceway_common.foundation.errors import FailedPrecondition, InvalidInput,
 from sluiceway_common.foundation.rpc.caller import current_caller, requested_position, set_response_position
 from sluiceway_server.datamanager.model import Decision, Delete, Position, Put, Query, View
 from sluiceway_server.datamanager.port import Committed, Database
+from sluiceway_server.projects.quotas import check_one_more
 from sluiceway_server.projects.records import PROJECT
 from sluiceway_server.projects.tree import NodeType, require
 from sluiceway_server.triggers import deliveries
@@ -69,6 +70,7 @@ class ScheduleServicer(api_grpc.ScheduleServiceServicer):
                     reason="TOO_MANY_SCHEDULES",
                     subject=project_id,
                 )
+            check_one_more(view, require(view, project_id, _PROJECTS), "schedules", SCHEDULE, "project_id")
             return Decision(made, [Put(SCHEDULE, schedule_key(project_id, made.id), pb.ScheduleRecord(schedule=made))])
 
         return api.CreateScheduleResponse(schedule=_answered(await self._database.transact(create)))

@@ -292,7 +292,9 @@ class DeliveryWorker:
             except _AWAY:
                 raise
             except SluicewayError as error:
-                decision.reason, decision.sentence = api.DECISION_REASON_FAILED, error.message[:1000]
+                is_quota = error.reason == "QUOTA_EXCEEDED"
+                decision.reason = api.DECISION_REASON_QUOTA if is_quota else api.DECISION_REASON_FAILED
+                decision.sentence = error.message[:1000]
                 return decision
             run = committed.value.run
             crash_point("delivery.after-run")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
@@ -13,6 +13,8 @@ import pytest
 
 from sluiceway.api.config.v1 import version_service_pb2 as version_pb2
 from sluiceway.api.config.v1 import version_service_pb2_grpc as version_grpc
+from sluiceway.api.project.v1 import user_service_pb2 as user_pb
+from sluiceway.api.project.v1 import user_service_pb2_grpc as user_grpc
 from sluiceway.api.run.v1 import run_pb2
 from sluiceway.api.run.v1 import run_service_pb2 as pb
 from sluiceway.api.run.v1 import run_service_pb2_grpc as pb_grpc
@@ -21,6 +23,7 @@ from sluiceway_common.foundation.rpc.caller import (
     Caller,
     CallerKind,
     announce_stream,
+    current_caller,
     requested_position,
     set_response_position,
 )
@@ -39,7 +42,35 @@ class Tokens:
         self.good = {"good"}
 
     async def authenticate(self, token: str) -> Caller | None:
-        return Caller(CallerKind.OPERATOR, "admin", frozenset({"*"})) if token in self.good else None
+        if token not in self.good:
+            return None
+        return Caller(CallerKind.OPERATOR, "admin", frozenset({"*"}), token_id=token)
+
+
+class Users(user_grpc.UserServiceServicer):
+    """Begins and ends sessions."""
+
+    def __init__(self, tokens: Tokens) -> None:
+        self._tokens = tokens
+        self.lifetime = timedelta(days=30)
+        self.fault: BaseException | None = None
+        self._made = 0
+
+    async def BeginSession(  # noqa: N802 - named by the proto
+        self, request: user_pb.BeginSessionRequest, context: Any
+    ) -> user_pb.BeginSessionResponse:
+        self._made += 1
+        response = user_pb.BeginSessionResponse(token=f"session-{self._made}")
+        longest = datetime.now(UTC) + self.lifetime
+        response.expire_time.FromDatetime(min(request.expire_time.ToDatetime(tzinfo=UTC), longest))
+        self._tokens.good.add(response.token)
+        return response
+
+    async def EndSession(self, request: user_pb.EndSessionRequest, context: Any) -> user_pb.EndSessionResponse:  # noqa: N802 - as above
+        if self.fault is not None:
+            raise self.fault
+        self._tokens.good.discard(current_caller().token_id)
+        return user_pb.EndSessionResponse()
 
 
 class Runs(pb_grpc.RunServiceServicer):
@@ -156,15 +187,17 @@ class Installation:
         self.runs = runs
         self._more = more
         self.tokens = Tokens()
+        self.users = Users(self.tokens)  # type: ignore[abstract]  # the rest is not offered
         self.server_port = 0
         self.port = 0
         self._server: RpcServer | None = None
-        self._gateway: asyncio.Task[None] | None = None
+        self._gateways: list[asyncio.Task[None]] = []
         self._stop = asyncio.Event()
 
     async def start_server(self) -> None:
         self._server = RpcServer(self.tokens)
         self._server.add(pb_grpc.add_RunServiceServicer_to_server, self.runs)
+        self._server.add(user_grpc.add_UserServiceServicer_to_server, self.users)
         self._server.add(version_grpc.add_VersionServiceServicer_to_server, Versions())
         for add, servicer in self._more.items():
             self._server.add(add, servicer)
@@ -174,25 +207,28 @@ class Installation:
         if self._server is not None:
             await self._server.drain(timedelta(0))
 
-    async def start_gateway(self, settings: GatewaySettings) -> None:
+    async def start_gateway(self, settings: GatewaySettings, session_key: bytes | None = None) -> None:
+        """Start a gateway; `port` is that of the last one."""
         listening: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        self._gateway = asyncio.create_task(
+        gateway = asyncio.create_task(
             serve_gateway(
                 "127.0.0.1:0",
                 f"127.0.0.1:{self.server_port}",
                 self._stop,
                 settings=settings,
+                session_key=session_key,
                 on_listening=listening.set_result,
                 grace=timedelta(seconds=1),
             )
         )
-        self._gateway.add_done_callback(lambda _: listening.cancel())
+        gateway.add_done_callback(lambda _: listening.cancel())
+        self._gateways.append(gateway)
         self.port = await listening
 
     async def stop_gateway(self) -> None:
         self._stop.set()
-        if self._gateway is not None:
-            await self._gateway
+        for gateway in self._gateways:
+            await gateway
 
     @asynccontextmanager
     async def client(self, token: str | None = "good") -> AsyncIterator[httpx.AsyncClient]:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import httpx
 import pytest
+
+from sluiceway_common.foundation.errors import FailedPrecondition, Unauthenticated, Unavailable
+from sluiceway_server.gateway.settings import GatewaySettings
 
 RUN = "/api/v1/runs/r1"
 OURS = {"sec-fetch-site": "same-origin"}
@@ -36,6 +40,55 @@ async def test_session_makes_calls_until_it_is_ended(installation: Any) -> None:
         # Somebody kept the cookie.
         client.cookies.update(cookies)
         assert (await client.get(RUN, headers=OURS)).status_code == 401
+
+
+async def test_logout_ends_the_session_at_all_gateways(installation: Any) -> None:
+    key = bytes(32)
+    await installation.start_gateway(GatewaySettings(), key)
+    async with installation.client(None) as client:
+        session = await log_in(installation, client)
+        csrf = {**OURS, "x-csrf-token": session.json()["csrfToken"]}
+        kept = next(iter(client.cookies.values()))
+        first = installation.port
+        await installation.start_gateway(GatewaySettings(), key)
+        async with installation.client(None) as other:
+            other.cookies.set(f"sluice-session-{installation.port}", kept)
+            assert (await other.get(RUN, headers=OURS)).status_code == 200
+            assert (await client.delete("/session", headers=csrf)).status_code == 204
+            assert (await other.get(RUN, headers=OURS)).status_code == 401
+        assert installation.port != first
+    # The token that the user logged in with is not the session's.
+    async with installation.client() as client:
+        assert (await client.get(RUN)).status_code == 200
+
+
+async def test_logout_that_fails_can_be_repeated(installation: Any) -> None:
+    async with installation.client(None) as client:
+        session = await log_in(installation, client)
+        csrf = {**OURS, "x-csrf-token": session.json()["csrfToken"]}
+        installation.users.fault = Unavailable("etcd is away")
+        refused = await client.delete("/session", headers=csrf)
+        assert (refused.status_code, len(client.cookies)) == (503, 1)
+        installation.users.fault = None
+        assert (await client.delete("/session", headers=csrf)).status_code == 204
+        assert len(client.cookies) == 0
+
+
+@pytest.mark.parametrize("error", [Unauthenticated("it was revoked"), FailedPrecondition("it is of no session")])
+async def test_logout_succeeds_without_a_token_to_revoke(installation: Any, error: Exception) -> None:
+    async with installation.client(None) as client:
+        session = await log_in(installation, client)
+        installation.users.fault = error
+        csrf = {**OURS, "x-csrf-token": session.json()["csrfToken"]}
+        assert (await client.delete("/session", headers=csrf)).status_code == 204
+
+
+async def test_session_lasts_no_longer_than_its_token(installation: Any) -> None:
+    installation.users.lifetime = timedelta(hours=1)
+    async with installation.client(None) as client:
+        cookie = (await log_in(installation, client)).headers["set-cookie"]
+    age = int(cookie.split("Max-Age=")[1].split(";")[0])
+    assert 0 < age <= 3600
 
 
 async def test_cookie_on_loopback_is_httponly_and_strict(installation: Any) -> None:

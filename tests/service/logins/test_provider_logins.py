@@ -17,10 +17,12 @@ from sluiceway_common.foundation.errors import (
     NotFound,
     PermissionDenied,
     SluicewayError,
+    Unauthenticated,
 )
 from sluiceway_common.foundation.rpc.caller import Caller, CallerKind
 from sluiceway_server.datamanager.model import Delete, Put
 from sluiceway_server.projects.records import AUDIT_RECORD, TOKEN, USER
+from sluiceway_server.projects.tokens import token_id
 from tests.fakes.forge import Fault
 from tests.service.logins.conftest import EVE, Logins
 
@@ -43,6 +45,19 @@ async def test_login_finds_the_user_who_linked_the_account(logins_of_each: Login
     assert caller is not None
     assert (caller.kind, caller.id) == (CallerKind.USER, EVE.id)
     assert (await logins.account()).problem == ""
+
+
+async def test_login_is_a_session_and_none_for_a_disabled_user(logins: Logins) -> None:
+    await logins.link()
+    text = (await logins.log_in()).token
+    stored = await logins.server.database.get(TOKEN, token_id(text))
+    assert (stored.is_session, stored.HasField("expire_time")) == (True, True)
+    user = project_records.User()
+    user.CopyFrom(await logins.server.database.get(USER, EVE.id))
+    user.disabled = True
+    await logins.server.database.commit([Put(USER, EVE.id, user)])
+    assert await logins.caller_of(text) is None
+    assert (await refused(logins.log_in(), Unauthenticated)).reason == "USER_DISABLED"
 
 
 async def test_first_login_registers_where_it_is_allowed(logins_of_each: Logins) -> None:

@@ -18,7 +18,7 @@ from tests.support.project_services import IDS, ServedProjects, served_projects
 
 ACCESS: Any = options_pb2.access
 PACKAGE = "sluiceway.api.project.v1"
-SERVICES = ("ProjectService", "OrganizationService", "UserService")
+SERVICES = ("ProjectService", "OrganizationService", "InvitationService", "QuotaService", "UserService")
 
 # N: not found, R: READ, C: CONFIGURE, M: MANAGE.
 ROLES = ("stranger", "reader", "member", "owner", "operator")
@@ -43,6 +43,7 @@ RESOURCES = {
     "project_group": ["public-group", "private-group", "unknown"],
     "organization": ["acme", "hidden", "unknown"],
     "user": ["owner", "unknown"],
+    "node": list(RIGHTS),
     "parent": ["acme", "hidden", "public-group", "private-group", "owner", "unknown"],
 }
 
@@ -65,6 +66,7 @@ METHODS = _methods()
 ADMITTED = {
     "RemoveOrganizationMember": (Code.NOT_FOUND,),
     "RevokeUserToken": (Code.NOT_FOUND,),
+    "DeleteInvitation": (Code.NOT_FOUND,),
     "ListOrganizationMembers": (Code.PERMISSION_DENIED,),
 }
 
@@ -80,11 +82,13 @@ def _request(service: str, method: str, field: str, id_: str) -> Any:
     setattr(target, name, id_)
     if messages and method.startswith("Create"):
         target.name = "not a name"
-    for other in ("user_id", "token_name", "password"):
+    for other in ("user_id", "token_name", "password", "invitation_id"):
         if hasattr(request, other) and not getattr(request, other):
             setattr(request, other, " x")
     if hasattr(request, "role"):
         request.role = 9
+    if hasattr(request, "invitation"):
+        request.invitation.role = 9
     if hasattr(request, "update_mask"):
         request.update_mask.paths.append("nothing")
     if hasattr(request, "etag"):
@@ -103,10 +107,10 @@ async def _code(served: ServedProjects, caller: str, service: str, method: str, 
 
 
 def test_matrix_has_all_methods_with_a_resource() -> None:
-    assert len(METHODS) == 19
+    assert len(METHODS) == 24
     assert {field for _, _, field, _ in METHODS} == {
         "project.parent_id", "project_id", "project.id", "project_group.parent_id", "project_group_id",
-        "project_group.id", "organization_id", "organization.id", "user_id", "user.id",
+        "project_group.id", "organization_id", "node_id", "organization.id", "user_id", "user.id",
     }  # fmt: skip
 
 

@@ -19,6 +19,7 @@ from sluiceway.records.project.v1 import records_pb2 as project_records
 from sluiceway.records.trigger.v1 import records_pb2 as records
 from sluiceway_common.foundation.rpc.caller import Caller, CallerKind, as_caller
 from sluiceway_server.app.record_types import RECORD_TYPES
+from sluiceway_server.app.serving import with_new_run
 from sluiceway_server.datamanager.model import Put
 from sluiceway_server.forges.addresses import AddressPolicy
 from sluiceway_server.forges.http import ForgeHttp
@@ -39,7 +40,7 @@ from sluiceway_server.triggers.remote_sources import RemoteSourceServicer
 from sluiceway_server.triggers.schedules import ScheduleServicer, ScheduleWorker
 from sluiceway_server.triggers.service import DeliveryServicer
 from sluiceway_server.triggers.settings import TriggerSettings
-from sluiceway_server.triggers.statuses import StatusWorker, follow_run
+from sluiceway_server.triggers.statuses import StatusWorker
 from sluiceway_server.triggers.worker import DeliveryWorker
 from tests.fakes.clock import FakeClock
 from tests.fakes.database import FakeDatabase
@@ -141,7 +142,7 @@ class Triggers:
 
 @pytest.fixture
 async def triggers() -> Triggers:
-    world = World(types=RECORD_TYPES, with_new_run=follow_run)
+    world = World(types=RECORD_TYPES, with_new_run=with_new_run)
     database, clock, forge = world.db, world.clock, FakeForge()
     envelope = world.envelope
     grants = Grants(database, envelope, ForgeHttp(AddressPolicy(())), clock, ids=world.ids)

@@ -11,12 +11,13 @@ import pytest
 
 from sluiceway.api.project.v1 import delivery_service_pb2 as api
 from sluiceway.api.run.v1 import run_pb2 as run_api
+from sluiceway.records.project.v1 import records_pb2 as project_pb
 from sluiceway_common.foundation.crashpoints import Crashed, crashing
 from sluiceway_common.foundation.errors import FailedPrecondition, InvalidInput, NotFound, Unauthenticated
 from sluiceway_common.foundation.rpc.caller import as_caller
 from sluiceway_server.datamanager.model import Delete, Put
 from sluiceway_server.forges.errors import ForgeUnavailable, TokenRefused
-from sluiceway_server.projects.records import PROJECT
+from sluiceway_server.projects.records import PROJECT, QUOTA
 from sluiceway_server.runrecords.types import RUN
 from sluiceway_server.triggers.deliveries import delete_old
 from sluiceway_server.triggers.records import DELIVERY, LINK
@@ -526,3 +527,26 @@ async def test_delivery_that_was_not_stored_makes_no_run(triggers: Triggers) -> 
         await triggers.deliver(kind="push", ref=MAIN, after=COMMIT)
     await triggers.worker.work()
     assert await triggers.runs() == []
+
+
+async def test_event_over_quota_says_so_and_runs_when_delivered_again(triggers: Triggers) -> None:
+    await triggers.database.commit([Put(QUOTA, EVE.id, project_pb.Quota(parent_id=EVE.id, queued_runs=1))])
+    third = "c" * 40
+    for commit in (COMMIT, OTHER_COMMIT, third):
+        triggers.forge.files[commit] = configuration({"name": "build"})
+    # A group runs one run at a time, so the second one waits.
+    for commit in (COMMIT, OTHER_COMMIT):
+        assert (await triggers.push(after=commit)).decisions[0].run_id
+    delivery = await triggers.push(after=third)
+    (decision,) = delivery.decisions
+    assert decision.run_id == ""
+    assert decision.reason == api.DECISION_REASON_QUOTA
+    assert "project 'app' may have 1 queued runs at most, by the quota of user 'eve'" in decision.sentence
+    queued = [run.id for run in await triggers.runs() if run.phase == run_api.RUN_PHASE_QUEUED]
+    assert len(queued) == 1
+    await triggers.engine.cancel_run(queued[0], by="eve")
+    with as_caller(EVE):
+        request = api.RedeliverDeliveryRequest(project_id=PROJECT_ID, delivery_id=delivery.id)
+        await triggers.receiver.RedeliverDelivery(request, None)
+    again = await triggers.worked(delivery.id)
+    assert again.decisions[0].run_id

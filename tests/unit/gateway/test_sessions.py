@@ -58,13 +58,16 @@ def test_session_opens_until_its_lifetime_is_over() -> None:
     assert sessions.open(cookie) is None
 
 
-def test_ended_session_does_not_open_again() -> None:
-    sessions = Sessions(KEY)
-    session, other = sessions.begin("sl_secret"), sessions.begin("sl_secret")
-    sessions.end(session)
-    sessions.end(session)
-    assert sessions.open(sessions.seal(session)) is None
-    assert sessions.open(sessions.seal(other)) is not None
+def test_session_ends_with_its_token() -> None:
+    clock = FakeClock()
+    sessions = Sessions(KEY, clock=clock)
+    session = sessions.begin("sl_secret", clock.now() + timedelta(minutes=1))
+    assert sessions.lasts(session) == timedelta(minutes=1)
+    assert sessions.begin("sl_secret", clock.now() + 2 * SESSION_LIFETIME).expires == clock.now() + SESSION_LIFETIME
+    cookie = sessions.seal(session)
+    assert sessions.open(cookie) is not None
+    clock.advance(timedelta(minutes=1))
+    assert sessions.open(cookie) is None
 
 
 def test_sessions_of_one_token_have_different_csrf_tokens() -> None:

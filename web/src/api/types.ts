@@ -71,7 +71,8 @@ export type DecisionReason =
   | "DECISION_REASON_FAILED"
   | "DECISION_REASON_ASKED_FOR"
   | "DECISION_REASON_RUN_UNKNOWN"
-  | "DECISION_REASON_VARIABLE_REFUSED";
+  | "DECISION_REASON_VARIABLE_REFUSED"
+  | "DECISION_REASON_QUOTA";
 
 /** A delivery of a webhook. */
 export interface Delivery {
@@ -874,10 +875,14 @@ export interface Token {
   scopes: string[];
   /** When the token was created. */
   createTime?: string;
-  /** When the token expires. Not set: never. */
+  /** When the token expires. Not set: never. Not set when it is created: when the token of the call does. */
   expireTime?: string;
   /** When the token was revoked. Not set: it was not. */
   revokeTime?: string;
+  /** When the token was last used, to the hour. Not set: never. */
+  lastUseTime?: string;
+  /** Whether a login made it. */
+  session: boolean;
 }
 
 /** What the holder of a token is. */

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 from typing import Protocol, TypeAlias
 
@@ -42,6 +43,8 @@ class Caller:
         scopes: what its token may do; `*` is everything.
         group: of an executor: the group of its token.
         organization: the one that the token is confined to; None: not confined.
+        token_id: the id of its token's record; empty: it has none.
+        tokens_until: until when tokens that it makes may be valid at most; None: without limit.
     """
 
     kind: CallerKind
@@ -49,6 +52,8 @@ class Caller:
     scopes: frozenset[str] = frozenset()
     group: str = ""
     organization: str | None = None
+    token_id: str = field(default="", compare=False)
+    tokens_until: datetime | None = field(default=None, compare=False)
 
     def has_scope(self, scope: str) -> bool:
         """Return whether the token has `scope`; the empty scope is allowed to all."""

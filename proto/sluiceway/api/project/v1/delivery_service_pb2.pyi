@@ -60,6 +60,8 @@ class DecisionReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     """A run was asked for by a name that the configuration does not have."""
     DECISION_REASON_VARIABLE_REFUSED: _ClassVar[DecisionReason]
     """A variable of a run by hand has the name of an environment variable that a task gets from a secret."""
+    DECISION_REASON_QUOTA: _ClassVar[DecisionReason]
+    """The project has as many queued runs as its quota allows."""
 DELIVERY_PHASE_UNSPECIFIED: DeliveryPhase
 DELIVERY_PHASE_PENDING: DeliveryPhase
 DELIVERY_PHASE_DONE: DeliveryPhase
@@ -80,6 +82,7 @@ DECISION_REASON_FAILED: DecisionReason
 DECISION_REASON_ASKED_FOR: DecisionReason
 DECISION_REASON_RUN_UNKNOWN: DecisionReason
 DECISION_REASON_VARIABLE_REFUSED: DecisionReason
+DECISION_REASON_QUOTA: DecisionReason
 
 class RunDecision(_message.Message):
     """The decision on one run of the configuration."""

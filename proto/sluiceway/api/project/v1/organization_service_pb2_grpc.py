@@ -151,6 +151,7 @@ class OrganizationServiceServicer:
         Errors:
         - INVALID_ARGUMENT: The role is not set.
         - NOT_FOUND: There is no such organization or user.
+        - PERMISSION_DENIED: The user is no member, and members are added by invitation only (`INVITATION_NEEDED`).
         - FAILED_PRECONDITION: The user is the last owner (`LAST_OWNER`).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -81,6 +81,7 @@ class OrganizationServiceStub:
     Errors:
     - INVALID_ARGUMENT: The role is not set.
     - NOT_FOUND: There is no such organization or user.
+    - PERMISSION_DENIED: The user is no member, and members are added by invitation only (`INVITATION_NEEDED`).
     - FAILED_PRECONDITION: The user is the last owner (`LAST_OWNER`).
     """
     RemoveOrganizationMember: _grpc.UnaryUnaryMultiCallable[_organization_service_pb2.RemoveOrganizationMemberRequest, _organization_service_pb2.RemoveOrganizationMemberResponse]
@@ -152,6 +153,7 @@ class OrganizationServiceAsyncStub(OrganizationServiceStub):
     Errors:
     - INVALID_ARGUMENT: The role is not set.
     - NOT_FOUND: There is no such organization or user.
+    - PERMISSION_DENIED: The user is no member, and members are added by invitation only (`INVITATION_NEEDED`).
     - FAILED_PRECONDITION: The user is the last owner (`LAST_OWNER`).
     """
     RemoveOrganizationMember: _aio.UnaryUnaryMultiCallable[_organization_service_pb2.RemoveOrganizationMemberRequest, _organization_service_pb2.RemoveOrganizationMemberResponse]  # type: ignore[assignment]
@@ -256,6 +258,7 @@ class OrganizationServiceServicer(metaclass=_abc_1.ABCMeta):
         Errors:
         - INVALID_ARGUMENT: The role is not set.
         - NOT_FOUND: There is no such organization or user.
+        - PERMISSION_DENIED: The user is no member, and members are added by invitation only (`INVITATION_NEEDED`).
         - FAILED_PRECONDITION: The user is the last owner (`LAST_OWNER`).
         """
 

@@ -28,7 +28,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from sluiceway.api.options.v1 import options_pb2 as sluiceway_dot_api_dot_options_dot_v1_dot_options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,sluiceway/api/project/v1/token_service.proto\x12\x18sluiceway.api.project.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a&sluiceway/api/options/v1/options.proto\"\x86\x03\n\x05Token\x12\x10\n\x02id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12L\n\x04kind\x18\x02 \x01(\x0e\x32#.sluiceway.api.project.v1.TokenKindB\x19\xe2\x41\x01\x02\xa2\x94#\x11\"TOKEN_KIND_USER\"\x12$\n\x04name\x18\x03 \x01(\tB\x16\xe2\x41\x01\x02\x9a\x94#\x02\x18\x64\xa2\x94#\x08\"laptop\"\x12\x1b\n\x07user_id\x18\x04 \x01(\tB\n\xe2\x41\x01\x01\x9a\x94#\x02\x18(\x12\x19\n\x05group\x18\x05 \x01(\tB\n\xe2\x41\x01\x01\x9a\x94#\x02\x18\x64\x12\x1a\n\x06scopes\x18\x06 \x03(\tB\n\xe2\x41\x01\x01\x9a\x94#\x02 d\x12\x35\n\x0b\x63reate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x35\n\x0b\x65xpire_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x01\x12\x35\n\x0brevoke_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\"J\n\x12\x43reateTokenRequest\x12\x34\n\x05token\x18\x01 \x01(\x0b\x32\x1f.sluiceway.api.project.v1.TokenB\x04\xe2\x41\x01\x02\"S\n\x13\x43reateTokenResponse\x12.\n\x05token\x18\x01 \x01(\x0b\x32\x1f.sluiceway.api.project.v1.Token\x12\x0c\n\x04text\x18\x02 \x01(\t\"\x88\x01\n\x11ListTokensRequest\x12\x37\n\x04kind\x18\x01 \x01(\x0e\x32#.sluiceway.api.project.v1.TokenKindB\x04\xe2\x41\x01\x01\x12 \n\tpage_size\x18\x02 \x01(\x05\x42\r\xe2\x41\x01\x01\x9a\x94#\x05\x08\x00\x10\xe8\x07\x12\x18\n\npage_token\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"^\n\x12ListTokensResponse\x12/\n\x06tokens\x18\x01 \x03(\x0b\x32\x1f.sluiceway.api.project.v1.Token\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\",\n\x12RevokeTokenRequest\x12\x16\n\x08token_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"\x15\n\x13RevokeTokenResponse*n\n\tTokenKind\x12\x1a\n\x16TOKEN_KIND_UNSPECIFIED\x10\x00\x12\x13\n\x0fTOKEN_KIND_USER\x10\x01\x12\x17\n\x13TOKEN_KIND_OPERATOR\x10\x02\x12\x17\n\x13TOKEN_KIND_EXECUTOR\x10\x03\x32\xea\x03\n\x0cTokenService\x12\xa0\x01\n\x0b\x43reateToken\x12,.sluiceway.api.project.v1.CreateTokenRequest\x1a-.sluiceway.api.project.v1.CreateTokenResponse\"4\x8a\x94#\x10\x08\x04\x12\x0ctokens:write\x92\x94#\x03\x08\xc9\x01\x82\xd3\xe4\x93\x02\x13\"\x0e/api/v1/tokens:\x01*\x12\x92\x01\n\nListTokens\x12+.sluiceway.api.project.v1.ListTokensRequest\x1a,.sluiceway.api.project.v1.ListTokensResponse\")\x8a\x94#\x0f\x08\x04\x12\x0btokens:read\x82\xd3\xe4\x93\x02\x10\x12\x0e/api/v1/tokens\x12\xa1\x01\n\x0bRevokeToken\x12,.sluiceway.api.project.v1.RevokeTokenRequest\x1a-.sluiceway.api.project.v1.RevokeTokenResponse\"5\x8a\x94#\x10\x08\x04\x12\x0ctokens:write\x82\xd3\xe4\x93\x02\x1b*\x19/api/v1/tokens/{token_id}b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,sluiceway/api/project/v1/token_service.proto\x12\x18sluiceway.api.project.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a&sluiceway/api/options/v1/options.proto\"\xd6\x03\n\x05Token\x12\x10\n\x02id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12L\n\x04kind\x18\x02 \x01(\x0e\x32#.sluiceway.api.project.v1.TokenKindB\x19\xe2\x41\x01\x02\xa2\x94#\x11\"TOKEN_KIND_USER\"\x12$\n\x04name\x18\x03 \x01(\tB\x16\xe2\x41\x01\x02\x9a\x94#\x02\x18\x64\xa2\x94#\x08\"laptop\"\x12\x1b\n\x07user_id\x18\x04 \x01(\tB\n\xe2\x41\x01\x01\x9a\x94#\x02\x18(\x12\x19\n\x05group\x18\x05 \x01(\tB\n\xe2\x41\x01\x01\x9a\x94#\x02\x18\x64\x12\x1a\n\x06scopes\x18\x06 \x03(\tB\n\xe2\x41\x01\x01\x9a\x94#\x02 d\x12\x35\n\x0b\x63reate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x35\n\x0b\x65xpire_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x01\x12\x35\n\x0brevoke_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x37\n\rlast_use_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x15\n\x07session\x18\x0b \x01(\x08\x42\x04\xe2\x41\x01\x03\"J\n\x12\x43reateTokenRequest\x12\x34\n\x05token\x18\x01 \x01(\x0b\x32\x1f.sluiceway.api.project.v1.TokenB\x04\xe2\x41\x01\x02\"S\n\x13\x43reateTokenResponse\x12.\n\x05token\x18\x01 \x01(\x0b\x32\x1f.sluiceway.api.project.v1.Token\x12\x0c\n\x04text\x18\x02 \x01(\t\"\x88\x01\n\x11ListTokensRequest\x12\x37\n\x04kind\x18\x01 \x01(\x0e\x32#.sluiceway.api.project.v1.TokenKindB\x04\xe2\x41\x01\x01\x12 \n\tpage_size\x18\x02 \x01(\x05\x42\r\xe2\x41\x01\x01\x9a\x94#\x05\x08\x00\x10\xe8\x07\x12\x18\n\npage_token\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"^\n\x12ListTokensResponse\x12/\n\x06tokens\x18\x01 \x03(\x0b\x32\x1f.sluiceway.api.project.v1.Token\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\",\n\x12RevokeTokenRequest\x12\x16\n\x08token_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"\x15\n\x13RevokeTokenResponse*n\n\tTokenKind\x12\x1a\n\x16TOKEN_KIND_UNSPECIFIED\x10\x00\x12\x13\n\x0fTOKEN_KIND_USER\x10\x01\x12\x17\n\x13TOKEN_KIND_OPERATOR\x10\x02\x12\x17\n\x13TOKEN_KIND_EXECUTOR\x10\x03\x32\xea\x03\n\x0cTokenService\x12\xa0\x01\n\x0b\x43reateToken\x12,.sluiceway.api.project.v1.CreateTokenRequest\x1a-.sluiceway.api.project.v1.CreateTokenResponse\"4\x8a\x94#\x10\x08\x04\x12\x0ctokens:write\x92\x94#\x03\x08\xc9\x01\x82\xd3\xe4\x93\x02\x13\"\x0e/api/v1/tokens:\x01*\x12\x92\x01\n\nListTokens\x12+.sluiceway.api.project.v1.ListTokensRequest\x1a,.sluiceway.api.project.v1.ListTokensResponse\")\x8a\x94#\x0f\x08\x04\x12\x0btokens:read\x82\xd3\xe4\x93\x02\x10\x12\x0e/api/v1/tokens\x12\xa1\x01\n\x0bRevokeToken\x12,.sluiceway.api.project.v1.RevokeTokenRequest\x1a-.sluiceway.api.project.v1.RevokeTokenResponse\"5\x8a\x94#\x10\x08\x04\x12\x0ctokens:write\x82\xd3\xe4\x93\x02\x1b*\x19/api/v1/tokens/{token_id}b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -53,6 +53,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_TOKEN'].fields_by_name['expire_time']._serialized_options = b'\342A\001\001'
   _globals['_TOKEN'].fields_by_name['revoke_time']._loaded_options = None
   _globals['_TOKEN'].fields_by_name['revoke_time']._serialized_options = b'\342A\001\003'
+  _globals['_TOKEN'].fields_by_name['last_use_time']._loaded_options = None
+  _globals['_TOKEN'].fields_by_name['last_use_time']._serialized_options = b'\342A\001\003'
+  _globals['_TOKEN'].fields_by_name['session']._loaded_options = None
+  _globals['_TOKEN'].fields_by_name['session']._serialized_options = b'\342A\001\003'
   _globals['_CREATETOKENREQUEST'].fields_by_name['token']._loaded_options = None
   _globals['_CREATETOKENREQUEST'].fields_by_name['token']._serialized_options = b'\342A\001\002'
   _globals['_LISTTOKENSREQUEST'].fields_by_name['kind']._loaded_options = None
@@ -69,22 +73,22 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_TOKENSERVICE'].methods_by_name['ListTokens']._serialized_options = b'\212\224#\017\010\004\022\013tokens:read\202\323\344\223\002\020\022\016/api/v1/tokens'
   _globals['_TOKENSERVICE'].methods_by_name['RevokeToken']._loaded_options = None
   _globals['_TOKENSERVICE'].methods_by_name['RevokeToken']._serialized_options = b'\212\224#\020\010\004\022\014tokens:write\202\323\344\223\002\033*\031/api/v1/tokens/{token_id}'
-  _globals['_TOKENKIND']._serialized_start=1068
-  _globals['_TOKENKIND']._serialized_end=1178
+  _globals['_TOKENKIND']._serialized_start=1148
+  _globals['_TOKENKIND']._serialized_end=1258
   _globals['_TOKEN']._serialized_start=211
-  _globals['_TOKEN']._serialized_end=601
-  _globals['_CREATETOKENREQUEST']._serialized_start=603
-  _globals['_CREATETOKENREQUEST']._serialized_end=677
-  _globals['_CREATETOKENRESPONSE']._serialized_start=679
-  _globals['_CREATETOKENRESPONSE']._serialized_end=762
-  _globals['_LISTTOKENSREQUEST']._serialized_start=765
-  _globals['_LISTTOKENSREQUEST']._serialized_end=901
-  _globals['_LISTTOKENSRESPONSE']._serialized_start=903
-  _globals['_LISTTOKENSRESPONSE']._serialized_end=997
-  _globals['_REVOKETOKENREQUEST']._serialized_start=999
-  _globals['_REVOKETOKENREQUEST']._serialized_end=1043
-  _globals['_REVOKETOKENRESPONSE']._serialized_start=1045
-  _globals['_REVOKETOKENRESPONSE']._serialized_end=1066
-  _globals['_TOKENSERVICE']._serialized_start=1181
-  _globals['_TOKENSERVICE']._serialized_end=1671
+  _globals['_TOKEN']._serialized_end=681
+  _globals['_CREATETOKENREQUEST']._serialized_start=683
+  _globals['_CREATETOKENREQUEST']._serialized_end=757
+  _globals['_CREATETOKENRESPONSE']._serialized_start=759
+  _globals['_CREATETOKENRESPONSE']._serialized_end=842
+  _globals['_LISTTOKENSREQUEST']._serialized_start=845
+  _globals['_LISTTOKENSREQUEST']._serialized_end=981
+  _globals['_LISTTOKENSRESPONSE']._serialized_start=983
+  _globals['_LISTTOKENSRESPONSE']._serialized_end=1077
+  _globals['_REVOKETOKENREQUEST']._serialized_start=1079
+  _globals['_REVOKETOKENREQUEST']._serialized_end=1123
+  _globals['_REVOKETOKENRESPONSE']._serialized_start=1125
+  _globals['_REVOKETOKENRESPONSE']._serialized_end=1146
+  _globals['_TOKENSERVICE']._serialized_start=1261
+  _globals['_TOKENSERVICE']._serialized_end=1751
 # @@protoc_insertion_point(module_scope)

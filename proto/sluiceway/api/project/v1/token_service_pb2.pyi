@@ -31,7 +31,7 @@ TOKEN_KIND_EXECUTOR: TokenKind
 
 class Token(_message.Message):
     """A token, without its text."""
-    __slots__ = ("id", "kind", "name", "user_id", "group", "scopes", "create_time", "expire_time", "revoke_time")
+    __slots__ = ("id", "kind", "name", "user_id", "group", "scopes", "create_time", "expire_time", "revoke_time", "last_use_time", "session")
     ID_FIELD_NUMBER: _ClassVar[int]
     KIND_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
@@ -41,6 +41,8 @@ class Token(_message.Message):
     CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
     EXPIRE_TIME_FIELD_NUMBER: _ClassVar[int]
     REVOKE_TIME_FIELD_NUMBER: _ClassVar[int]
+    LAST_USE_TIME_FIELD_NUMBER: _ClassVar[int]
+    SESSION_FIELD_NUMBER: _ClassVar[int]
     id: str
     """The token's id: the first 16 characters of the SHA-256 of its text, in hex."""
     kind: TokenKind
@@ -58,10 +60,14 @@ class Token(_message.Message):
     create_time: _timestamp_pb2.Timestamp
     """When the token was created."""
     expire_time: _timestamp_pb2.Timestamp
-    """When the token expires. Not set: never."""
+    """When the token expires. Not set: never. Not set when it is created: when the token of the call does."""
     revoke_time: _timestamp_pb2.Timestamp
     """When the token was revoked. Not set: it was not."""
-    def __init__(self, id: _Optional[str] = ..., kind: _Optional[_Union[TokenKind, str]] = ..., name: _Optional[str] = ..., user_id: _Optional[str] = ..., group: _Optional[str] = ..., scopes: _Optional[_Iterable[str]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., revoke_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    last_use_time: _timestamp_pb2.Timestamp
+    """When the token was last used, to the hour. Not set: never."""
+    session: bool
+    """Whether a login made it."""
+    def __init__(self, id: _Optional[str] = ..., kind: _Optional[_Union[TokenKind, str]] = ..., name: _Optional[str] = ..., user_id: _Optional[str] = ..., group: _Optional[str] = ..., scopes: _Optional[_Iterable[str]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., revoke_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., last_use_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., session: _Optional[bool] = ...) -> None: ...
 
 class CreateTokenRequest(_message.Message):
     """The request of `CreateToken`."""

@@ -71,7 +71,8 @@ class TokenServiceServicer:
 
         Errors:
         - INVALID_ARGUMENT: A field is invalid. All invalid fields are listed.
-        - PERMISSION_DENIED: The caller's own token lacks one of the scopes.
+        - PERMISSION_DENIED: The caller's own token lacks one of the scopes (`SCOPE_MISSING`), expires earlier
+        (`EXPIRY_TOO_LATE`), or reaches one organization only (`TOKEN_CONFINED`).
         - ALREADY_EXISTS: A valid token of this kind has the name.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

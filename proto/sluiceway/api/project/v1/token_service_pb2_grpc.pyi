@@ -45,7 +45,8 @@ class TokenServiceStub:
 
     Errors:
     - INVALID_ARGUMENT: A field is invalid. All invalid fields are listed.
-    - PERMISSION_DENIED: The caller's own token lacks one of the scopes.
+    - PERMISSION_DENIED: The caller's own token lacks one of the scopes (`SCOPE_MISSING`), expires earlier
+      (`EXPIRY_TOO_LATE`), or reaches one organization only (`TOKEN_CONFINED`).
     - ALREADY_EXISTS: A valid token of this kind has the name.
     """
     ListTokens: _grpc.UnaryUnaryMultiCallable[_token_service_pb2.ListTokensRequest, _token_service_pb2.ListTokensResponse]
@@ -79,7 +80,8 @@ class TokenServiceAsyncStub(TokenServiceStub):
 
     Errors:
     - INVALID_ARGUMENT: A field is invalid. All invalid fields are listed.
-    - PERMISSION_DENIED: The caller's own token lacks one of the scopes.
+    - PERMISSION_DENIED: The caller's own token lacks one of the scopes (`SCOPE_MISSING`), expires earlier
+      (`EXPIRY_TOO_LATE`), or reaches one organization only (`TOKEN_CONFINED`).
     - ALREADY_EXISTS: A valid token of this kind has the name.
     """
     ListTokens: _aio.UnaryUnaryMultiCallable[_token_service_pb2.ListTokensRequest, _token_service_pb2.ListTokensResponse]  # type: ignore[assignment]
@@ -116,7 +118,8 @@ class TokenServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Errors:
         - INVALID_ARGUMENT: A field is invalid. All invalid fields are listed.
-        - PERMISSION_DENIED: The caller's own token lacks one of the scopes.
+        - PERMISSION_DENIED: The caller's own token lacks one of the scopes (`SCOPE_MISSING`), expires earlier
+          (`EXPIRY_TOO_LATE`), or reaches one organization only (`TOKEN_CONFINED`).
         - ALREADY_EXISTS: A valid token of this kind has the name.
         """
 

@@ -15,12 +15,13 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 class User(_message.Message):
     """A user."""
-    __slots__ = ("id", "name", "etag", "create_time", "operator")
+    __slots__ = ("id", "name", "etag", "create_time", "operator", "disabled")
     ID_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     ETAG_FIELD_NUMBER: _ClassVar[int]
     CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
     OPERATOR_FIELD_NUMBER: _ClassVar[int]
+    DISABLED_FIELD_NUMBER: _ClassVar[int]
     id: str
     """The user's id, a UUIDv7."""
     name: str
@@ -31,7 +32,38 @@ class User(_message.Message):
     """When the user was created."""
     operator: bool
     """Whether the user may operate the installation."""
-    def __init__(self, id: _Optional[str] = ..., name: _Optional[str] = ..., etag: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., operator: _Optional[bool] = ...) -> None: ...
+    disabled: bool
+    """Whether the user can log in no more, and no token of the user is valid."""
+    def __init__(self, id: _Optional[str] = ..., name: _Optional[str] = ..., etag: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., operator: _Optional[bool] = ..., disabled: _Optional[bool] = ...) -> None: ...
+
+class UserToken(_message.Message):
+    """A token of a user, without its text."""
+    __slots__ = ("id", "name", "scopes", "create_time", "expire_time", "last_use_time", "session", "operator")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    SCOPES_FIELD_NUMBER: _ClassVar[int]
+    CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
+    EXPIRE_TIME_FIELD_NUMBER: _ClassVar[int]
+    LAST_USE_TIME_FIELD_NUMBER: _ClassVar[int]
+    SESSION_FIELD_NUMBER: _ClassVar[int]
+    OPERATOR_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    """The token's id: the first 16 characters of the SHA-256 of its text, in hex."""
+    name: str
+    """The name of the token."""
+    scopes: _containers.RepeatedScalarFieldContainer[str]
+    """What the token may be used for, such as `runs:read`; `*` is everything."""
+    create_time: _timestamp_pb2.Timestamp
+    """When the token was created."""
+    expire_time: _timestamp_pb2.Timestamp
+    """When the token expires. Not set: never."""
+    last_use_time: _timestamp_pb2.Timestamp
+    """When the token was last used, to the hour. Not set: never."""
+    session: bool
+    """Whether a login made it."""
+    operator: bool
+    """Whether it is of an operator."""
+    def __init__(self, id: _Optional[str] = ..., name: _Optional[str] = ..., scopes: _Optional[_Iterable[str]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., last_use_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., session: _Optional[bool] = ..., operator: _Optional[bool] = ...) -> None: ...
 
 class CreateUserRequest(_message.Message):
     """The request of `CreateUser`."""
@@ -139,7 +171,7 @@ class CreateUserTokenRequest(_message.Message):
     scopes: _containers.RepeatedScalarFieldContainer[str]
     """The scopes of the token, such as `runs:read`. Empty: all that the user has."""
     expire_time: _timestamp_pb2.Timestamp
-    """When the token expires. Not set: never."""
+    """When the token expires. Not set: never, or when the token of the call does."""
     def __init__(self, user_id: _Optional[str] = ..., token_name: _Optional[str] = ..., scopes: _Optional[_Iterable[str]] = ..., expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class CreateUserTokenResponse(_message.Message):
@@ -149,6 +181,31 @@ class CreateUserTokenResponse(_message.Message):
     token: str
     """The token."""
     def __init__(self, token: _Optional[str] = ...) -> None: ...
+
+class ListUserTokensRequest(_message.Message):
+    """The request of `ListUserTokens`."""
+    __slots__ = ("user_id", "page_size", "page_token")
+    USER_ID_FIELD_NUMBER: _ClassVar[int]
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    user_id: str
+    """The user's id or name."""
+    page_size: int
+    """The largest number of tokens in the response. 0: 100."""
+    page_token: str
+    """The `next_page_token` of the page before. Empty: the first page."""
+    def __init__(self, user_id: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+
+class ListUserTokensResponse(_message.Message):
+    """The response of `ListUserTokens`."""
+    __slots__ = ("tokens", "next_page_token")
+    TOKENS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    tokens: _containers.RepeatedCompositeFieldContainer[UserToken]
+    """The tokens. A page may have fewer than `page_size` and not be the last one."""
+    next_page_token: str
+    """The token of the next page. Empty: this is the last page."""
+    def __init__(self, tokens: _Optional[_Iterable[_Union[UserToken, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
 
 class RevokeUserTokenRequest(_message.Message):
     """The request of `RevokeUserToken`."""
@@ -168,17 +225,20 @@ class RevokeUserTokenResponse(_message.Message):
 
 class SetUserPasswordRequest(_message.Message):
     """The request of `SetUserPassword`."""
-    __slots__ = ("user_id", "password", "current_password")
+    __slots__ = ("user_id", "password", "current_password", "keep_tokens")
     USER_ID_FIELD_NUMBER: _ClassVar[int]
     PASSWORD_FIELD_NUMBER: _ClassVar[int]
     CURRENT_PASSWORD_FIELD_NUMBER: _ClassVar[int]
+    KEEP_TOKENS_FIELD_NUMBER: _ClassVar[int]
     user_id: str
     """The user's id or name."""
     password: str
     """The new password."""
     current_password: str
     """The current password. Operators need not give it."""
-    def __init__(self, user_id: _Optional[str] = ..., password: _Optional[str] = ..., current_password: _Optional[str] = ...) -> None: ...
+    keep_tokens: bool
+    """Whether tokens that no login made stay valid."""
+    def __init__(self, user_id: _Optional[str] = ..., password: _Optional[str] = ..., current_password: _Optional[str] = ..., keep_tokens: _Optional[bool] = ...) -> None: ...
 
 class SetUserPasswordResponse(_message.Message):
     """The response of `SetUserPassword`."""
@@ -209,3 +269,32 @@ class LogInResponse(_message.Message):
     user: User
     """The user."""
     def __init__(self, token: _Optional[str] = ..., user: _Optional[_Union[User, _Mapping]] = ...) -> None: ...
+
+class BeginSessionRequest(_message.Message):
+    """The request of `BeginSession`."""
+    __slots__ = ("expire_time",)
+    EXPIRE_TIME_FIELD_NUMBER: _ClassVar[int]
+    expire_time: _timestamp_pb2.Timestamp
+    """When the token expires. Not set: in a day."""
+    def __init__(self, expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class BeginSessionResponse(_message.Message):
+    """The response of `BeginSession`."""
+    __slots__ = ("token", "expire_time")
+    TOKEN_FIELD_NUMBER: _ClassVar[int]
+    EXPIRE_TIME_FIELD_NUMBER: _ClassVar[int]
+    token: str
+    """The token."""
+    expire_time: _timestamp_pb2.Timestamp
+    """When it expires."""
+    def __init__(self, token: _Optional[str] = ..., expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class EndSessionRequest(_message.Message):
+    """The request of `EndSession`."""
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class EndSessionResponse(_message.Message):
+    """The response of `EndSession`."""
+    __slots__ = ()
+    def __init__(self) -> None: ...

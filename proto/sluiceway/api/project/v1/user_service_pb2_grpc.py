@@ -68,6 +68,11 @@ class UserServiceStub:
                 request_serializer=sluiceway_dot_api_dot_project_dot_v1_dot_user__service__pb2.CreateUserTokenRequest.SerializeToString,
                 response_deserializer=sluiceway_dot_api_dot_project_dot_v1_dot_user__service__pb2.CreateUserTokenResponse.FromString,
                 _registered_method=True)
+        self.ListUserTokens = channel.unary_unary(
+                '/sluiceway.api.project.v1.UserService/ListUserTokens',
+                request_serializer=sluiceway_dot_api_dot_project_dot_v1_dot_user__service__pb2.ListUserTokensRequest.SerializeToString,
+                response_deserializer=sluiceway_dot_api_dot_project_dot_v1_dot_user__service__pb2.ListUserTokensResponse.FromString,
+                _registered_method=True)
         self.RevokeUserToken = channel.unary_unary(
                 '/sluiceway.api.project.v1.UserService/RevokeUserToken',
                 request_serializer=sluiceway_dot_api_dot_project_dot_v1_dot_user__service__pb2.RevokeUserTokenRequest.SerializeToString,
@@ -82,6 +87,16 @@ class UserServiceStub:
                 '/sluiceway.api.project.v1.UserService/LogIn',
                 request_serializer=sluiceway_dot_api_dot_project_dot_v1_dot_user__service__pb2.LogInRequest.SerializeToString,
                 response_deserializer=sluiceway_dot_api_dot_project_dot_v1_dot_user__service__pb2.LogInResponse.FromString,
+                _registered_method=True)
+        self.BeginSession = channel.unary_unary(
+                '/sluiceway.api.project.v1.UserService/BeginSession',
+                request_serializer=sluiceway_dot_api_dot_project_dot_v1_dot_user__service__pb2.BeginSessionRequest.SerializeToString,
+                response_deserializer=sluiceway_dot_api_dot_project_dot_v1_dot_user__service__pb2.BeginSessionResponse.FromString,
+                _registered_method=True)
+        self.EndSession = channel.unary_unary(
+                '/sluiceway.api.project.v1.UserService/EndSession',
+                request_serializer=sluiceway_dot_api_dot_project_dot_v1_dot_user__service__pb2.EndSessionRequest.SerializeToString,
+                response_deserializer=sluiceway_dot_api_dot_project_dot_v1_dot_user__service__pb2.EndSessionResponse.FromString,
                 _registered_method=True)
 
 
@@ -129,12 +144,12 @@ class UserServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def UpdateUser(self, request, context):
-        """Changes the fields of a user that the mask names.
+        """Changes the fields of a user that the mask names. A user that becomes disabled loses all tokens and sessions at once.
 
         Errors:
         - INVALID_ARGUMENT: A field is invalid or cannot be changed.
         - NOT_FOUND: There is no such user, or the caller may not see it.
-        - PERMISSION_DENIED: It is another user, or the caller is no operator and changes `operator`.
+        - PERMISSION_DENIED: It is another user, or the caller is no operator and changes `operator` or `disabled`.
         - ALREADY_EXISTS: The name is taken.
         - FAILED_PRECONDITION: Nobody else could operate the installation (`LAST_OPERATOR_TOKEN`).
         - ABORTED: The `etag` is not the stored one. Read again and retry.
@@ -164,9 +179,22 @@ class UserServiceServicer:
 
         Errors:
         - INVALID_ARGUMENT: A scope is unknown, or the expiry is in the past.
-        - PERMISSION_DENIED: It is another user, or the new token would have more scopes than that of the call.
+        - PERMISSION_DENIED: It is another user, or the new token would have more scopes than that of the call
+        (`SCOPE_MISSING`), or be valid for longer (`EXPIRY_TOO_LATE`). A login with a password allows any expiry.
         - NOT_FOUND: There is no such user.
         - ALREADY_EXISTS: The user has a token of this name.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListUserTokens(self, request, context):
+        """Lists the tokens of a user that are valid, by name, with the sessions of the user. May be repeated.
+
+        Errors:
+        - INVALID_ARGUMENT: The page token belongs to another list.
+        - NOT_FOUND: There is no such user.
+        - PERMISSION_DENIED: It is another user.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -186,11 +214,15 @@ class UserServiceServicer:
         """Sets the password of a user: for the user, who gives the current one if there is one, or for an operator. May be
         repeated.
 
+        If the user had a password, all sessions of the user end at once, and all tokens of the user are revoked unless
+        `keep_tokens` is set. The token of the call stays valid.
+
         Errors:
         - INVALID_ARGUMENT: The password has fewer than 8 characters, or more than 1,024.
         - NOT_FOUND: There is no such user.
         - PERMISSION_DENIED: It is another user, or the current password is wrong (`PASSWORD_WRONG`).
         - RESOURCE_EXHAUSTED: The password was wrong too often (`TOO_MANY_ATTEMPTS`).
+        - FAILED_PRECONDITION: Nobody else could operate the installation (`LAST_OPERATOR_TOKEN`).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -202,8 +234,31 @@ class UserServiceServicer:
 
         Errors:
         - INVALID_ARGUMENT: The expiry is in the past, or later than in 30 days.
-        - UNAUTHENTICATED: There is no such user, it has no password, or the password is wrong (`PASSWORD_WRONG`).
+        - UNAUTHENTICATED: There is no such user, it has no password, or the password is wrong (`PASSWORD_WRONG`); or the
+        user is disabled (`USER_DISABLED`).
         - RESOURCE_EXHAUSTED: The password was wrong too often (`TOO_MANY_ATTEMPTS`).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def BeginSession(self, request, context):
+        """Returns a new token with the rights of the token of the call: for a session that ends by itself, or with `EndSession`,
+        while the token of the call stays valid. When that one is revoked, the new one is too. Each call returns another
+        one, which is valid for a day, or until `expire_time`, and not longer than the token of the call.
+
+        Errors:
+        - INVALID_ARGUMENT: The expiry is in the past, or later than in 30 days.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def EndSession(self, request, context):
+        """Revokes the token of the call at once, if `LogIn` or `BeginSession` made it. A second call is UNAUTHENTICATED.
+
+        Errors:
+        - FAILED_PRECONDITION: The token is of no session (`NOT_A_SESSION`).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -242,6 +297,11 @@ def add_UserServiceServicer_to_server(servicer, server):
                     request_deserializer=sluiceway_dot_api_dot_project_dot_v1_dot_user__service__pb2.CreateUserTokenRequest.FromString,
                     response_serializer=sluiceway_dot_api_dot_project_dot_v1_dot_user__service__pb2.CreateUserTokenResponse.SerializeToString,
             ),
+            'ListUserTokens': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListUserTokens,
+                    request_deserializer=sluiceway_dot_api_dot_project_dot_v1_dot_user__service__pb2.ListUserTokensRequest.FromString,
+                    response_serializer=sluiceway_dot_api_dot_project_dot_v1_dot_user__service__pb2.ListUserTokensResponse.SerializeToString,
+            ),
             'RevokeUserToken': grpc.unary_unary_rpc_method_handler(
                     servicer.RevokeUserToken,
                     request_deserializer=sluiceway_dot_api_dot_project_dot_v1_dot_user__service__pb2.RevokeUserTokenRequest.FromString,
@@ -256,6 +316,16 @@ def add_UserServiceServicer_to_server(servicer, server):
                     servicer.LogIn,
                     request_deserializer=sluiceway_dot_api_dot_project_dot_v1_dot_user__service__pb2.LogInRequest.FromString,
                     response_serializer=sluiceway_dot_api_dot_project_dot_v1_dot_user__service__pb2.LogInResponse.SerializeToString,
+            ),
+            'BeginSession': grpc.unary_unary_rpc_method_handler(
+                    servicer.BeginSession,
+                    request_deserializer=sluiceway_dot_api_dot_project_dot_v1_dot_user__service__pb2.BeginSessionRequest.FromString,
+                    response_serializer=sluiceway_dot_api_dot_project_dot_v1_dot_user__service__pb2.BeginSessionResponse.SerializeToString,
+            ),
+            'EndSession': grpc.unary_unary_rpc_method_handler(
+                    servicer.EndSession,
+                    request_deserializer=sluiceway_dot_api_dot_project_dot_v1_dot_user__service__pb2.EndSessionRequest.FromString,
+                    response_serializer=sluiceway_dot_api_dot_project_dot_v1_dot_user__service__pb2.EndSessionResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -435,6 +505,33 @@ class UserService:
             _registered_method=True)
 
     @staticmethod
+    def ListUserTokens(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sluiceway.api.project.v1.UserService/ListUserTokens',
+            sluiceway_dot_api_dot_project_dot_v1_dot_user__service__pb2.ListUserTokensRequest.SerializeToString,
+            sluiceway_dot_api_dot_project_dot_v1_dot_user__service__pb2.ListUserTokensResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def RevokeUserToken(request,
             target,
             options=(),
@@ -505,6 +602,60 @@ class UserService:
             '/sluiceway.api.project.v1.UserService/LogIn',
             sluiceway_dot_api_dot_project_dot_v1_dot_user__service__pb2.LogInRequest.SerializeToString,
             sluiceway_dot_api_dot_project_dot_v1_dot_user__service__pb2.LogInResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BeginSession(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sluiceway.api.project.v1.UserService/BeginSession',
+            sluiceway_dot_api_dot_project_dot_v1_dot_user__service__pb2.BeginSessionRequest.SerializeToString,
+            sluiceway_dot_api_dot_project_dot_v1_dot_user__service__pb2.BeginSessionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def EndSession(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sluiceway.api.project.v1.UserService/EndSession',
+            sluiceway_dot_api_dot_project_dot_v1_dot_user__service__pb2.EndSessionRequest.SerializeToString,
+            sluiceway_dot_api_dot_project_dot_v1_dot_user__service__pb2.EndSessionResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -62,12 +62,12 @@ class UserServiceStub:
     - INVALID_ARGUMENT: The page token belongs to another list.
     """
     UpdateUser: _grpc.UnaryUnaryMultiCallable[_user_service_pb2.UpdateUserRequest, _user_service_pb2.UpdateUserResponse]
-    """Changes the fields of a user that the mask names.
+    """Changes the fields of a user that the mask names. A user that becomes disabled loses all tokens and sessions at once.
 
     Errors:
     - INVALID_ARGUMENT: A field is invalid or cannot be changed.
     - NOT_FOUND: There is no such user, or the caller may not see it.
-    - PERMISSION_DENIED: It is another user, or the caller is no operator and changes `operator`.
+    - PERMISSION_DENIED: It is another user, or the caller is no operator and changes `operator` or `disabled`.
     - ALREADY_EXISTS: The name is taken.
     - FAILED_PRECONDITION: Nobody else could operate the installation (`LAST_OPERATOR_TOKEN`).
     - ABORTED: The `etag` is not the stored one. Read again and retry.
@@ -89,9 +89,18 @@ class UserServiceStub:
 
     Errors:
     - INVALID_ARGUMENT: A scope is unknown, or the expiry is in the past.
-    - PERMISSION_DENIED: It is another user, or the new token would have more scopes than that of the call.
+    - PERMISSION_DENIED: It is another user, or the new token would have more scopes than that of the call
+      (`SCOPE_MISSING`), or be valid for longer (`EXPIRY_TOO_LATE`). A login with a password allows any expiry.
     - NOT_FOUND: There is no such user.
     - ALREADY_EXISTS: The user has a token of this name.
+    """
+    ListUserTokens: _grpc.UnaryUnaryMultiCallable[_user_service_pb2.ListUserTokensRequest, _user_service_pb2.ListUserTokensResponse]
+    """Lists the tokens of a user that are valid, by name, with the sessions of the user. May be repeated.
+
+    Errors:
+    - INVALID_ARGUMENT: The page token belongs to another list.
+    - NOT_FOUND: There is no such user.
+    - PERMISSION_DENIED: It is another user.
     """
     RevokeUserToken: _grpc.UnaryUnaryMultiCallable[_user_service_pb2.RevokeUserTokenRequest, _user_service_pb2.RevokeUserTokenResponse]
     """Revokes a token of a user at once. A second call fails.
@@ -103,11 +112,15 @@ class UserServiceStub:
     """Sets the password of a user: for the user, who gives the current one if there is one, or for an operator. May be
     repeated.
 
+    If the user had a password, all sessions of the user end at once, and all tokens of the user are revoked unless
+    `keep_tokens` is set. The token of the call stays valid.
+
     Errors:
     - INVALID_ARGUMENT: The password has fewer than 8 characters, or more than 1,024.
     - NOT_FOUND: There is no such user.
     - PERMISSION_DENIED: It is another user, or the current password is wrong (`PASSWORD_WRONG`).
     - RESOURCE_EXHAUSTED: The password was wrong too often (`TOO_MANY_ATTEMPTS`).
+    - FAILED_PRECONDITION: Nobody else could operate the installation (`LAST_OPERATOR_TOKEN`).
     """
     LogIn: _grpc.UnaryUnaryMultiCallable[_user_service_pb2.LogInRequest, _user_service_pb2.LogInResponse]
     """Returns a new token of the user whose name and password are given. Each call returns another one, which is valid
@@ -115,8 +128,23 @@ class UserServiceStub:
 
     Errors:
     - INVALID_ARGUMENT: The expiry is in the past, or later than in 30 days.
-    - UNAUTHENTICATED: There is no such user, it has no password, or the password is wrong (`PASSWORD_WRONG`).
+    - UNAUTHENTICATED: There is no such user, it has no password, or the password is wrong (`PASSWORD_WRONG`); or the
+      user is disabled (`USER_DISABLED`).
     - RESOURCE_EXHAUSTED: The password was wrong too often (`TOO_MANY_ATTEMPTS`).
+    """
+    BeginSession: _grpc.UnaryUnaryMultiCallable[_user_service_pb2.BeginSessionRequest, _user_service_pb2.BeginSessionResponse]
+    """Returns a new token with the rights of the token of the call: for a session that ends by itself, or with `EndSession`,
+    while the token of the call stays valid. When that one is revoked, the new one is too. Each call returns another
+    one, which is valid for a day, or until `expire_time`, and not longer than the token of the call.
+
+    Errors:
+    - INVALID_ARGUMENT: The expiry is in the past, or later than in 30 days.
+    """
+    EndSession: _grpc.UnaryUnaryMultiCallable[_user_service_pb2.EndSessionRequest, _user_service_pb2.EndSessionResponse]
+    """Revokes the token of the call at once, if `LogIn` or `BeginSession` made it. A second call is UNAUTHENTICATED.
+
+    Errors:
+    - FAILED_PRECONDITION: The token is of no session (`NOT_A_SESSION`).
     """
 
 @_typing.type_check_only
@@ -153,12 +181,12 @@ class UserServiceAsyncStub(UserServiceStub):
     - INVALID_ARGUMENT: The page token belongs to another list.
     """
     UpdateUser: _aio.UnaryUnaryMultiCallable[_user_service_pb2.UpdateUserRequest, _user_service_pb2.UpdateUserResponse]  # type: ignore[assignment]
-    """Changes the fields of a user that the mask names.
+    """Changes the fields of a user that the mask names. A user that becomes disabled loses all tokens and sessions at once.
 
     Errors:
     - INVALID_ARGUMENT: A field is invalid or cannot be changed.
     - NOT_FOUND: There is no such user, or the caller may not see it.
-    - PERMISSION_DENIED: It is another user, or the caller is no operator and changes `operator`.
+    - PERMISSION_DENIED: It is another user, or the caller is no operator and changes `operator` or `disabled`.
     - ALREADY_EXISTS: The name is taken.
     - FAILED_PRECONDITION: Nobody else could operate the installation (`LAST_OPERATOR_TOKEN`).
     - ABORTED: The `etag` is not the stored one. Read again and retry.
@@ -180,9 +208,18 @@ class UserServiceAsyncStub(UserServiceStub):
 
     Errors:
     - INVALID_ARGUMENT: A scope is unknown, or the expiry is in the past.
-    - PERMISSION_DENIED: It is another user, or the new token would have more scopes than that of the call.
+    - PERMISSION_DENIED: It is another user, or the new token would have more scopes than that of the call
+      (`SCOPE_MISSING`), or be valid for longer (`EXPIRY_TOO_LATE`). A login with a password allows any expiry.
     - NOT_FOUND: There is no such user.
     - ALREADY_EXISTS: The user has a token of this name.
+    """
+    ListUserTokens: _aio.UnaryUnaryMultiCallable[_user_service_pb2.ListUserTokensRequest, _user_service_pb2.ListUserTokensResponse]  # type: ignore[assignment]
+    """Lists the tokens of a user that are valid, by name, with the sessions of the user. May be repeated.
+
+    Errors:
+    - INVALID_ARGUMENT: The page token belongs to another list.
+    - NOT_FOUND: There is no such user.
+    - PERMISSION_DENIED: It is another user.
     """
     RevokeUserToken: _aio.UnaryUnaryMultiCallable[_user_service_pb2.RevokeUserTokenRequest, _user_service_pb2.RevokeUserTokenResponse]  # type: ignore[assignment]
     """Revokes a token of a user at once. A second call fails.
@@ -194,11 +231,15 @@ class UserServiceAsyncStub(UserServiceStub):
     """Sets the password of a user: for the user, who gives the current one if there is one, or for an operator. May be
     repeated.
 
+    If the user had a password, all sessions of the user end at once, and all tokens of the user are revoked unless
+    `keep_tokens` is set. The token of the call stays valid.
+
     Errors:
     - INVALID_ARGUMENT: The password has fewer than 8 characters, or more than 1,024.
     - NOT_FOUND: There is no such user.
     - PERMISSION_DENIED: It is another user, or the current password is wrong (`PASSWORD_WRONG`).
     - RESOURCE_EXHAUSTED: The password was wrong too often (`TOO_MANY_ATTEMPTS`).
+    - FAILED_PRECONDITION: Nobody else could operate the installation (`LAST_OPERATOR_TOKEN`).
     """
     LogIn: _aio.UnaryUnaryMultiCallable[_user_service_pb2.LogInRequest, _user_service_pb2.LogInResponse]  # type: ignore[assignment]
     """Returns a new token of the user whose name and password are given. Each call returns another one, which is valid
@@ -206,8 +247,23 @@ class UserServiceAsyncStub(UserServiceStub):
 
     Errors:
     - INVALID_ARGUMENT: The expiry is in the past, or later than in 30 days.
-    - UNAUTHENTICATED: There is no such user, it has no password, or the password is wrong (`PASSWORD_WRONG`).
+    - UNAUTHENTICATED: There is no such user, it has no password, or the password is wrong (`PASSWORD_WRONG`); or the
+      user is disabled (`USER_DISABLED`).
     - RESOURCE_EXHAUSTED: The password was wrong too often (`TOO_MANY_ATTEMPTS`).
+    """
+    BeginSession: _aio.UnaryUnaryMultiCallable[_user_service_pb2.BeginSessionRequest, _user_service_pb2.BeginSessionResponse]  # type: ignore[assignment]
+    """Returns a new token with the rights of the token of the call: for a session that ends by itself, or with `EndSession`,
+    while the token of the call stays valid. When that one is revoked, the new one is too. Each call returns another
+    one, which is valid for a day, or until `expire_time`, and not longer than the token of the call.
+
+    Errors:
+    - INVALID_ARGUMENT: The expiry is in the past, or later than in 30 days.
+    """
+    EndSession: _aio.UnaryUnaryMultiCallable[_user_service_pb2.EndSessionRequest, _user_service_pb2.EndSessionResponse]  # type: ignore[assignment]
+    """Revokes the token of the call at once, if `LogIn` or `BeginSession` made it. A second call is UNAUTHENTICATED.
+
+    Errors:
+    - FAILED_PRECONDITION: The token is of no session (`NOT_A_SESSION`).
     """
 
 class UserServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -265,12 +321,12 @@ class UserServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _user_service_pb2.UpdateUserRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_user_service_pb2.UpdateUserResponse, _abc.Awaitable[_user_service_pb2.UpdateUserResponse]]:
-        """Changes the fields of a user that the mask names.
+        """Changes the fields of a user that the mask names. A user that becomes disabled loses all tokens and sessions at once.
 
         Errors:
         - INVALID_ARGUMENT: A field is invalid or cannot be changed.
         - NOT_FOUND: There is no such user, or the caller may not see it.
-        - PERMISSION_DENIED: It is another user, or the caller is no operator and changes `operator`.
+        - PERMISSION_DENIED: It is another user, or the caller is no operator and changes `operator` or `disabled`.
         - ALREADY_EXISTS: The name is taken.
         - FAILED_PRECONDITION: Nobody else could operate the installation (`LAST_OPERATOR_TOKEN`).
         - ABORTED: The `etag` is not the stored one. Read again and retry.
@@ -304,9 +360,24 @@ class UserServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Errors:
         - INVALID_ARGUMENT: A scope is unknown, or the expiry is in the past.
-        - PERMISSION_DENIED: It is another user, or the new token would have more scopes than that of the call.
+        - PERMISSION_DENIED: It is another user, or the new token would have more scopes than that of the call
+          (`SCOPE_MISSING`), or be valid for longer (`EXPIRY_TOO_LATE`). A login with a password allows any expiry.
         - NOT_FOUND: There is no such user.
         - ALREADY_EXISTS: The user has a token of this name.
+        """
+
+    @_abc_1.abstractmethod
+    def ListUserTokens(
+        self,
+        request: _user_service_pb2.ListUserTokensRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_user_service_pb2.ListUserTokensResponse, _abc.Awaitable[_user_service_pb2.ListUserTokensResponse]]:
+        """Lists the tokens of a user that are valid, by name, with the sessions of the user. May be repeated.
+
+        Errors:
+        - INVALID_ARGUMENT: The page token belongs to another list.
+        - NOT_FOUND: There is no such user.
+        - PERMISSION_DENIED: It is another user.
         """
 
     @_abc_1.abstractmethod
@@ -330,11 +401,15 @@ class UserServiceServicer(metaclass=_abc_1.ABCMeta):
         """Sets the password of a user: for the user, who gives the current one if there is one, or for an operator. May be
         repeated.
 
+        If the user had a password, all sessions of the user end at once, and all tokens of the user are revoked unless
+        `keep_tokens` is set. The token of the call stays valid.
+
         Errors:
         - INVALID_ARGUMENT: The password has fewer than 8 characters, or more than 1,024.
         - NOT_FOUND: There is no such user.
         - PERMISSION_DENIED: It is another user, or the current password is wrong (`PASSWORD_WRONG`).
         - RESOURCE_EXHAUSTED: The password was wrong too often (`TOO_MANY_ATTEMPTS`).
+        - FAILED_PRECONDITION: Nobody else could operate the installation (`LAST_OPERATOR_TOKEN`).
         """
 
     @_abc_1.abstractmethod
@@ -348,8 +423,35 @@ class UserServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Errors:
         - INVALID_ARGUMENT: The expiry is in the past, or later than in 30 days.
-        - UNAUTHENTICATED: There is no such user, it has no password, or the password is wrong (`PASSWORD_WRONG`).
+        - UNAUTHENTICATED: There is no such user, it has no password, or the password is wrong (`PASSWORD_WRONG`); or the
+          user is disabled (`USER_DISABLED`).
         - RESOURCE_EXHAUSTED: The password was wrong too often (`TOO_MANY_ATTEMPTS`).
+        """
+
+    @_abc_1.abstractmethod
+    def BeginSession(
+        self,
+        request: _user_service_pb2.BeginSessionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_user_service_pb2.BeginSessionResponse, _abc.Awaitable[_user_service_pb2.BeginSessionResponse]]:
+        """Returns a new token with the rights of the token of the call: for a session that ends by itself, or with `EndSession`,
+        while the token of the call stays valid. When that one is revoked, the new one is too. Each call returns another
+        one, which is valid for a day, or until `expire_time`, and not longer than the token of the call.
+
+        Errors:
+        - INVALID_ARGUMENT: The expiry is in the past, or later than in 30 days.
+        """
+
+    @_abc_1.abstractmethod
+    def EndSession(
+        self,
+        request: _user_service_pb2.EndSessionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_user_service_pb2.EndSessionResponse, _abc.Awaitable[_user_service_pb2.EndSessionResponse]]:
+        """Revokes the token of the call at once, if `LogIn` or `BeginSession` made it. A second call is UNAUTHENTICATED.
+
+        Errors:
+        - FAILED_PRECONDITION: The token is of no session (`NOT_A_SESSION`).
         """
 
 def add_UserServiceServicer_to_server(servicer: UserServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -28,35 +28,39 @@ from sluiceway.api.project.v1 import project_service_pb2 as sluiceway_dot_api_do
 from sluiceway.api.project.v1 import visibility_pb2 as sluiceway_dot_api_dot_project_dot_v1_dot_visibility__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*sluiceway/records/project/v1/records.proto\x12\x1csluiceway.records.project.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x33sluiceway/api/project/v1/organization_service.proto\x1a.sluiceway/api/project/v1/project_service.proto\x1a)sluiceway/api/project/v1/visibility.proto\"\xa8\x02\n\x05Token\x12\x35\n\x04kind\x18\x01 \x01(\x0e\x32\'.sluiceway.records.project.v1.TokenKind\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0f\n\x07user_id\x18\x03 \x01(\t\x12\r\n\x05group\x18\x04 \x01(\t\x12\x17\n\x0forganization_id\x18\x05 \x01(\t\x12\x0e\n\x06scopes\x18\x06 \x03(\t\x12/\n\x0b\x63reate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0brevoke_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"M\n\x0b\x46irstTokens\x12\r\n\x05place\x18\x01 \x01(\t\x12/\n\x0b\x63reate_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"n\n\x04User\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08operator\x18\x02 \x01(\x08\x12\x15\n\rpassword_hash\x18\x03 \x01(\t\x12/\n\x0b\x63reate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x87\x01\n\x0cOrganization\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x38\n\nvisibility\x18\x02 \x01(\x0e\x32$.sluiceway.api.project.v1.Visibility\x12/\n\x0b\x63reate_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xa9\x01\n\x12OrganizationMember\x12\x17\n\x0forganization_id\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\x12\x38\n\x04role\x18\x03 \x01(\x0e\x32*.sluiceway.api.project.v1.OrganizationRole\x12/\n\x0b\x63reate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x9a\x01\n\x0cProjectGroup\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x11\n\tparent_id\x18\x02 \x01(\t\x12\x38\n\nvisibility\x18\x03 \x01(\x0e\x32$.sluiceway.api.project.v1.Visibility\x12/\n\x0b\x63reate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xfa\x02\n\x07Project\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x11\n\tparent_id\x18\x02 \x01(\t\x12\x38\n\nvisibility\x18\x03 \x01(\x0e\x32$.sluiceway.api.project.v1.Visibility\x12/\n\x0b\x63reate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0b\x63oncurrency\x18\x05 \x01(\x05\x12\x19\n\x11\x63\x61ncel_superseded\x18\x06 \x01(\x08\x12\x1f\n\x17pass_variables_to_forks\x18\x07 \x01(\x08\x12\x18\n\x10remote_source_id\x18\x08 \x01(\t\x12\x15\n\rrepository_id\x18\t \x01(\t\x12\x17\n\x0frepository_path\x18\n \x01(\t\x12\x12\n\ndeploy_key\x18\x0b \x01(\t\x12\x34\n\x03git\x18\x0c \x01(\x0b\x32\'.sluiceway.api.project.v1.GitRepository\"`\n\x0f\x43reationRequest\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\x12\x13\n\x0bresource_id\x18\x02 \x01(\t\x12(\n\x04time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xf9\x01\n\x0b\x41uditRecord\x12(\n\x04time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0b\x63\x61ller_kind\x18\x02 \x01(\t\x12\x11\n\tcaller_id\x18\x03 \x01(\t\x12\x0c\n\x04peer\x18\x04 \x01(\t\x12\x15\n\rforwarded_for\x18\x05 \x01(\t\x12\x0e\n\x06method\x18\x06 \x01(\t\x12\x15\n\rresource_type\x18\x07 \x01(\t\x12\x13\n\x0bresource_id\x18\x08 \x01(\t\x12\x15\n\rresource_path\x18\t \x01(\t\x12\x0f\n\x07\x64\x65tails\x18\n \x03(\t\x12\x0f\n\x07root_id\x18\x0b \x01(\t\"=\n\x11UsedAuthorization\x12(\n\x04time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xcc\x01\n\x0b\x44\x65viceLogin\x12(\n\x04time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tuser_code\x18\x02 \x01(\t\x12\x13\n\x0b\x63lient_name\x18\x03 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x04 \x01(\t\x12\x0f\n\x07user_id\x18\x05 \x01(\t\x12\x10\n\x08operator\x18\x06 \x01(\x08\x12\x0e\n\x06scopes\x18\x07 \x03(\t\x12\x17\n\x0forganization_id\x18\x08 \x01(\t\x12\x0e\n\x06\x64\x65nied\x18\t \x01(\x08*n\n\tTokenKind\x12\x1a\n\x16TOKEN_KIND_UNSPECIFIED\x10\x00\x12\x13\n\x0fTOKEN_KIND_USER\x10\x01\x12\x17\n\x13TOKEN_KIND_OPERATOR\x10\x02\x12\x17\n\x13TOKEN_KIND_EXECUTOR\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*sluiceway/records/project/v1/records.proto\x12\x1csluiceway.records.project.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x33sluiceway/api/project/v1/organization_service.proto\x1a.sluiceway/api/project/v1/project_service.proto\x1a)sluiceway/api/project/v1/visibility.proto\"\xba\x03\n\x05Token\x12\x35\n\x04kind\x18\x01 \x01(\x0e\x32\'.sluiceway.records.project.v1.TokenKind\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0f\n\x07user_id\x18\x03 \x01(\t\x12\r\n\x05group\x18\x04 \x01(\t\x12\x17\n\x0forganization_id\x18\x05 \x01(\t\x12\x0e\n\x06scopes\x18\x06 \x03(\t\x12/\n\x0b\x63reate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0brevoke_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nis_session\x18\n \x01(\x08\x12\x11\n\tparent_id\x18\x0b \x01(\t\x12\x36\n\x12parent_expire_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\rlast_use_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"M\n\x0b\x46irstTokens\x12\r\n\x05place\x18\x01 \x01(\t\x12/\n\x0b\x63reate_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x80\x01\n\x04User\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08operator\x18\x02 \x01(\x08\x12\x15\n\rpassword_hash\x18\x03 \x01(\t\x12/\n\x0b\x63reate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08\x64isabled\x18\x05 \x01(\x08\"\x87\x01\n\x0cOrganization\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x38\n\nvisibility\x18\x02 \x01(\x0e\x32$.sluiceway.api.project.v1.Visibility\x12/\n\x0b\x63reate_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xa9\x01\n\x12OrganizationMember\x12\x17\n\x0forganization_id\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\x12\x38\n\x04role\x18\x03 \x01(\x0e\x32*.sluiceway.api.project.v1.OrganizationRole\x12/\n\x0b\x63reate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xfb\x01\n\nInvitation\x12\x17\n\x0forganization_id\x18\x01 \x01(\t\x12\x38\n\x04role\x18\x02 \x01(\x0e\x32*.sluiceway.api.project.v1.OrganizationRole\x12\x0f\n\x07user_id\x18\x03 \x01(\t\x12\x13\n\x0b\x63ode_digest\x18\x04 \x01(\t\x12\x12\n\ncreated_by\x18\x05 \x01(\t\x12/\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x9a\x01\n\x0cProjectGroup\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x11\n\tparent_id\x18\x02 \x01(\t\x12\x38\n\nvisibility\x18\x03 \x01(\x0e\x32$.sluiceway.api.project.v1.Visibility\x12/\n\x0b\x63reate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xfa\x02\n\x07Project\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x11\n\tparent_id\x18\x02 \x01(\t\x12\x38\n\nvisibility\x18\x03 \x01(\x0e\x32$.sluiceway.api.project.v1.Visibility\x12/\n\x0b\x63reate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0b\x63oncurrency\x18\x05 \x01(\x05\x12\x19\n\x11\x63\x61ncel_superseded\x18\x06 \x01(\x08\x12\x1f\n\x17pass_variables_to_forks\x18\x07 \x01(\x08\x12\x18\n\x10remote_source_id\x18\x08 \x01(\t\x12\x15\n\rrepository_id\x18\t \x01(\t\x12\x17\n\x0frepository_path\x18\n \x01(\t\x12\x12\n\ndeploy_key\x18\x0b \x01(\t\x12\x34\n\x03git\x18\x0c \x01(\x0b\x32\'.sluiceway.api.project.v1.GitRepository\"\x88\x01\n\x05Quota\x12\x11\n\tparent_id\x18\x01 \x01(\t\x12\x10\n\x08projects\x18\x02 \x01(\x05\x12\x13\n\x0bqueued_runs\x18\x03 \x01(\x05\x12\x0f\n\x07secrets\x18\x04 \x01(\x05\x12\x11\n\tvariables\x18\x05 \x01(\x05\x12\x11\n\tschedules\x18\x06 \x01(\x05\x12\x0e\n\x06tokens\x18\x07 \x01(\x05\"`\n\x0f\x43reationRequest\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\x12\x13\n\x0bresource_id\x18\x02 \x01(\t\x12(\n\x04time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xf9\x01\n\x0b\x41uditRecord\x12(\n\x04time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0b\x63\x61ller_kind\x18\x02 \x01(\t\x12\x11\n\tcaller_id\x18\x03 \x01(\t\x12\x0c\n\x04peer\x18\x04 \x01(\t\x12\x15\n\rforwarded_for\x18\x05 \x01(\t\x12\x0e\n\x06method\x18\x06 \x01(\t\x12\x15\n\rresource_type\x18\x07 \x01(\t\x12\x13\n\x0bresource_id\x18\x08 \x01(\t\x12\x15\n\rresource_path\x18\t \x01(\t\x12\x0f\n\x07\x64\x65tails\x18\n \x03(\t\x12\x0f\n\x07root_id\x18\x0b \x01(\t\"=\n\x11UsedAuthorization\x12(\n\x04time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xfe\x01\n\x0b\x44\x65viceLogin\x12(\n\x04time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tuser_code\x18\x02 \x01(\t\x12\x13\n\x0b\x63lient_name\x18\x03 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x04 \x01(\t\x12\x0f\n\x07user_id\x18\x05 \x01(\t\x12\x10\n\x08operator\x18\x06 \x01(\x08\x12\x0e\n\x06scopes\x18\x07 \x03(\t\x12\x17\n\x0forganization_id\x18\x08 \x01(\t\x12\x0e\n\x06\x64\x65nied\x18\t \x01(\x08\x12\x30\n\x0ctokens_until\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp*n\n\tTokenKind\x12\x1a\n\x16TOKEN_KIND_UNSPECIFIED\x10\x00\x12\x13\n\x0fTOKEN_KIND_USER\x10\x01\x12\x17\n\x13TOKEN_KIND_OPERATOR\x10\x02\x12\x17\n\x13TOKEN_KIND_EXECUTOR\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'sluiceway.records.project.v1.records_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_TOKENKIND']._serialized_start=2211
-  _globals['_TOKENKIND']._serialized_end=2321
+  _globals['_TOKENKIND']._serialized_start=2819
+  _globals['_TOKENKIND']._serialized_end=2929
   _globals['_TOKEN']._serialized_start=254
-  _globals['_TOKEN']._serialized_end=550
-  _globals['_FIRSTTOKENS']._serialized_start=552
-  _globals['_FIRSTTOKENS']._serialized_end=629
-  _globals['_USER']._serialized_start=631
-  _globals['_USER']._serialized_end=741
-  _globals['_ORGANIZATION']._serialized_start=744
-  _globals['_ORGANIZATION']._serialized_end=879
-  _globals['_ORGANIZATIONMEMBER']._serialized_start=882
-  _globals['_ORGANIZATIONMEMBER']._serialized_end=1051
-  _globals['_PROJECTGROUP']._serialized_start=1054
-  _globals['_PROJECTGROUP']._serialized_end=1208
-  _globals['_PROJECT']._serialized_start=1211
-  _globals['_PROJECT']._serialized_end=1589
-  _globals['_CREATIONREQUEST']._serialized_start=1591
-  _globals['_CREATIONREQUEST']._serialized_end=1687
-  _globals['_AUDITRECORD']._serialized_start=1690
-  _globals['_AUDITRECORD']._serialized_end=1939
-  _globals['_USEDAUTHORIZATION']._serialized_start=1941
-  _globals['_USEDAUTHORIZATION']._serialized_end=2002
-  _globals['_DEVICELOGIN']._serialized_start=2005
-  _globals['_DEVICELOGIN']._serialized_end=2209
+  _globals['_TOKEN']._serialized_end=696
+  _globals['_FIRSTTOKENS']._serialized_start=698
+  _globals['_FIRSTTOKENS']._serialized_end=775
+  _globals['_USER']._serialized_start=778
+  _globals['_USER']._serialized_end=906
+  _globals['_ORGANIZATION']._serialized_start=909
+  _globals['_ORGANIZATION']._serialized_end=1044
+  _globals['_ORGANIZATIONMEMBER']._serialized_start=1047
+  _globals['_ORGANIZATIONMEMBER']._serialized_end=1216
+  _globals['_INVITATION']._serialized_start=1219
+  _globals['_INVITATION']._serialized_end=1470
+  _globals['_PROJECTGROUP']._serialized_start=1473
+  _globals['_PROJECTGROUP']._serialized_end=1627
+  _globals['_PROJECT']._serialized_start=1630
+  _globals['_PROJECT']._serialized_end=2008
+  _globals['_QUOTA']._serialized_start=2011
+  _globals['_QUOTA']._serialized_end=2147
+  _globals['_CREATIONREQUEST']._serialized_start=2149
+  _globals['_CREATIONREQUEST']._serialized_end=2245
+  _globals['_AUDITRECORD']._serialized_start=2248
+  _globals['_AUDITRECORD']._serialized_end=2497
+  _globals['_USEDAUTHORIZATION']._serialized_start=2499
+  _globals['_USEDAUTHORIZATION']._serialized_end=2560
+  _globals['_DEVICELOGIN']._serialized_start=2563
+  _globals['_DEVICELOGIN']._serialized_end=2817
 # @@protoc_insertion_point(module_scope)

@@ -31,7 +31,7 @@ TOKEN_KIND_EXECUTOR: TokenKind
 
 class Token(_message.Message):
     """A token. Its id is the SHA-256 of the token's text, in hex: the text itself is kept nowhere."""
-    __slots__ = ("kind", "name", "user_id", "group", "organization_id", "scopes", "create_time", "expire_time", "revoke_time")
+    __slots__ = ("kind", "name", "user_id", "group", "organization_id", "scopes", "create_time", "expire_time", "revoke_time", "is_session", "parent_id", "parent_expire_time", "last_use_time")
     KIND_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     USER_ID_FIELD_NUMBER: _ClassVar[int]
@@ -41,6 +41,10 @@ class Token(_message.Message):
     CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
     EXPIRE_TIME_FIELD_NUMBER: _ClassVar[int]
     REVOKE_TIME_FIELD_NUMBER: _ClassVar[int]
+    IS_SESSION_FIELD_NUMBER: _ClassVar[int]
+    PARENT_ID_FIELD_NUMBER: _ClassVar[int]
+    PARENT_EXPIRE_TIME_FIELD_NUMBER: _ClassVar[int]
+    LAST_USE_TIME_FIELD_NUMBER: _ClassVar[int]
     kind: TokenKind
     """What its holder is."""
     name: str
@@ -59,7 +63,15 @@ class Token(_message.Message):
     """From when on it is refused. Unset: never."""
     revoke_time: _timestamp_pb2.Timestamp
     """When it was revoked. Unset: it was not."""
-    def __init__(self, kind: _Optional[_Union[TokenKind, str]] = ..., name: _Optional[str] = ..., user_id: _Optional[str] = ..., group: _Optional[str] = ..., organization_id: _Optional[str] = ..., scopes: _Optional[_Iterable[str]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., revoke_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    is_session: bool
+    """Whether a login made it: it can be revoked with itself."""
+    parent_id: str
+    """Of a session that was begun with another token: the id of that one, without which it is not valid. Empty: none."""
+    parent_expire_time: _timestamp_pb2.Timestamp
+    """When that one expires. Unset: never."""
+    last_use_time: _timestamp_pb2.Timestamp
+    """When it was last used, to the hour. Unset: never."""
+    def __init__(self, kind: _Optional[_Union[TokenKind, str]] = ..., name: _Optional[str] = ..., user_id: _Optional[str] = ..., group: _Optional[str] = ..., organization_id: _Optional[str] = ..., scopes: _Optional[_Iterable[str]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., revoke_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., is_session: _Optional[bool] = ..., parent_id: _Optional[str] = ..., parent_expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., last_use_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class FirstTokens(_message.Message):
     """That the first tokens of the database were made; there is one, `first`. It is written once, with these tokens."""
@@ -74,11 +86,12 @@ class FirstTokens(_message.Message):
 
 class User(_message.Message):
     """A user: the root of a tree of projects."""
-    __slots__ = ("name", "operator", "password_hash", "create_time")
+    __slots__ = ("name", "operator", "password_hash", "create_time", "disabled")
     NAME_FIELD_NUMBER: _ClassVar[int]
     OPERATOR_FIELD_NUMBER: _ClassVar[int]
     PASSWORD_HASH_FIELD_NUMBER: _ClassVar[int]
     CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
+    DISABLED_FIELD_NUMBER: _ClassVar[int]
     name: str
     """Unique among users, without regard to case."""
     operator: bool
@@ -87,7 +100,9 @@ class User(_message.Message):
     """The Argon2id hash of the password, in PHC format. Empty: no password; the user has tokens only."""
     create_time: _timestamp_pb2.Timestamp
     """When the user was created."""
-    def __init__(self, name: _Optional[str] = ..., operator: _Optional[bool] = ..., password_hash: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    disabled: bool
+    """Whether no login and no token of the user is valid."""
+    def __init__(self, name: _Optional[str] = ..., operator: _Optional[bool] = ..., password_hash: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., disabled: _Optional[bool] = ...) -> None: ...
 
 class Organization(_message.Message):
     """An organization: the root of a tree of projects."""
@@ -119,6 +134,32 @@ class OrganizationMember(_message.Message):
     create_time: _timestamp_pb2.Timestamp
     """When the user became a member."""
     def __init__(self, organization_id: _Optional[str] = ..., user_id: _Optional[str] = ..., role: _Optional[_Union[_organization_service_pb2.OrganizationRole, str]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class Invitation(_message.Message):
+    """An invitation to an organization. It is deleted when it is accepted or declined."""
+    __slots__ = ("organization_id", "role", "user_id", "code_digest", "created_by", "create_time", "expire_time")
+    ORGANIZATION_ID_FIELD_NUMBER: _ClassVar[int]
+    ROLE_FIELD_NUMBER: _ClassVar[int]
+    USER_ID_FIELD_NUMBER: _ClassVar[int]
+    CODE_DIGEST_FIELD_NUMBER: _ClassVar[int]
+    CREATED_BY_FIELD_NUMBER: _ClassVar[int]
+    CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
+    EXPIRE_TIME_FIELD_NUMBER: _ClassVar[int]
+    organization_id: str
+    """The id of the organization."""
+    role: _organization_service_pb2.OrganizationRole
+    """The role that it gives."""
+    user_id: str
+    """The id of the user who is invited. Empty: whoever has the code."""
+    code_digest: str
+    """The SHA-256 of the code, in hex. Empty: it has none."""
+    created_by: str
+    """The id of the user who made it."""
+    create_time: _timestamp_pb2.Timestamp
+    """When it was made."""
+    expire_time: _timestamp_pb2.Timestamp
+    """From when on it is refused."""
+    def __init__(self, organization_id: _Optional[str] = ..., role: _Optional[_Union[_organization_service_pb2.OrganizationRole, str]] = ..., user_id: _Optional[str] = ..., code_digest: _Optional[str] = ..., created_by: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class ProjectGroup(_message.Message):
     """A project group."""
@@ -177,6 +218,32 @@ class Project(_message.Message):
     git: _project_service_pb2.GitRepository
     """The repository, if it is read with git alone; without its password."""
     def __init__(self, name: _Optional[str] = ..., parent_id: _Optional[str] = ..., visibility: _Optional[_Union[_visibility_pb2.Visibility, str]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., concurrency: _Optional[int] = ..., cancel_superseded: _Optional[bool] = ..., pass_variables_to_forks: _Optional[bool] = ..., remote_source_id: _Optional[str] = ..., repository_id: _Optional[str] = ..., repository_path: _Optional[str] = ..., deploy_key: _Optional[str] = ..., git: _Optional[_Union[_project_service_pb2.GitRepository, _Mapping]] = ...) -> None: ...
+
+class Quota(_message.Message):
+    """What a node of the tree may have. Its id is that of the node. A field that is 0 limits nothing."""
+    __slots__ = ("parent_id", "projects", "queued_runs", "secrets", "variables", "schedules", "tokens")
+    PARENT_ID_FIELD_NUMBER: _ClassVar[int]
+    PROJECTS_FIELD_NUMBER: _ClassVar[int]
+    QUEUED_RUNS_FIELD_NUMBER: _ClassVar[int]
+    SECRETS_FIELD_NUMBER: _ClassVar[int]
+    VARIABLES_FIELD_NUMBER: _ClassVar[int]
+    SCHEDULES_FIELD_NUMBER: _ClassVar[int]
+    TOKENS_FIELD_NUMBER: _ClassVar[int]
+    parent_id: str
+    """The id of the user, organization, project group or project."""
+    projects: int
+    """The number of project groups and projects below it."""
+    queued_runs: int
+    """The number of queued runs of each project."""
+    secrets: int
+    """The number of secrets of each node."""
+    variables: int
+    """The number of variables of each node."""
+    schedules: int
+    """The number of schedules of each project."""
+    tokens: int
+    """The number of tokens of a user."""
+    def __init__(self, parent_id: _Optional[str] = ..., projects: _Optional[int] = ..., queued_runs: _Optional[int] = ..., secrets: _Optional[int] = ..., variables: _Optional[int] = ..., schedules: _Optional[int] = ..., tokens: _Optional[int] = ...) -> None: ...
 
 class CreationRequest(_message.Message):
     """The answer to a creation with a `request_id`: the same call again returns the same resource, for 30 days."""
@@ -242,7 +309,7 @@ class UsedAuthorization(_message.Message):
 
 class DeviceLogin(_message.Message):
     """The login of a program that a person confirms in a browser. Its id is the SHA-256 of the device code."""
-    __slots__ = ("time", "user_code", "client_name", "address", "user_id", "operator", "scopes", "organization_id", "denied")
+    __slots__ = ("time", "user_code", "client_name", "address", "user_id", "operator", "scopes", "organization_id", "denied", "tokens_until")
     TIME_FIELD_NUMBER: _ClassVar[int]
     USER_CODE_FIELD_NUMBER: _ClassVar[int]
     CLIENT_NAME_FIELD_NUMBER: _ClassVar[int]
@@ -252,6 +319,7 @@ class DeviceLogin(_message.Message):
     SCOPES_FIELD_NUMBER: _ClassVar[int]
     ORGANIZATION_ID_FIELD_NUMBER: _ClassVar[int]
     DENIED_FIELD_NUMBER: _ClassVar[int]
+    TOKENS_UNTIL_FIELD_NUMBER: _ClassVar[int]
     time: _timestamp_pb2.Timestamp
     """When it began."""
     user_code: str
@@ -270,4 +338,6 @@ class DeviceLogin(_message.Message):
     """The organization that the token was confined to. Empty: none."""
     denied: bool
     """Whether it was denied."""
-    def __init__(self, time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., user_code: _Optional[str] = ..., client_name: _Optional[str] = ..., address: _Optional[str] = ..., user_id: _Optional[str] = ..., operator: _Optional[bool] = ..., scopes: _Optional[_Iterable[str]] = ..., organization_id: _Optional[str] = ..., denied: _Optional[bool] = ...) -> None: ...
+    tokens_until: _timestamp_pb2.Timestamp
+    """Until when the token may be valid at most. Not set: no limit."""
+    def __init__(self, time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., user_code: _Optional[str] = ..., client_name: _Optional[str] = ..., address: _Optional[str] = ..., user_id: _Optional[str] = ..., operator: _Optional[bool] = ..., scopes: _Optional[_Iterable[str]] = ..., organization_id: _Optional[str] = ..., denied: _Optional[bool] = ..., tokens_until: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
