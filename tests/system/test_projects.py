@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from contextlib import closing
 
 import httpx
 import pytest
@@ -17,6 +19,7 @@ from tests.support.installation import (
     make_repository,
     run_sluice,
     sentence_of,
+    until,
 )
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
@@ -92,14 +95,77 @@ def test_tree_rights_and_runs_through_command_line_and_gateway(here: Installatio
         assert client.delete(f"/api/v1/projects/{project['id']}").status_code == 403
     bob.sluice(*create, code=1)
 
-    # With the organization, all of it goes, and its run is stopped.
+    # With the organization, all of it goes; its run is stopped, and deleted when it is over.
     alice.sluice("org", "delete", "acme", "--yes")
     with alice.http() as client:
         for path in (f"/api/v1/projects/{project['id']}", f"/api/v1/runs/{run_id}", "/api/v1/organizations/acme"):
             assert client.get(path).status_code == 404
-    assert here.wait_for(run_id)["result"] == "RUN_RESULT_STOPPED"
+    _wait_until_run_is_gone(here, run_id)
     here.sluice("user", "delete", "alice", "--yes")
     assert "not known" in sentence_of(alice.sluice("org", "list", code=1))
+
+
+# Who changed what, and answers to repeated requests, are kept for a time.
+KEPT = {"audit_record", "creation_request", "run_request"}
+
+
+def _wait_until_run_is_gone(here: Installation, run_id: str) -> None:
+    with here.http() as client:
+        until(lambda: client.get(f"/api/v1/runs/{run_id}").status_code == 404, f"run {run_id} is gone", seconds=200)
+
+
+def _types_with(here: Installation, ids: Collection[str]) -> set[str]:
+    """Return the record types of the read database of which a record has one of some ids, in any column."""
+    with closing(sqlite3.connect(f"file:{here.data}/server/read.sqlite?mode=ro", uri=True, timeout=60)) as database:
+        names = [row[0] for row in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        return {
+            table.removeprefix("r_")
+            for table in names
+            if table.startswith("r_")
+            for row in database.execute(f'SELECT * FROM "{table}"')
+            for value in row
+            if any(id_.encode() in (value if isinstance(value, bytes) else str(value).encode()) for id_ in ids)
+        }
+
+
+def test_deleted_tree_leaves_no_record_and_no_object(here: Installation) -> None:
+    dora = Person(here, "dora")
+    dora.sluice("org", "create", "gone")
+    dora.sluice("group", "create", "org/gone/inner")
+    project = json.loads(dora.sluice("project", "create", "org/gone/inner/app", "-o", "json").stdout)["id"]
+    other = json.loads(dora.sluice("project", "create", "user/dora/own", "-o", "json").stdout)["id"]
+    organization = json.loads(dora.sluice("org", "get", "gone", "-o", "json").stdout)["id"]
+    inner = json.loads(dora.sluice("group", "get", "org/gone/inner", "-o", "json").stdout)["id"]
+    here.sluice("quota", "set", "org/gone", "--projects", "9")
+    dora.sluice("org", "invite", "gone", "--role", "reader")
+    with dora.http() as client:
+        secret = {"secret": {"name": "key", "parentId": project, "values": {"value": "aGlkZGVu"}}}
+        assert client.post("/api/v1/secrets", json=secret).status_code == 201
+        values = {"variable": {"name": "KEY", "parentId": project, "values": [{"secretName": "key", "key": "value"}]}}
+        assert client.post("/api/v1/variables", json=values).status_code == 201
+    create = ("run", "create", "--repo", str(here.repositories / "app"), "-o", "name", "--group")
+    runs = [dora.sluice(*create, f"/project/{project}/branch/{name}").stdout.split()[0] for name in ("a", "b")]
+    for run_id in runs:
+        here.wait_for(run_id, "RUN_PHASE_RUNNING")
+    dora.sluice("run", "stop", runs[0])
+    here.wait_for(runs[0])
+    ids = {organization, inner, project, *runs}
+    there = {"organization", "project_group", "project", "secret", "variable", "run", "task", "quota", "invitation"}
+    assert there <= _types_with(here, ids)
+
+    # One run is over and the other one runs.
+    dora.sluice("org", "delete", "gone", "--yes")
+    with dora.http() as client:
+        for path in (f"organizations/{organization}", f"projectGroups/{inner}", f"projects/{project}"):
+            assert client.get(f"/api/v1/{path}").status_code == 404
+        for run_id in runs:
+            assert client.get(f"/api/v1/runs/{run_id}").status_code == 404
+    for run_id in runs:
+        _wait_until_run_is_gone(here, run_id)
+    until(lambda: not _types_with(here, ids) - KEPT, "no record is left")
+    names = [str(path) for path in (here.data / "objects").rglob("*")]
+    assert not any(run_id in name for name in names for run_id in runs)
+    assert _types_with(here, {other})
 
 
 def test_password_opens_a_session_at_the_gateway(here: Installation) -> None:

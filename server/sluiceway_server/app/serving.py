@@ -283,7 +283,7 @@ async def services(ground: ServerDependencies, database: DataManager) -> AsyncIt
             is_elected=is_elected,
         )
         expiry = Expiry(database, clock, is_elected=lambda: engine.is_scheduler)
-        orphans = OrphanedRuns(database, engine, is_elected=is_elected)
+        orphans = OrphanedRuns(database, engine, store, is_elected=is_elected)
         # Innermost, so that they end while database and etcd are still open: the scheduler resigns, leases are
         # revoked.
         async with _background(

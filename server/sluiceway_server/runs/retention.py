@@ -27,16 +27,14 @@ from sluiceway.api.run.v1 import run_pb2 as api
 from sluiceway.records.run.v1 import records_pb2 as pb
 from sluiceway_common.foundation.clock import Clock
 from sluiceway_common.foundation.errors import SluicewayError
-from sluiceway_server.datamanager.model import Action, Decision, Delete, Put, Query, View
+from sluiceway_server.datamanager.model import Action, Decision, Put, Query, View
 from sluiceway_server.datamanager.port import Database
 from sluiceway_server.logs.store import LogStore
 from sluiceway_server.runrecords import codec
 from sluiceway_server.runrecords.types import (
-    ASSIGNMENT,
     RETENTION,
     RETENTION_ID,
     RUN,
-    RUN_CONFIG,
     TASK,
     run_group,
     run_of_row,
@@ -45,15 +43,12 @@ from sluiceway_server.runrecords.types import (
 from sluiceway_server.runs.archive_retention import ArchiveRetention
 from sluiceway_server.runs.config_objects import ConfigObjects
 from sluiceway_server.runs.retention_rules import RetentionSettings, created_by_id, is_due, next_time
+from sluiceway_server.runs.run_deletion import delete_run_records, is_live
 
 log = structlog.get_logger(__name__)
 
 _PAUSE = timedelta(seconds=1)
 _ORPHANS_EVERY = timedelta(days=1)
-_TASKS_AT_ONCE = 200
-"""Each has an assignment or a few, and a transaction has at most 10,000 actions."""
-
-_MOST_ATTEMPTS = 1000
 _CREATION_MS = 32
 """Between the times of a run and of its tasks; a query has at most so many values."""
 
@@ -185,7 +180,7 @@ class Retention:
             actions: list[Action] = []
             for id_ in run_ids:
                 record = view.get(RUN, id_)
-                if record is None or not is_due(record.run, self._settings.logs, time) or _is_live(view, id_):
+                if record is None or not is_due(record.run, self._settings.logs, time) or is_live(view, id_):
                     continue
                 marked.add(id_)
                 if not record.run.HasField("logs_delete_time"):
@@ -211,7 +206,7 @@ class Retention:
                 run = run_of_row(id_, fields)
                 if codec.read_time(run.create_time) + kept_for > time:
                     return False
-                if is_due(run, kept_for, time) and await self._delete_run(id_, time):
+                if is_due(run, kept_for, time) and await self._delete_run(id_, kept_for, time):
                     done += 1
                     objects = await self._store.delete_all(id_)
                     log.info("run_deleted", run=id_, group=run.group, number=run.number, objects=objects)
@@ -221,31 +216,8 @@ class Retention:
             if not token:
                 return False
 
-    async def _delete_run(self, run_id: str, time: datetime) -> bool:
-        """Delete the records of a run; False: it is not due any more."""
-
-        def delete(view: View) -> Decision[bool | None]:
-            record = view.get(RUN, run_id)
-            if record is None or not is_due(record.run, self._settings.runs, time) or _is_live(view, run_id):
-                return Decision(False)
-            actions: list[Action] = []
-            for count, (id_, task) in enumerate(view.scan(TASK, f"{run_id}/")):
-                if count == _TASKS_AT_ONCE:
-                    return Decision(None, actions, [run_group(run_id)])
-                actions.append(Delete(TASK, id_))
-                if task.task.assignment_id:
-                    actions.append(Delete(ASSIGNMENT, task.task.assignment_id))
-                # A task that a restart kept ran in another run.
-                if not task.kept_from:
-                    query = Query(where={"bad_end_of": task.task.id}, order=("bad_attempt",), size=_MOST_ATTEMPTS)
-                    actions.extend(Delete(ASSIGNMENT, ended) for ended, _ in view.rows(ASSIGNMENT, query).records)
-            actions += [Delete(RUN_CONFIG, run_id), Delete(RUN, run_id)]
-            return Decision(True, actions, [run_group(run_id)])
-
-        while True:
-            done = (await self._database.transact(delete)).value
-            if done is not None:
-                return done
+    async def _delete_run(self, run_id: str, kept_for: timedelta, time: datetime) -> bool:
+        return await delete_run_records(self._database, run_id, if_=lambda run: is_due(run, kept_for, time))
 
 
 def _runs(view: View, folders: Sequence[str]) -> dict[str, api.Run | None]:
@@ -268,7 +240,3 @@ def _run_of_task(view: View, task: str) -> api.Run | None:
         if view.fields(TASK, task_id(id_, task)) is not None:
             return run_of_row(id_, fields)
     return None
-
-
-def _is_live(view: View, run_id: str) -> bool:
-    return view.count(ASSIGNMENT, {"run_id": run_id, "live": 1}, limit=1) > 0

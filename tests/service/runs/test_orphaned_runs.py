@@ -8,10 +8,12 @@ from datetime import timedelta
 import pytest
 
 from sluiceway.records.project.v1 import records_pb2 as pb
+from sluiceway_common.runmodel.reasons import Reason
 from sluiceway_server.app.record_types import RECORD_TYPES
 from sluiceway_server.datamanager.model import Put, RecordType
 from sluiceway_server.datamanager.replica.deleted_subtrees import delete_subtree
 from sluiceway_server.projects.records import ORGANIZATION, PROJECT, PROJECT_GROUP, USER
+from sluiceway_server.runrecords.types import ASSIGNMENT
 from sluiceway_server.runs.engine import Engine
 from sluiceway_server.runs.orphans import OrphanedRuns
 from tests.support.conditions import eventually
@@ -27,6 +29,17 @@ GROUPS = {
     "no-user": "/user/free-name/app/main",
     "other": "/other/group",
 }
+
+
+class DeletedLogs:
+    """Notes whose logs are to be deleted."""
+
+    def __init__(self) -> None:
+        self.runs: list[str] = []
+
+    async def delete_all(self, run_id: str) -> int:
+        self.runs.append(run_id)
+        return 1
 
 
 async def _world() -> tuple[World, Engine, dict[str, str]]:
@@ -63,7 +76,7 @@ async def test_runs_below_what_is_deleted_are_stopped(
     type_: RecordType[pb.Project], deleted: str, stopped: set[str]
 ) -> None:
     world, engine, runs = await _world()
-    orphans = OrphanedRuns(world.db, engine, is_elected=lambda: True)
+    orphans = OrphanedRuns(world.db, engine, DeletedLogs(), is_elected=lambda: True)
     assert await orphans.stop_all() == 0
     await world.db.commit(delete_subtree(type_, IDS[deleted], now=world.clock.now()))
     assert await orphans.stop_all() == len(stopped)
@@ -72,7 +85,7 @@ async def test_runs_below_what_is_deleted_are_stopped(
 
 async def test_loop_stops_runs_when_something_is_deleted() -> None:
     world, engine, runs = await _world()
-    orphans = OrphanedRuns(world.db, engine, is_elected=lambda: True, interval=timedelta(hours=1))
+    orphans = OrphanedRuns(world.db, engine, DeletedLogs(), is_elected=lambda: True, interval=timedelta(hours=1))
     loop = asyncio.create_task(orphans.run())
     try:
         # Its id is a name, so it is known to be deleted only to who followed the deletion.
@@ -91,7 +104,9 @@ async def test_loop_stops_runs_when_something_is_deleted() -> None:
 async def test_only_the_scheduler_stops_runs() -> None:
     world, engine, runs = await _world()
     elected = False
-    orphans = OrphanedRuns(world.db, engine, is_elected=lambda: elected, interval=timedelta(milliseconds=1))
+    orphans = OrphanedRuns(
+        world.db, engine, DeletedLogs(), is_elected=lambda: elected, interval=timedelta(milliseconds=1)
+    )
     await world.db.commit(delete_subtree(PROJECT, IDS["public-project"], now=world.clock.now()))
     loop = asyncio.create_task(orphans.run())
     try:
@@ -107,3 +122,38 @@ async def test_only_the_scheduler_stops_runs() -> None:
     finally:
         loop.cancel()
         await asyncio.wait({loop})
+
+
+async def test_runs_of_a_deleted_tree_leave_no_record() -> None:
+    world, engine, runs = await _world()
+    logs = DeletedLogs()
+    orphans = OrphanedRuns(world.db, engine, logs, is_elected=lambda: True)
+    assert await orphans.delete_all() == 0
+    await world.db.commit(delete_subtree(ORGANIZATION, IDS["acme"], now=world.clock.now()))
+    gone = {runs["public-project"], runs["below-private"]}
+    # The one that has an attempt waits for its end.
+    await orphans.stop_all()
+    live = [each for each in gone if await world.phase(each) == "running"]
+    await orphans.delete_all()
+    assert set(logs.runs) == gone - set(live)
+    for run_id in live:
+        assignments = await world.db.read(
+            lambda view, run_id=run_id: [id_ for id_, record in view.scan(ASSIGNMENT) if record.run_id == run_id]  # type: ignore[misc]
+        )
+        await engine.mark_lost(assignments, Reason("executor_vanished", "it is gone"))
+    await orphans.delete_all()
+    assert sorted(logs.runs) == sorted(gone)
+    assert await orphans.delete_all() == 0
+    texts = await world.db.read(
+        lambda view: [
+            f"{type_.name} {id_} {message}"
+            for type_ in RECORD_TYPES
+            if type_.name not in {"tombstone", *(each.name for each in (PROJECT, PROJECT_GROUP, ORGANIZATION))}
+            for id_, message in view.scan(type_)
+        ]
+    )
+    left = [text for text in texts for id_ in (*gone, IDS["public-project"], IDS["below-private"]) if id_ in text]
+    assert left == []
+    # Others keep theirs.
+    for name in GROUPS.keys() - {"public-project", "below-private"}:
+        assert await world.phase(runs[name]) in {"queued", "running"}
