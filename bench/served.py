@@ -154,11 +154,15 @@ class NullExecutor:
     Args:
         assigned: hears when an assignment is here.
         finished: hears when its success is committed, which is when its run is finished.
+        driver: that it says it has; the tasks of a configuration ask for that of their image.
     """
 
-    def __init__(self, channel: grpc.aio.Channel, *, slots: int, assigned: Heard, finished: Heard) -> None:
+    def __init__(
+        self, channel: grpc.aio.Channel, *, slots: int, assigned: Heard, finished: Heard, driver: str = "null"
+    ) -> None:
         self._stub = executor_service_pb2_grpc.ExecutorServiceStub(channel)
         self._slots = slots
+        self._driver = driver
         self._assigned = assigned
         self._finished = finished
         self._numbers = itertools.count(1)
@@ -172,7 +176,12 @@ class NullExecutor:
         """Serve until cancelled; raise when the stream ends."""
         call = self._stub.Connect()
         hello = pb.Hello(
-            executor_id="null", journal_id="null", version="1", archs=["amd64"], slots=self._slots, drivers=["null"]
+            executor_id="null",
+            journal_id="null",
+            version="1",
+            archs=["amd64"],
+            slots=self._slots,
+            drivers=[self._driver],
         )
         await call.write(pb.ConnectRequest(hello=hello))
         async with asyncio.TaskGroup() as tasks:
