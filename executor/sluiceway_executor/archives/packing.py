@@ -7,6 +7,7 @@ the event loop, some at a time, so that memory stays constant whatever the size.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import io
 import os
@@ -166,6 +167,9 @@ class _TarWriter:
         self._file.close()
 
     def abort(self) -> None:
+        # A stream that is not closed would write to the file when it is collected.
+        with contextlib.suppress(Exception):
+            self.close()
         self._file.close()
 
 
@@ -194,8 +198,8 @@ class _ZipWriter:
         self._zip.close()
 
     def abort(self) -> None:
-        if self._zip.fp is not None:
-            self._zip.fp.close()
+        with contextlib.suppress(Exception):
+            self.close()
 
 
 class _Hashing(io.RawIOBase):
@@ -223,10 +227,11 @@ async def _read_in_thread(chunks: AsyncIterator[bytes], work: Callable[[IO[bytes
     source, sink = os.pipe()
     thread = asyncio.ensure_future(asyncio.to_thread(_with_file, source, "rb", work))
     pump = asyncio.create_task(_pump(chunks, sink))
+    # That ends the thread, which closes the other end. A task that is cancelled before it begins runs no `finally`.
+    pump.add_done_callback(lambda _: os.close(sink))
     try:
         await asyncio.wait({thread, pump})
     finally:
-        # Its end of the pipe is closed then, which ends the thread; and the thread closes the other end.
         pump.cancel()
         await asyncio.wait({pump, thread})
     _raise_first(pump, thread)
@@ -265,8 +270,6 @@ async def _pump(chunks: AsyncIterator[bytes], sink: int) -> None:
             await write_all(loop, sink, chunk)
     except BrokenPipeError:
         pass  # as above
-    finally:
-        os.close(sink)
 
 
 async def _chunks(source: int) -> AsyncIterator[bytes]:

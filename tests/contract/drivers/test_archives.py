@@ -73,15 +73,19 @@ async def test_file_in_place_of_a_folder_is_an_error(new_pod: NewPod, tmp_path: 
     assert caught.value.reason == "COPY_FAILED"
 
 
-async def test_pack_that_is_cancelled_ends(new_pod: NewPod, tmp_path: Path) -> None:
+@pytest.mark.parametrize("turns", [1, 2, 3, 5, 200], ids="after {} turns of the loop".format)
+async def test_pack_that_is_cancelled_ends(new_pod: NewPod, tmp_path: Path, turns: int) -> None:
     pod = await new_pod()
-    await run(pod, "mkdir work; head -c 50000000 /dev/zero > work/zeros")
-    packing = asyncio.create_task(pack(pod, selections("~/work", ["**"]), tmp_path / "archive"))
-    while not (tmp_path / "archive").exists():  # noqa: ASYNC110 - a file of a thread
-        await asyncio.sleep(0.01)
-    packing.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await packing
+    await run(pod, "mkdir work; head -c 50000000 /dev/urandom > work/numbers")
+    for for_people in (False, True):
+        packing = asyncio.create_task(
+            pack(pod, selections("~/work", ["**"]), tmp_path / "archive", for_people=for_people)
+        )
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        packing.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await packing
     status, _ = await run(pod, "true")
     assert status.code == 0
 
