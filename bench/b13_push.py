@@ -215,7 +215,6 @@ async def run(count: int) -> list[Measured]:
                 slots=4,
                 assigned=lambda _, at: starts.assigned.put_nowait(at),
                 finished=lambda _, at: starts.started.put_nowait(at),
-                driver="host",
             )
             working = tasks.create_task(executor.run())
             await asyncio.wait_for(executor.welcomed.wait(), LIMIT_SECONDS)

@@ -154,15 +154,11 @@ class NullExecutor:
     Args:
         assigned: hears when an assignment is here.
         finished: hears when its success is committed, which is when its run is finished.
-        driver: that it says it has; the tasks of a configuration ask for that of their image.
     """
 
-    def __init__(
-        self, channel: grpc.aio.Channel, *, slots: int, assigned: Heard, finished: Heard, driver: str = "null"
-    ) -> None:
+    def __init__(self, channel: grpc.aio.Channel, *, slots: int, assigned: Heard, finished: Heard) -> None:
         self._stub = executor_service_pb2_grpc.ExecutorServiceStub(channel)
         self._slots = slots
-        self._driver = driver
         self._assigned = assigned
         self._finished = finished
         self._numbers = itertools.count(1)
@@ -181,7 +177,8 @@ class NullExecutor:
             version="1",
             archs=["amd64"],
             slots=self._slots,
-            drivers=[self._driver],
+            # The image of the tasks, `host`, is not one of every driver.
+            drivers=["host"],
         )
         await call.write(pb.ConnectRequest(hello=hello))
         async with asyncio.TaskGroup() as tasks:
