@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import hashlib
+from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -13,7 +14,9 @@ from sluiceway.records.log.v1 import log_pb2
 from sluiceway.records.run.v1 import records_pb2 as pb
 from sluiceway_common.foundation.crashpoints import CRASH_POINTS, Crashed, crashing
 from sluiceway_common.foundation.errors import DataLoss
-from sluiceway_common.runmodel.model import Epoch
+from sluiceway_common.runmodel.model import ArchiveKind, Epoch
+from sluiceway_server.archives.layout import cache_object, run_object
+from sluiceway_server.archives.store import ArchiveStore
 from sluiceway_server.datamanager.log.entries import sequence_proto
 from sluiceway_server.datamanager.log.epochs import Epochs
 from sluiceway_server.datamanager.recovery.storage_in_use import InUse, Reply
@@ -158,6 +161,10 @@ async def test_names_that_are_not_known_stay_and_are_reported(
     assert await storage.head(f"{prefix}x/data/job/{seq(1, 1)}-1-x") is not None
 
 
+async def one_chunk(data: bytes) -> AsyncIterator[bytes]:
+    yield data
+
+
 async def test_what_other_parts_of_the_server_store_is_known_and_stays(
     storage: ObjectStorage, etcd: EtcdStore, prefix: str, tmp_path: Path, clock: FakeClock
 ) -> None:
@@ -169,6 +176,13 @@ async def test_what_other_parts_of_the_server_store_is_known_and_stays(
     await logs.end(key, 4)
     configs = RunConfigs(FakeDatabase(RECORD_TYPES), storage, clock, inline_bytes=0, prefix=prefix)
     await configs.prepare(pb.RunConfig(cache_group="x").SerializeToString(), "digest")
+    archives = ArchiveStore(storage, prefix=prefix)
+    digest = hashlib.sha256(b"x").hexdigest()
+    for name in (
+        *(run_object(kind, "run", digest) for kind in (ArchiveKind.WORKSPACE, ArchiveKind.ARTIFACT)),
+        cache_object("cache"),
+    ):
+        await archives.put(name, one_chunk(b"x"), sha256=digest, size=1)
     in_use = InUse(storage, prefix=prefix)
     await in_use.probe("probe")
     await in_use.reply(Reply("probe", "server", "etcd", seq(1, 1), ""))
