@@ -226,7 +226,14 @@ def _body(rule: Rule, schemas: Schemas) -> Json:
     assert message is not None, f"{rule.rpc}: a body is an object"  # noqa: S101 - parse_json refuses all else
     whole = schemas.message(message, in_path)
     if "update_mask" in rule.request_type.fields_by_name:
-        # An update may have a part of its resource (AIP-134).
+        # An update may have a part of its resource (AIP-134), which is the body or, in `*`, a field of it.
+        if rule.body == "*":
+            for variable in rule.template.variables:
+                resource = message.fields_by_name[variable.partition(".")[0]]
+                if resource.message_type is not None:
+                    part = schemas.message(resource.message_type, in_path)
+                    part.pop("required", None)
+                    whole["properties"][resource.json_name] = part
         whole.pop("required", None)
         schema, required = whole, True
     else:
