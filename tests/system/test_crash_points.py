@@ -46,8 +46,9 @@ def points() -> list[str]:
 
 
 AGAIN = {"commit.": 15, "flush.": 5}
-# Of deliveries and commit statuses, which need a git provider: tests/service/triggers.
-ELSEWHERE = ("delivery.", "status.")
+# Of deliveries and commit statuses, which need a git provider, and of outgoing webhooks, which need a receiver:
+# tests/service/triggers and tests/service/notifications.
+ELSEWHERE = ("delivery.", "status.", "webhook.")
 
 
 class Lane:

@@ -26,7 +26,7 @@ async def background(pod: Pod) -> str:
     mark = f"EARLIER={os.getpid()}"
     environment = dict([mark.split("=")])
     await run(pod, "(sleep 600 & setsid sleep 600 &) > /dev/null 2>&1", environment=environment)
-    assert len(marked(mark)) == 2
+    await until(lambda: len(marked(mark)) == 2)
     return mark
 
 
