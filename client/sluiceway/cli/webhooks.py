@@ -1,4 +1,4 @@
-"""`sluice webhook`: other systems are told of runs."""
+"""`sluice webhook`: notify other systems of runs."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ def enable(webhook: str, output: Format, server: str | None, token: str | None) 
 @output_option(*_FORMATS)
 @server_options
 def disable(webhook: str, output: Format, server: str | None, token: str | None) -> None:
-    """Send nothing until the webhook is enabled. Runs that are created meanwhile are not told of."""
+    """Send nothing until the webhook is enabled. Runs that are created meanwhile send no events."""
     changed = with_client(server, token, lambda client: client.webhooks.update(webhook, disabled=True))
     _print(changed, output, f"disabled webhook {changed.id}")
 

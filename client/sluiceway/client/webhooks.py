@@ -1,4 +1,4 @@
-"""Outgoing webhooks: other systems are told of runs."""
+"""Outgoing webhooks, which notify other systems of runs."""
 
 from __future__ import annotations
 

@@ -431,7 +431,7 @@ def _json(message: dict[str, Any]) -> str:
 
 
 def drop_capability(number: int) -> None:
-    """Give up a capability for this process and all that it will start (capabilities(7)). Raises `OSError`."""
+    """Drop a capability of this process and its future children (capabilities(7)). Raises OSError."""
     prctl(PR_CAPBSET_DROP, number)
     lines = (line.split() for line in _read("/proc/self/status").splitlines() if line.startswith("Cap"))
     sets = {line[0]: int(line[1], 16) & ~(1 << number) for line in lines}

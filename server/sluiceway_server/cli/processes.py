@@ -87,7 +87,7 @@ def trigger_options(command: C) -> C:
         "--catch-up-interval",
         default="5m",
         metavar="TIME",
-        help="How often the refs of each repository are listed, to find pushes that no webhook told of. 0: never.",
+        help="How often the refs of each repository are listed, to find pushes for which no webhook arrived. 0: never.",
     )
     return url(addresses(interval(command)))
 

@@ -1,4 +1,4 @@
-"""Finds the pushes that no webhook told of, in the refs of each project's repository. Runs on the elected server.
+"""Finds the pushes for which no webhook arrived, in the refs of each project's repository. Runs on the elected server.
 
 Webhooks are lost: while this installation is away, and when a push moves more refs than a provider sends events for. So
 the refs of each repository are listed from time to time, and compared with what was seen (`known_refs`). The looks at
@@ -56,14 +56,14 @@ class CatchUp:
         self._settings = settings
         self._is_elected = is_elected
         self._places = asyncio.Semaphore(_AT_A_TIME)
-        # In memory: a server that is elected begins anew, which finds what was missed before.
+        # In memory: an elected server starts from an empty state, which finds what was missed before.
         self._due: dict[str, float] = {}
         self._failures: dict[str, int] = {}
         self._busy: set[str] = set()
         self._wake: Callable[[], None] = lambda: None
 
     async def run(self) -> None:
-        """Look until cancelled."""
+        """List refs until cancelled."""
         changes = Changes(self._database, (LINK,), interval=self._settings.interval)
         self._wake = changes.wake
         pause: float | None = None
@@ -120,7 +120,7 @@ class CatchUp:
             self._wake()
 
     async def _look_at(self, link: pb.LinkRecord) -> float:
-        """Look at a project; return the seconds until the next time."""
+        """List the refs of a project; return the seconds until the next list."""
         interval = self._interval_of(link).total_seconds()
         try:
             done = await self._compare(link)

@@ -60,7 +60,7 @@ def catch_up(
     now: datetime,
     new_id: Callable[[], str],
 ) -> Decision[CaughtUp]:
-    """Store a list of refs, and a delivery for each commit that the provider has not told of.
+    """Store a list of refs, and a delivery for each commit for which no event arrived.
 
     Args:
         view: the database.

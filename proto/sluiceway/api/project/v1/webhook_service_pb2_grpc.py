@@ -92,7 +92,7 @@ class WebhookServiceServicer:
     """
 
     def CreateWebhook(self, request, context):
-        """Creates a webhook. It is told of runs that are created from now on.
+        """Creates a webhook. It receives the events of runs that are created from now on.
 
         A second call with the same `request_id` and the same content returns the webhook of the first call, for 30 days.
 

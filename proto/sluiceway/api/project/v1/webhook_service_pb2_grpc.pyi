@@ -40,7 +40,7 @@ class WebhookServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> WebhookServiceAsyncStub: ...
     CreateWebhook: _grpc.UnaryUnaryMultiCallable[_webhook_service_pb2.CreateWebhookRequest, _webhook_service_pb2.CreateWebhookResponse]
-    """Creates a webhook. It is told of runs that are created from now on.
+    """Creates a webhook. It receives the events of runs that are created from now on.
 
     A second call with the same `request_id` and the same content returns the webhook of the first call, for 30 days.
 
@@ -116,7 +116,7 @@ class WebhookServiceAsyncStub(WebhookServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateWebhook: _aio.UnaryUnaryMultiCallable[_webhook_service_pb2.CreateWebhookRequest, _webhook_service_pb2.CreateWebhookResponse]  # type: ignore[assignment]
-    """Creates a webhook. It is told of runs that are created from now on.
+    """Creates a webhook. It receives the events of runs that are created from now on.
 
     A second call with the same `request_id` and the same content returns the webhook of the first call, for 30 days.
 
@@ -195,7 +195,7 @@ class WebhookServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _webhook_service_pb2.CreateWebhookRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_webhook_service_pb2.CreateWebhookResponse, _abc.Awaitable[_webhook_service_pb2.CreateWebhookResponse]]:
-        """Creates a webhook. It is told of runs that are created from now on.
+        """Creates a webhook. It receives the events of runs that are created from now on.
 
         A second call with the same `request_id` and the same content returns the webhook of the first call, for 30 days.
 
