@@ -33,7 +33,15 @@ class Caches:
         return Page(tuple(reversed(found)), "")
 
 
-VIEW: Any = Caches(("/p", "go-1"), ("/p", "go-2"), ("/p", "go-2-old"), ("/q", "go-3"), ("/p fork /p/9", "go-1-fork"))
+VIEW: Any = Caches(
+    ("/p fork /p/9", "lint-a"),
+    ("/p", "lint-b"),
+    ("/p", "go-1"),
+    ("/p", "go-2"),
+    ("/p", "go-2-old"),
+    ("/q", "go-3"),
+    ("/p fork /p/9", "go-1-fork"),
+)
 
 
 @pytest.mark.parametrize(
@@ -48,6 +56,7 @@ VIEW: Any = Caches(("/p", "go-1"), ("/p", "go-2"), ("/p", "go-2-old"), ("/q", "g
         (["/other"], ["go-1"], None, ""),
         (["/p fork /p/9", "/p"], ["go-1"], "go-1", ""),
         (["/p fork /p/9", "/p"], ["go-1-"], "go-1-fork", ""),
+        (["/p fork /p/9", "/p"], ["lint-"], "lint-b", ""),
         (["/p"], ["go-1-"], None, "go-1"),
     ],
 )
