@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import shutil
+import signal
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ import structlog
 from hypothesis import HealthCheck, settings
 
 if TYPE_CHECKING:
+    from tests.support.docker_daemon import DockerDaemon
     from tests.support.s3_servers import S3Server
 
 CHOICE = "SLUICE_TEST_ETCD"
@@ -25,10 +27,13 @@ settings.load_profile("sluiceway")
 
 
 def pytest_configure() -> None:
-    """Choose the etcd of all tests: that of the system (the default), or that of the wheel.
+    """Let tests interrupt what they start, and choose the etcd of all: the system's (the default) or the wheel's.
 
     `find_etcd` takes the first one on the PATH, so the one of the wheel is put there.
     """
+    # It is ignored by what a shell starts in the background, and by all that we start then.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     choice = os.environ.get(CHOICE) or "system"
     if choice not in ("system", "wheel"):
         raise pytest.UsageError(f'{CHOICE} is "system" or "wheel", not "{choice}"')
@@ -107,6 +112,15 @@ def s3_memory_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Ser
 
     with started(Moto(tmp_path_factory.mktemp("session-s3-memory"))) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def daemon() -> Iterator[DockerDaemon]:
+    """Yield the Docker daemon that all test processes of this machine share, or skip the test."""
+    from tests.support.docker_daemon import docker_daemon
+
+    with docker_daemon() as running:
+        yield running
 
 
 @pytest.fixture

@@ -1,9 +1,13 @@
-"""Start a real Docker daemon for tests, with images that are made from the packages of this machine."""
+"""A real Docker daemon for tests, with images that are made from the packages of this machine.
+
+All test processes share one: it takes ten seconds to start, and two daemons at a time disturb each other.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import functools
+import hashlib
 import http.client
 import io
 import json
@@ -15,13 +19,15 @@ import socket
 import subprocess
 import tarfile
 import tempfile
-import time
 import urllib.parse
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
+from tests.support.processes import GuardedProcess
+from tests.support.shared_server import shared_server
 
 __all__ = ["BUSYBOX", "DEBIAN", "DockerDaemon", "docker_daemon", "missing_for_docker"]
 
@@ -42,7 +48,6 @@ class DockerDaemon:
     """A running daemon; `url` is its address."""
 
     url: str
-    folder: Path
 
     @property
     def socket(self) -> str:
@@ -75,19 +80,30 @@ def missing_for_docker() -> str:
 
 @contextlib.contextmanager
 def docker_daemon() -> Iterator[DockerDaemon]:
-    """Run a daemon with the two images; skip the test if this machine cannot run one.
+    """Yield the daemon of all test processes, with the two images; skip the test if this machine cannot run one.
 
+    Others use it at the same time: count and remove only what has a label of your own.
     `SLUICE_TEST_DOCKER` names the address of a daemon that is to be used instead.
     """
     if given := os.environ.get("SLUICE_TEST_DOCKER"):
-        daemon = DockerDaemon(given, Path("/nonexistent"))
+        daemon = DockerDaemon(given)
         _import_images(daemon)
         yield daemon
         return
     if missing := missing_for_docker():
         pytest.skip(missing)
-    # A short path: that of a socket has at most 107 bytes.
-    folder = Path(tempfile.mkdtemp(prefix="dkr-", dir="/var/tmp" if Path("/var/tmp").is_dir() else None))
+    # Another version of this file makes other images. A short path: that of a socket has at most 107 bytes.
+    version = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:8]
+    top = Path("/var/tmp" if Path("/var/tmp").is_dir() else tempfile.gettempdir())
+    with shared_server(f"{__name__}:_serve", top / f"sluice-docker-{version}") as found:
+        if "missing" in found:
+            pytest.skip(f"dockerd does not start on this machine: {found['missing']}")
+        yield DockerDaemon(found["url"])
+
+
+@contextlib.contextmanager
+def _serve(folder: Path) -> Iterator[dict[str, str]]:
+    """Run a daemon in a folder."""
     process, why = None, ""
     try:
         for storage in ("overlay2", "vfs"):
@@ -95,43 +111,30 @@ def docker_daemon() -> Iterator[DockerDaemon]:
             if process is not None:
                 break
         if process is None:
-            pytest.skip(f"dockerd does not start on this machine: {why}")
-        daemon = DockerDaemon(f"unix://{folder}/docker.sock", folder)
+            yield {"missing": why}
+            return
+        daemon = DockerDaemon(f"unix://{folder}/docker.sock")
         _import_images(daemon)
-        yield daemon
+        yield {"url": daemon.url}
     finally:
         if process is not None:
-            _stop(process)
+            process.end(signal.SIGTERM, seconds=_END_SECONDS)
         _remove(folder)
 
 
-def _start(folder: Path, storage: str) -> tuple[subprocess.Popen[bytes] | None, str]:
+def _start(folder: Path, storage: str) -> tuple[GuardedProcess | None, str]:
     log = folder / "log"
     command = ["dockerd", "--iptables=false", "--ip6tables=false", "--bridge=none", f"--storage-driver={storage}"]
     command += ["--data-root", f"{folder}/{storage}", "--exec-root", f"{folder}/exec"]
     command += ["--host", f"unix://{folder}/docker.sock", "--pidfile", f"{folder}/pid"]
-    environment = {"PATH": os.environ["PATH"]}
-    with log.open("wb") as sink:
-        process = subprocess.Popen(
-            command, stdout=sink, stderr=sink, stdin=subprocess.DEVNULL, env=environment, start_new_session=True
-        )
-    until = time.monotonic() + _READY_SECONDS
-    while time.monotonic() < until and process.poll() is None:
-        if _responds(f"{folder}/docker.sock"):
-            return process, ""
-        time.sleep(0.1)
-    _stop(process)
-    errors = [line for line in log.read_text(errors="replace").splitlines() if "level=error" in line or "fail" in line]
-    return None, (errors or ["it was not ready in time"])[-1][-300:]
-
-
-def _stop(process: subprocess.Popen[bytes]) -> None:
-    process.terminate()
+    process = GuardedProcess(command, words=log, environment={"PATH": os.environ["PATH"]})
     try:
-        process.wait(_END_SECONDS)
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        process.wait_until_ready(lambda: _fault(f"{folder}/docker.sock"), seconds=_READY_SECONDS)
+    except AssertionError as error:
+        lines = log.read_text(errors="replace").splitlines()
+        errors = [line for line in lines if "level=error" in line or "fail" in line]
+        return None, (errors or [str(error)])[-1][-300:]
+    return process, ""
 
 
 def _remove(folder: Path) -> None:
@@ -167,11 +170,12 @@ def _call(
         connection.close()
 
 
-def _responds(socket_path: str) -> bool:
+def _fault(socket_path: str) -> str | None:
     try:
-        return _call(socket_path, "GET", "/_ping")[0] == 200
-    except OSError:
-        return False
+        status, text = _call(socket_path, "GET", "/_ping")
+    except OSError as error:
+        return str(error)
+    return None if status == 200 else text.decode(errors="replace")
 
 
 def _import_images(daemon: DockerDaemon) -> None:

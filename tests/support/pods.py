@@ -23,9 +23,11 @@ from sluiceway_executor.drivers.port import (
     no_note,
 )
 
-__all__ = ["REQUEST", "NewPod", "chunks_of", "drain", "marked", "python_in", "run", "until"]
+__all__ = ["REQUEST", "SESSION", "NewPod", "chunks_of", "drain", "marked", "python_in", "run", "until"]
 
-REQUEST = PodRequest(assignment_id="a1", session_id="s1", network=Network.NONE, limits=Limits(memory_bytes=1 << 30))
+SESSION = f"s{os.getpid()}"
+"""Of this test process: others use the same Docker daemon."""
+REQUEST = PodRequest(assignment_id="a1", session_id=SESSION, network=Network.NONE, limits=Limits(memory_bytes=1 << 30))
 
 
 class NewPod:

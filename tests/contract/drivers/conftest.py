@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -12,15 +12,8 @@ from sluiceway_executor.drivers.docker_images import PullPolicy
 from sluiceway_executor.drivers.host import HostDriver
 from sluiceway_executor.drivers.port import Driver
 from sluiceway_executor.drivers.sandbox import SandboxDriver
-from tests.support.docker_daemon import DEBIAN, DockerDaemon, docker_daemon
+from tests.support.docker_daemon import DEBIAN, DockerDaemon
 from tests.support.pods import NewPod
-
-
-@pytest.fixture(scope="session")
-def daemon() -> Iterator[DockerDaemon]:
-    """A Docker daemon of the tests, for each process of them."""
-    with docker_daemon() as running:
-        yield running
 
 
 @pytest.fixture(params=["sandbox", "host", "docker"])

@@ -18,10 +18,11 @@ from sluiceway_executor.drivers.docker_request import Owner
 from sluiceway_executor.drivers.pod_network import own_networks
 from sluiceway_executor.drivers.port import Command, ExitStatus, Limits, Network, Pod, ServiceRequest, TmpfsMount
 from tests.support.docker_daemon import BUSYBOX, DEBIAN, DockerDaemon
-from tests.support.pods import NewPod, marked, run, until
+from tests.support.pods import SESSION, NewPod, marked, run, until
 
 pytestmark = pytest.mark.system
 
+LABEL = f"sluiceway.session={SESSION}"
 SERVER = "while :; do echo served | nc -l -p 8099; done"
 
 
@@ -156,7 +157,7 @@ async def test_isolated_pods_have_networks_of_their_own(new_pod: NewPod, engine:
     for number in (1, 2):
         pod = await new_pod(image=BUSYBOX, network=Network.ISOLATED, assignment_id=f"n{number}")
         assert b"eth0" in (await run(pod, "ls /sys/class/net"))[1].split()
-    networks = await engine.networks("sluiceway.session=s1")
+    networks = await engine.networks(LABEL)
     assert len({each["IPAM"]["Config"][0]["Subnet"] for each in networks}) == 2
 
 
@@ -166,7 +167,7 @@ async def test_isolated_pod_has_no_route_to_its_machine(new_pod: NewPod, engine:
     port = server.sockets[0].getsockname()[1]
     try:
         pod = await new_pod(network=Network.ISOLATED)
-        (network,) = await engine.networks("sluiceway.assignment=a1")
+        (network,) = await engine.networks(LABEL)
         own = [each.removesuffix("/32") for each in own_networks() if each.endswith("/32")]
         assert own
         for address in ("127.0.0.1", network["IPAM"]["Config"][0]["Gateway"], *own):
@@ -211,7 +212,7 @@ async def test_service_that_ends_before_it_is_ready_shows_its_end(
         await new_pod(notes, image=BUSYBOX, services=(service,))
     assert caught.value.reason == "SERVICE"
     assert "service 1 | no database here" in notes
-    assert await engine.containers("sluiceway.assignment=a1") == []
+    assert await engine.containers(LABEL) == []
 
 
 async def test_service_is_no_part_of_the_steps_processes(new_pod: NewPod) -> None:
@@ -237,26 +238,29 @@ async def test_tmpfs_can_be_written_and_executed_by_any_user(new_pod: NewPod) ->
 
 
 async def test_labels_say_whose_it_is(daemon: DockerDaemon, tmp_path: Path, engine: DockerEngine) -> None:
-    owner = Owner("j1", "", executor_id="e1", group="builders", server="server:7070")
+    journal = f"j-{os.getpid()}"
+    label = f"sluiceway.journal={journal}"
+    owner = Owner(journal, "", executor_id="e1", group="builders", server="server:7070")
     driver = DockerDriver(tmp_path, DockerSettings(url=daemon.url, pull=PullPolicy.NEVER, owner=owner))
     new_pod = NewPod(driver, image=BUSYBOX)
     try:
         labels = {"run": "r1", "task": "t1", "attempt": "3.1"}
         service = ServiceRequest(BUSYBOX, entrypoint=("/bin/sleep", "600"))
         await new_pod(network=Network.ISOLATED, labels=labels, services=(service,))
-        found = [*await engine.containers("sluiceway.journal=j1"), *await engine.networks("sluiceway.journal=j1")]
+        found = [*await engine.containers(label), *await engine.networks(label)]
         assert len(found) == 3
         for each in found:
             assert {name: each["Labels"][f"sluiceway.{name}"] for name in labels} == labels
             assert each["Labels"]["sluiceway.executor"] == "e1"
             assert each["Labels"]["sluiceway.group"] == "builders"
-            assert each["Labels"]["sluiceway.session"] == "s1"
+            assert each["Labels"]["sluiceway.session"] == SESSION
             assert each["Labels"]["sluiceway.installation"] == "server:7070"
     finally:
         await driver.close()
-    assert await engine.containers("sluiceway.journal=j1") == await engine.networks("sluiceway.journal=j1") == []
+    assert await engine.containers(label) == await engine.networks(label) == []
 
 
+ORPHANED = f"{SESSION}-orphan"
 ORPHAN = """
 import asyncio, sys
 from pathlib import Path
@@ -267,7 +271,7 @@ async def main():
     owner = Owner(sys.argv[3], "")
     driver = DockerDriver(Path(sys.argv[1]), DockerSettings(url=sys.argv[2], owner=owner))
     service = ServiceRequest(sys.argv[4], entrypoint=("/bin/sleep", "600"))
-    pod = await driver.create_pod(PodRequest("o1", "so", image=sys.argv[4], services=(service,)))
+    pod = await driver.create_pod(PodRequest("o1", sys.argv[5], image=sys.argv[4], services=(service,)))
     process = await pod.exec(Command(("/bin/sleep", "600")))
     print("on", flush=True)
     await process.wait()
@@ -277,7 +281,7 @@ asyncio.run(main())
 
 async def orphan(daemon: DockerDaemon, folder: Path, journal: str) -> asyncio.subprocess.Process:
     """Run a process with a pod of a service and a network."""
-    arguments = (str(folder), daemon.url, journal, BUSYBOX)
+    arguments = (str(folder), daemon.url, journal, BUSYBOX, ORPHANED)
     executor = await asyncio.create_subprocess_exec(
         sys.executable, "-c", ORPHAN, *arguments, stdout=asyncio.subprocess.PIPE
     )
@@ -312,9 +316,9 @@ async def test_next_process_of_an_executor_removes_what_is_left(
     executor.send_signal(19)
     driver = DockerDriver(tmp_path, DockerSettings(url=daemon.url, owner=Owner(journal, "")))
     try:
-        assert list(await driver.list_pods("so")) == ["o1"]
+        assert list(await driver.list_pods(ORPHANED)) == ["o1"]
         await driver.sweep()
-        assert list(await driver.list_pods("so")) == []
+        assert list(await driver.list_pods(ORPHANED)) == []
         assert await all_of(engine, f"sluiceway.journal={journal}") == 0
     finally:
         await driver.close()
@@ -330,10 +334,10 @@ async def test_sibling_removes_the_pods_of_a_session(
     executor = await orphan(daemon, tmp_path, f"sibling-{os.getpid()}")
     try:
         await new_pod(image=BUSYBOX)
-        for assignment in await driver.list_pods("so"):
-            await driver.remove_pod("so", assignment)
-        assert list(await driver.list_pods("so")) == []
-        assert list(await driver.list_pods("s1")) == ["a1"]
+        for assignment in await driver.list_pods(ORPHANED):
+            await driver.remove_pod(ORPHANED, assignment)
+        assert list(await driver.list_pods(ORPHANED)) == []
+        assert list(await driver.list_pods(SESSION)) == ["a1"]
     finally:
         # It may have ended, since its pod has.
         with contextlib.suppress(ProcessLookupError):
@@ -362,7 +366,7 @@ async def test_engine_that_is_not_there_is_told(driver: DockerDriver, tmp_path: 
 async def test_container_that_is_removed_by_somebody_ends_the_step(new_pod: NewPod, engine: DockerEngine) -> None:
     pod = await new_pod(image=DEBIAN)
     process = await pod.exec(Command(argv=("/bin/sleep", "600")))
-    (container,) = await engine.containers("sluiceway.assignment=a1")
+    (container,) = await engine.containers(LABEL)
     await engine.remove_container(str(container["Id"]))
     async with asyncio.timeout(60):
         assert await process.read() == b""

@@ -17,7 +17,7 @@ import pytest
 from sluiceway_common.foundation.errors import FailedPrecondition
 from sluiceway_common.runconfig.capabilities import DRIVERS, PodNeeds, unsupported
 from sluiceway_executor.drivers.port import Command, Driver, ExitStatus, Repository, ServiceRequest, TmpfsMount
-from tests.support.pods import REQUEST, NewPod, chunks_of, drain, marked, run, until
+from tests.support.pods import REQUEST, SESSION, NewPod, chunks_of, drain, marked, run, until
 
 pytestmark = pytest.mark.system
 
@@ -328,13 +328,13 @@ async def test_a_stream_that_is_no_archive_is_refused(new_pod: NewPod) -> None:
 
 async def test_pods_are_found_by_session_and_leave_nothing(driver: Driver, new_pod: NewPod, tmp_path: Path) -> None:
     pod = await new_pod()
-    await new_pod(assignment_id="a2", session_id="s2")
-    assert list(await driver.list_pods("s1")) == ["a1"]
+    await new_pod(assignment_id="a2", session_id=f"{SESSION}-2")
+    assert list(await driver.list_pods(SESSION)) == ["a1"]
     await run(pod, "mkdir -p deep/er; chmod 0 deep/er deep; ln -s / link")
-    await driver.remove_pod("s1", "a1")
-    await driver.remove_pod("s1", "a1")
-    assert list(await driver.list_pods("s1")) == []
-    assert list(await driver.list_pods("s2")) == ["a2"]
+    await driver.remove_pod(SESSION, "a1")
+    await driver.remove_pod(SESSION, "a1")
+    assert list(await driver.list_pods(SESSION)) == []
+    assert list(await driver.list_pods(f"{SESSION}-2")) == ["a2"]
     if driver.name != "docker":
         assert [path.name for path in (tmp_path / "pods").iterdir()] == ["a2"]
 

@@ -6,16 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.docker_daemon import BUSYBOX, DEBIAN, DockerDaemon, docker_daemon
+from tests.support.docker_daemon import BUSYBOX, DEBIAN, DockerDaemon
 from tests.support.installation import Installation, config, copy_example, installation, make_repository, until
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
-
-
-@pytest.fixture(scope="module")
-def daemon() -> Iterator[DockerDaemon]:
-    with docker_daemon() as running:
-        yield running
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +38,9 @@ def test_example_pipeline_runs_in_containers(here: Installation, daemon: DockerD
     assert run["result"] == "RUN_RESULT_SUCCESS", tasks
     assert here.log(run_id, "lint", None) == f"[sluice] driver docker, image {DEBIAN}\n[sluice] the pod runs\n".encode()
     assert b"released" in here.log(run_id, "release", 0)
-    until(lambda: daemon.count("sluiceway.session") == 0, "no container and no network is left")
+    until(
+        lambda: daemon.count(f"sluiceway.installation={here.state['grpc']}") == 0, "no container and no network is left"
+    )
 
 
 def test_task_with_a_service_has_it_on_localhost(here: Installation) -> None:
@@ -103,4 +99,6 @@ def test_stop_of_a_run_ends_its_containers(here: Installation, daemon: DockerDae
     assert here.wait_for(run_id)["result"] == "RUN_RESULT_STOPPED"
     # Its shell may say that its sleep was terminated.
     assert here.log(run_id, "a", 0).splitlines()[-1] == b"bye"
-    until(lambda: daemon.count("sluiceway.session") == 0, "no container and no network is left")
+    until(
+        lambda: daemon.count(f"sluiceway.installation={here.state['grpc']}") == 0, "no container and no network is left"
+    )
