@@ -51,6 +51,9 @@ PROJECT_ID = "01a22c3c-2f37-7681-b7d7-e57c899c707e"
 EVE = Caller(CallerKind.USER, "eve-id", frozenset("*"))
 OPERATOR = Caller(CallerKind.OPERATOR, "admin", frozenset("*"))
 COMMIT, OTHER_COMMIT = "a" * 40, "b" * 40
+MAIN = "refs/heads/main"
+DONE, PENDING, FAILED = api.DELIVERY_PHASE_DONE, api.DELIVERY_PHASE_PENDING, api.DELIVERY_PHASE_FAILED
+OTHER_PROJECT = "01a22c3c-2f37-7681-b7d7-000000000000"
 TASK = {"name": "build", "runtime": {"containers": [{"image": "host"}]}, "steps": [{"run": "true"}]}
 
 
@@ -181,3 +184,31 @@ async def triggers() -> Triggers:
     )
     await made.link_project()
     return made
+
+
+def reason(delivery: api.Delivery) -> str:
+    return api.DecisionReason.Name(delivery.reason).removeprefix("DECISION_REASON_")
+
+
+def reasons(delivery: api.Delivery) -> dict[str, str]:
+    return {
+        each.run_name: api.DecisionReason.Name(each.reason).removeprefix("DECISION_REASON_")
+        for each in delivery.decisions
+    }
+
+
+async def second_project(triggers: Triggers) -> tuple[str, str]:
+    """Link another project to the same repository; return the URL and the secret of its webhook."""
+    user = {"user_id": EVE.id, "remote_source": "gitea", "repository_path": "eve/app"}
+    linked = await triggers.links.install(OTHER_PROJECT, **user)
+    project = await triggers.database.get(PROJECT, PROJECT_ID)
+    await triggers.database.commit([Put(PROJECT, OTHER_PROJECT, project), *linked.actions])
+    return triggers.forge.webhooks["101"]
+
+
+async def run_project(triggers: Triggers, **fields: Any) -> api.Delivery:
+    """Ask for runs by hand, work on them, and return the delivery."""
+    with as_caller(EVE):
+        request = api.RunProjectRequest(project_id=PROJECT_ID, **fields)
+        response = await triggers.receiver.RunProject(request, None)
+    return await triggers.worked(response.delivery.id)

@@ -1,4 +1,4 @@
-"""Runs by hand: of pull requests, and with variables."""
+"""Runs by hand: of branches, tags, commits and pull requests, and with variables."""
 
 from __future__ import annotations
 
@@ -6,27 +6,22 @@ from typing import Any
 
 import pytest
 
-from sluiceway.api.project.v1 import delivery_service_pb2 as api
-from sluiceway_common.foundation.errors import InvalidInput, NotFound
-from sluiceway_common.foundation.rpc.caller import as_caller
+from sluiceway_common.foundation.errors import FailedPrecondition, InvalidInput, NotFound
 from sluiceway_common.runmodel.model import RestartKind
+from sluiceway_server.datamanager.model import Delete
 from sluiceway_server.runrecords.types import RUN, RUN_CONFIG
-from tests.service.triggers.conftest import COMMIT, EVE, OTHER_COMMIT, PROJECT_ID, TASK, Triggers, configuration
-
-
-async def run_project(triggers: Triggers, **fields: Any) -> api.Delivery:
-    """Ask for runs by hand, work on them, and return the delivery."""
-    with as_caller(EVE):
-        request = api.RunProjectRequest(project_id=PROJECT_ID, **fields)
-        response = await triggers.receiver.RunProject(request, None)
-    return await triggers.worked(response.delivery.id)
-
-
-def reasons(delivery: api.Delivery) -> dict[str, str]:
-    return {
-        each.run_name: api.DecisionReason.Name(each.reason).removeprefix("DECISION_REASON_")
-        for each in delivery.decisions
-    }
+from sluiceway_server.triggers.records import LINK
+from tests.service.triggers.conftest import (
+    COMMIT,
+    EVE,
+    OTHER_COMMIT,
+    PROJECT_ID,
+    TASK,
+    Triggers,
+    configuration,
+    reasons,
+    run_project,
+)
 
 
 @pytest.mark.parametrize("from_fork", [False, True], ids=["own", "fork"])
@@ -121,3 +116,61 @@ async def test_pull_request_that_is_not_there_is_not_run(triggers: Triggers) -> 
     with pytest.raises(NotFound, match="eve/app has no pull request 8") as caught:
         await run_project(triggers, pull_request_id="8")
     assert caught.value.reason == "NO_SUCH_PULL_REQUEST"
+
+
+@pytest.mark.parametrize(
+    ("ref", "group"),
+    [("", "branch/main"), ("main", "branch/main"), ("refs/heads/main", "branch/main"), ("refs/tags/v1", "tag/v1")],
+    ids=["default branch", "name of a branch", "full name", "tag"],
+)
+async def test_run_by_hand_is_of_the_newest_commit_of_its_ref(triggers: Triggers, ref: str, group: str) -> None:
+    triggers.forge.files[COMMIT] = configuration({"name": "test"}, {"name": "other", "when": {"branch": "none"}})
+    triggers.forge.refs_.update({"refs/heads/main": COMMIT, "refs/tags/v1": COMMIT})
+    await triggers.push()
+    delivery = await run_project(triggers, ref=ref)
+    runs = await triggers.runs()
+    assert len(runs) == 2, "the commit has a run already, and gets another one"
+    assert (runs[1].group, runs[1].created_by) == (f"/project/{PROJECT_ID}/{group}", EVE.id)
+    assert runs[1].source.commit_sha == COMMIT
+    assert delivery.event == "manual"
+    assert reasons(delivery) == {"test": "RUN_CREATED", "other": "WHEN"}
+
+
+async def test_run_that_is_asked_for_by_name_needs_no_match(triggers: Triggers) -> None:
+    triggers.forge.files[COMMIT] = configuration({"name": "test"}, {"name": "deploy", "when": {"branch": "none"}})
+    delivery = await run_project(triggers, ref="main", commit_sha=COMMIT, run_name="deploy")
+    assert reasons(delivery) == {"deploy": "ASKED_FOR"}
+    assert [run.name for run in await triggers.runs()] == ["deploy"]
+    delivery = await run_project(triggers, ref="main", commit_sha=COMMIT, run_name="deplyo")
+    assert reasons(delivery) == {"deplyo": "RUN_UNKNOWN"}
+    assert "it has: test, deploy" in delivery.decisions[0].sentence
+
+
+async def test_run_by_hand_with_one_request_id_is_made_once(triggers: Triggers) -> None:
+    triggers.forge.files[COMMIT] = configuration({"name": "test"})
+    for _ in range(2):
+        await run_project(triggers, ref="main", commit_sha=COMMIT, request_id="once")
+    await run_project(triggers, ref="main", commit_sha=COMMIT)
+    assert len(await triggers.runs()) == 2
+
+
+@pytest.mark.parametrize(
+    ("fields", "error", "words"),
+    [
+        pytest.param({"ref": "no-such"}, NotFound, "has no refs/heads/no-such", id="no such branch"),
+        pytest.param({"ref": "-x"}, InvalidInput, "ref", id="an option"),
+        pytest.param({"ref": "refs/pull/1/head"}, InvalidInput, "no branch and no tag", id="a pull request"),
+        pytest.param({"commit_sha": "abc"}, InvalidInput, "not the id of a commit", id="a short commit"),
+    ],
+)
+async def test_run_by_hand_of_nothing_is_refused(
+    triggers: Triggers, fields: dict[str, str], error: type[Exception], words: str
+) -> None:
+    with pytest.raises(error, match=words):
+        await run_project(triggers, **fields)
+
+
+async def test_project_without_a_repository_is_not_run(triggers: Triggers) -> None:
+    await triggers.database.commit([Delete(LINK, PROJECT_ID)])
+    with pytest.raises(FailedPrecondition, match="has no repository"):
+        await run_project(triggers)
