@@ -23,8 +23,9 @@ from sluiceway_server.datamanager.model import Applied, Emit, Position, Put
 from sluiceway_server.executors.commands import CommandBuffer
 from sluiceway_server.executors.durability import DurableBarrier
 from sluiceway_server.runrecords.enums import FINAL_PHASES
-from sluiceway_server.runs.engine import AssignmentFinal, Engine
+from sluiceway_server.runs.engine import Engine
 from sluiceway_server.runs.ports import AssignmentNotice, Specified
+from sluiceway_server.runs.specifications import AssignmentFinal
 
 log = structlog.get_logger(__name__)
 
@@ -113,7 +114,7 @@ class Deliverer:
         if assignment.session_id != self.session_id or assignment.phase != pb.ASSIGNMENT_PHASE_ASSIGNED:
             return
         try:
-            specification = await self.engine.specification(assignment.id, after=position, specified=specified)
+            specification = await self.engine.specifications.build(assignment.id, after=position, specified=specified)
         except AssignmentFinal:
             return
         except Unavailable:

@@ -108,7 +108,7 @@ class ExecutorServicer(pb_grpc.ExecutorServiceServicer):
             )
         if assignment.epoch != request.epoch:
             raise StaleEpoch(f"the assignment {assignment.id} has another epoch", subject=assignment.id)
-        return pb.GetSpecificationResponse(specification=await self._engine.specification(assignment.id))
+        return pb.GetSpecificationResponse(specification=await self._engine.specifications.build(assignment.id))
 
     async def _prove(self, executor_id: str, proof: Proof) -> None:
         group = _group()

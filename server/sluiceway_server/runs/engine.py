@@ -13,15 +13,12 @@ import hashlib
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-import structlog
-
 from sluiceway.api.executor.v1 import executor_service_pb2 as executor_api
-from sluiceway.api.run.v1 import definition_pb2 as definition_api
 from sluiceway.api.run.v1 import run_service_pb2 as service_api
 from sluiceway.records.run.v1 import records_pb2 as pb
 from sluiceway_common.foundation.clock import Clock, IdSource
 from sluiceway_common.foundation.errors import FailedPrecondition, NotFound
-from sluiceway_common.runmodel import groups, requests, updates
+from sluiceway_common.runmodel import requests, updates
 from sluiceway_common.runmodel.model import ApprovalGiven, RestartKind
 from sluiceway_common.runmodel.reasons import Reason
 from sluiceway_common.runmodel.state import Change, RunState
@@ -29,21 +26,14 @@ from sluiceway_server.datamanager.checks import check_preconditions
 from sluiceway_server.datamanager.model import Decision, Position, Query, View
 from sluiceway_server.datamanager.port import Committed, Database
 from sluiceway_server.projects.auditing import Auditor
-from sluiceway_server.runrecords import definitions, enums
-from sluiceway_server.runrecords.types import (
-    ASSIGNMENT,
-    RUN,
-    RUN_CONFIG,
-    TASK,
-    task_id,
-)
+from sluiceway_server.runrecords import definitions
+from sluiceway_server.runrecords.types import ASSIGNMENT, RUN, RUN_CONFIG
 from sluiceway_server.runs.assignment_updates import take_update
 from sluiceway_server.runs.audit_subject import audit_subject
 from sluiceway_server.runs.cache import RunCache
 from sluiceway_server.runs.configs import RunConfigs
 from sluiceway_server.runs.creating import CreationChecks, store_run
 from sluiceway_server.runs.deadlines import Deadlines
-from sluiceway_server.runs.environment_values import references_of
 from sluiceway_server.runs.ports import (
     CloneAccess,
     EngineSettings,
@@ -52,7 +42,6 @@ from sluiceway_server.runs.ports import (
     RunValues,
     ScopeSettings,
     ServerPresence,
-    Specified,
     UpdateOutcome,
     WithNewRun,
     nothing_more,
@@ -60,20 +49,12 @@ from sluiceway_server.runs.ports import (
 from sluiceway_server.runs.request_ids import earlier_run, known_request, remembered, request_key
 from sluiceway_server.runs.restarting import create_restart
 from sluiceway_server.runs.scheduler import Scheduler
-from sluiceway_server.runs.specification import check_clone_is_first, clones, definition_of, specify
+from sluiceway_server.runs.specifications import Specifications
 from sluiceway_server.runs.sweep import Sweep
 from sluiceway_server.runs.timers import Timers
 from sluiceway_server.runs.transaction import RunTransaction
 
 T = TypeVar("T")
-
-_log = structlog.get_logger(__name__)
-
-
-class AssignmentFinal(FailedPrecondition):
-    """The attempt is over; nothing more is to be run for it."""
-
-    reason = "ASSIGNMENT_FINAL"
 
 
 class Engine:
@@ -96,15 +77,16 @@ class Engine:
     ) -> None:
         """Create the engine of a server. `with_new_run` returns what is stored together with each new run."""
         self._db = db
-        self._clone_access = clone_access
         self._with_new_run = with_new_run
-        self._values = values
         self._clock = clock
         self._ids = ids
         self._settings = settings
         self._cache = RunCache()
         self._checks = CreationChecks(clock, ids, values)
         self._configs = RunConfigs(db, bodies, clock, inline_bytes=settings.config_inline_bytes, prefix=settings.prefix)
+        self.specifications = Specifications(
+            db, self._configs, settings=settings, values=values, clone_access=clone_access
+        )
         self._timers = Timers(clock)
         self._deadlines = Deadlines(self._transact)
         self.scheduler = Scheduler(
@@ -431,56 +413,6 @@ class Engine:
     async def assignment(self, assignment_id: str, *, after: Position | None = None) -> pb.AssignmentRecord:
         """Return an assignment, final or not. Raises `NotFound`."""
         return await self._db.get(ASSIGNMENT, assignment_id, after=after)
-
-    async def specification(
-        self, assignment_id: str, *, after: Position | None = None, specified: Specified | None = None
-    ) -> executor_api.Specification:
-        """Build what the executor of an assignment needs to run it; from `specified`, the records in the log, if given.
-
-        Raises:
-            NotFound: there is no such assignment.
-            AssignmentFinal: it is over.
-            FailedPrecondition: a secret that its task needs was deleted, or this server has not the master key of it;
-                or its source cannot be cloned.
-            DataLoss: such a secret was changed in the database.
-        """
-
-        def read(view: View) -> Specified | None:
-            assignment = view.get(ASSIGNMENT, assignment_id)
-            if assignment is None:
-                return None
-            if assignment.phase in enums.FINAL_PHASES:
-                raise AssignmentFinal(f"assignment {assignment_id} is over; there is nothing more to run")
-            run = view.get(RUN, assignment.run_id)
-            task = view.get(TASK, task_id(assignment.run_id, assignment.task_id))
-            if run is None or task is None:
-                raise NotFound(f"assignment {assignment_id} is of a run or a task that is not there")
-            return run, task, view.get(RUN_CONFIG, assignment.run_id)
-
-        found = specified or await self._db.read(read, after=after)
-        if found is None:
-            await self._db.get(ASSIGNMENT, assignment_id)  # catches up when this server is behind, or raises
-            found = await self._db.read(read)
-        if found is None:
-            raise NotFound(f"there is no assignment {assignment_id!r}")
-        run, task, config = found
-        whole = await self._configs.of_run(run.run.id, config)
-        definition = definition_of(whole, task)
-        needed = references_of(definition, whole.static_environment, whole.environment)
-        secrets = await self._values.texts(needed)
-        credentials = await self._clone_credentials(run, whole, definition)
-        return specify(run, whole, task, self._settings, secrets, credentials=credentials)
-
-    async def _clone_credentials(
-        self, run: pb.RunRecord, config: pb.RunConfig, definition: definition_api.TaskDefinition
-    ) -> executor_api.CloneCredentials | None:
-        if self._clone_access is None or not clones(definition):
-            return None
-        project_id = groups.project_of(run.run.group)
-        credentials = await self._clone_access.credentials(project_id, config.source.repository)
-        if credentials is not None and run.from_fork:
-            check_clone_is_first(definition)
-        return credentials
 
     async def config_of(self, run_id: str) -> pb.RunConfig:
         """Return the configuration of a run. Raises NotFound if there is no such run."""

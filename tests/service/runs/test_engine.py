@@ -336,7 +336,7 @@ async def test_environment_of_a_specification_follows_its_precedence() -> None:
         source=definition_api.Source(repository="https://git/x", branch="main", commit_sha="a" * 40),
     )
     run_id = (await engine.create_run(made, created_by="a")).value.run.id
-    specification = await engine.specification((await world.assignment_of(run_id)).id)
+    specification = await engine.specifications.build((await world.assignment_of(run_id)).id)
     environment = dict(specification.environment)
     assert environment["A"] == "static"
     assert environment["B"] == "dynamic"
@@ -401,7 +401,7 @@ async def test_run_of_two_thousand_tasks_can_be_made_and_stopped() -> None:
     assert run.task_count == 2000
     config = await world.db.get(RUN_CONFIG, run.id)
     assert (config.stored_apart, config.HasField("config")) == (True, False)
-    specification = await engine.specification((await world.assignment_of(run.id, names[0])).id)
+    specification = await engine.specifications.build((await world.assignment_of(run.id, names[0])).id)
     assert specification.task_name == names[0]
     await engine.stop_run(run.id, by="a")
     for task in [task for task in (await world.tasks(run.id)).values() if task.assignment_id]:

@@ -144,7 +144,7 @@ async def test_a_run_continues_at_a_server_that_never_had_its_bodies(stores: Dat
         await stores.settle(database, types=RECORD_TYPES)
     async with served(stores, "new") as (database, at):
         assignment = await at.world.assignment_of(run_id, "b")
-        specification = await at.engine.specification(assignment.id)
+        specification = await at.engine.specifications.build(assignment.id)
         assert specification.task_name == "b"
         await at.world.finish(at.engine, run_id, "b")
         assert (await at.world.phase(run_id), await at.world.result(run_id)) == ("finished", "success")

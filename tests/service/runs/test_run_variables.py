@@ -63,7 +63,7 @@ def wanted(*, variable: str = "npm_token", group: str = GROUP, request_id: str =
 
 
 async def token_of(world: World, run_id: str) -> tuple[str, list[bytes]]:
-    specification = await world.engine().specification((await world.assignment_of(run_id)).id)
+    specification = await world.engine().specifications.build((await world.assignment_of(run_id)).id)
     return specification.environment["TOKEN"], list(specification.masks)
 
 

@@ -34,7 +34,11 @@ class SlowEngine:
         await self.gate.wait()
         return assigned(assignment_id)
 
-    async def specification(
+    @property
+    def specifications(self) -> SlowEngine:
+        return self
+
+    async def build(
         self, assignment_id: str, *, after: Position | None = None, specified: Specified | None = None
     ) -> pb.Specification:
         self.specified.append(specified)
