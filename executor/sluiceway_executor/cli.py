@@ -55,7 +55,11 @@ PATH = click.Path(path_type=Path)
     default="isolated",
     help="What tasks may reach at most: other machines but not this one, nothing, or the network of this machine.",
 )
-@option("--image-dir", type=PATH, help="Tasks may use the folders below this folder as images. Default: none.")
+@option(
+    "--image-dir",
+    type=PATH,
+    help="Tasks may use the folders and OCI image layouts below this folder as images. Default: none.",
+)
 @option(
     "--docker-host",
     default="",

@@ -179,7 +179,7 @@ def _fault(socket_path: str) -> str | None:
 
 
 def _import_images(daemon: DockerDaemon) -> None:
-    for name, archive in ((DEBIAN, _debian()), (BUSYBOX, _busybox())):
+    for name, archive in ((DEBIAN, _debian()), (BUSYBOX, busybox_root())):
         repository, _, tag = name.partition(":")
         path = f"/images/create?fromSrc=-&repo={repository}&tag={tag}"
         status, text = _call(daemon.socket, "POST", path, archive)
@@ -188,7 +188,7 @@ def _import_images(daemon: DockerDaemon) -> None:
 
 
 @functools.cache
-def _busybox() -> bytes:
+def busybox_root() -> bytes:
     busybox = Path(shutil.which("busybox") or "/bin/busybox").read_bytes()
     sink = io.BytesIO()
     with tarfile.open(fileobj=sink, mode="w") as archive:

@@ -50,7 +50,7 @@ class Capabilities:
         steps: the types of steps that its executor supports.
         host_image: the image `host`, which is the executor's own machine.
         registry_images: images of a registry, by name.
-        folder_images: folders of the executor's machine as images, by absolute path.
+        folder_images: folders and OCI image layouts of the executor's machine as images, by absolute path.
         services: containers after the first.
         privileged: privileged containers.
         entrypoint: an entrypoint of the first container.

@@ -2,7 +2,7 @@
 
 The root of a pod is built from an empty one (executors.md, "Drivers"): `/usr` read-only with the usual links, of `/etc`
 only what tools need, a home and a `/tmp` of its own on disk, and no more. The image `host` is this machine's `/usr`; an
-absolute path is a folder with a whole root in it, mounted read-only.
+absolute path is a folder with a whole root in it, or an OCI image layout, mounted read-only.
 
 An executor that is root must not start pods as root, not even in a user namespace: that maps uid 1000 inside to uid 0
 outside, and to the kernel the owner of `/proc/sys` may write it, capabilities or not. So root first becomes a uid that
@@ -25,12 +25,15 @@ import structlog
 from sluiceway_common.foundation.errors import FailedPrecondition
 from sluiceway_common.runconfig.capabilities import SANDBOX
 from sluiceway_executor.drivers.launcher import MountEntry, PodStart, bind
+from sluiceway_executor.drivers.machine import machine_archs
 from sluiceway_executor.drivers.mounted_repository import (
     clone_source,
     repository_files,
     repository_folders,
     repository_mounts,
 )
+from sluiceway_executor.drivers.oci_images import OciImages
+from sluiceway_executor.drivers.oci_layout import is_layout, read_image, split_tag
 from sluiceway_executor.drivers.pod_network import missing_for_isolation, this_machine
 from sluiceway_executor.drivers.port import Command, Network, Note, PodRequest, no_note
 from sluiceway_executor.drivers.refusal import narrower_network, refuse_request
@@ -68,7 +71,7 @@ class SandboxSettings:
         first_uid: with `uid_count`, the uids that pods of a root executor run as. Change it if they are in use.
         uid_count: how many; at least the number of slots.
         network: the most access that pods get.
-        image_dir: below it are the folders that may be named as images; None: no folder may.
+        image_dir: below it are the folders and OCI image layouts that may be named as images; None: none may.
     """
 
     first_uid: int = 210_000
@@ -88,6 +91,7 @@ class SandboxDriver(SupervisedDriver):
         self._settings = settings or SandboxSettings()
         self._preparing = threading.Lock()
         self._shared = SharedFiles(work_dir / "shared", users=_PASSWD, groups=_GROUP)
+        self._images = OciImages(work_dir / "images")
         self._work_dir = work_dir
         self._uids_in_use: set[int] = set()
 
@@ -145,10 +149,10 @@ class SandboxDriver(SupervisedDriver):
         # In a container that has few uids: still not root, though pods share it.
         return _NOBODY
 
-    def _image_folder(self, image: str) -> Path | None:
-        """Return the folder of an image, without links; None for `host`."""
+    def _root(self, image: str) -> tuple[Path | None, Mapping[str, str]]:
+        """Return the root folder of an image, None for `host`, and the variables that it sets. Blocks."""
         if image == "host":
-            return None
+            return None, {}
         allowed = self._settings.image_dir
         if allowed is None:
             raise FailedPrecondition(
@@ -156,11 +160,17 @@ class SandboxDriver(SupervisedDriver):
                 ' use "host", or ask its operator',
                 reason="IMAGE",
             )
-        return image_folder(Path(image), allowed, self._work_dir)
+        layout, tag = split_tag(image)
+        if not is_layout(layout):
+            return image_folder(Path(image), allowed, self._work_dir), {}
+        found = read_image(folder_below(layout, allowed, self._work_dir), tag, machine_archs()[0])
+        # Its home is that of its user, and a pod has another.
+        variables = {name: value for name, value in found.environment.items() if name != "HOME"}
+        return self._images.root(found), variables
 
     def _prepare(self, request: PodRequest, network: Network, uid: int | None) -> tuple[Path, Launch]:
         """Create the folder of a pod, and return how to start it. Blocks."""
-        image = self._image_folder(request.image)
+        image, variables = self._root(request.image)
         outside = this_machine() if network is Network.ISOLATED else None
         with self._preparing:
             self._shared.prepare()
@@ -184,7 +194,7 @@ class SandboxDriver(SupervisedDriver):
             home=_HOME,
             script_dir="/tmp",  # noqa: S108 - the pod's own
             repository=clone_source(request.repository),
-            environment={"USER": _USER, "LOGNAME": _USER, "SHELL": "/bin/sh", "LANG": "C.UTF-8"},
+            environment={**variables, "USER": _USER, "LOGNAME": _USER, "SHELL": "/bin/sh", "LANG": "C.UTF-8"},
             pod=start,
             network=outside,
             syscall_filter=task_filter(),
@@ -237,10 +247,23 @@ def overlap(one: Path, other: Path) -> bool:
 
 
 def image_folder(image: Path, allowed: Path, work_dir: Path) -> Path:
-    """Return the folder of an image with every link resolved.
+    """Return the folder of an image that is a root file system, with every link resolved.
 
     Raises:
         FailedPrecondition: it is not below `allowed`, overlaps `work_dir`, or has no `usr` folder (`IMAGE`).
+    """
+    folder = folder_below(image, allowed, work_dir)
+    usr = folder / "usr"
+    if usr.is_symlink() or not usr.is_dir():
+        raise FailedPrecondition(f'the image folder "{image}" has no root file system: no "usr" in it', reason="IMAGE")
+    return folder
+
+
+def folder_below(image: Path, allowed: Path, work_dir: Path) -> Path:
+    """Return the folder of an image with every link resolved.
+
+    Raises:
+        FailedPrecondition: it is not below `allowed`, or overlaps `work_dir` (`IMAGE`).
     """
     try:
         folder, parent, work = image.resolve(strict=True), allowed.resolve(strict=True), work_dir.resolve()
@@ -250,9 +273,6 @@ def image_folder(image: Path, allowed: Path, work_dir: Path) -> Path:
         raise FailedPrecondition(f'the image folder "{image}" is not below {allowed} (--image-dir)', reason="IMAGE")
     if overlap(folder, work):
         raise FailedPrecondition(f'the image folder "{image}" overlaps the executor\'s work folder', reason="IMAGE")
-    usr = folder / "usr"
-    if usr.is_symlink() or not usr.is_dir():
-        raise FailedPrecondition(f'the image folder "{image}" has no root file system: no "usr" in it', reason="IMAGE")
     return folder
 
 
