@@ -140,7 +140,7 @@ def get(project: str, output: Format, server: str | None, token: str | None) -> 
         "repository": found.repository_path or found.git.url,
         "deploy key": found.deploy_key,
         "forks": "get the variables" if found.pass_variables_to_forks else "get no variables",
-        "runs": f"sluice run list --group /project/{found.id}",
+        "runs": f"sluice run list --project {found.path}",
     }
     details(f"project {found.path}", _common(found) | settings)
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     C = TypeVar("C", bound=Callable[..., Any])
 
-RUN_HELP = "RUN is a number (4, or /project/site#4), an id or the beginning of one, or @last for the newest run."
+RUN_HELP = "RUN is a number (4, or org/acme/site#4), an id or the beginning of one, or @last for the newest run."
 _SHORT = 13  # the time of a UUIDv7, to the millisecond
 _MOST_NAMED = 10
 _ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")

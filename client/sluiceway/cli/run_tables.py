@@ -50,8 +50,16 @@ class RunList:
         self._table.print([self._row(run, ids[run.id]) for run in runs], heading=heading)
 
     def _row(self, run: run_pb2.Run, shown_id: str) -> Row:
-        cells = (str(run.number), shown_id, run.name, run_status(run), run_took(run), age(run.create_time), run.group)
-        more = (run.source.ref, run.source.commit_sha, run.created_by) if self._wide else ()
+        cells = (
+            str(run.number),
+            shown_id,
+            run.name,
+            run_status(run),
+            run_took(run),
+            age(run.create_time),
+            run.group_path or run.group,
+        )
+        more = (run.source.ref, run.source.commit_sha, run.created_by_name or run.created_by) if self._wide else ()
         return Row((*cells, *more))
 
     async def follow(self, client: Client, *, group_prefix: str, phase: RunPhase, result: RunResult) -> None:
@@ -74,12 +82,12 @@ def show_run(run: run_pb2.Run, tasks: Sequence[run_pb2.Task], *, wide: bool = Fa
             "id": run.id,
             "status": run_status(run),
             "reason": run.reason.message or run.waiting.message,
-            "stop requested by": run.stop_request.by,
-            "group": run.group,
+            "stop requested by": run.stop_request.by_name or run.stop_request.by,
+            "group": run.group_path or run.group,
             "repository": source.repository,
             "ref": source.ref if source.ref != source.commit_sha else "",
             "commit": f"{source.commit_sha if wide else source.commit_sha[:12]} {_first_line(source.message)}".strip(),
-            "created": " by ".join(part for part in (created, run.created_by) if part),
+            "created": " by ".join(part for part in (created, run.created_by_name or run.created_by) if part),
             "took": run_took(run),
             "variables": assignments(run.variables),
         },

@@ -23,7 +23,12 @@ W = TypeVar("W", "RunPhase", "RunResult")
 
 @click.command("list")
 @option(
-    "--group", default="", metavar="PATH", help="Only runs of this group and of all groups below it, such as /user/me."
+    "--group",
+    "--project",
+    "group",
+    default="",
+    metavar="PATH",
+    help="Only runs of this project, such as org/acme/site, or of this group and all below it, such as /user/me.",
 )
 @option("--phase", default="", metavar="PHASE", help="Only runs in this phase, such as running.")
 @option("--result", default="", metavar="RESULT", help="Only runs with this result, such as failed.")

@@ -56,7 +56,7 @@ def _show(task: run_pb2.Task, *, wide: bool) -> None:
             "labels": ", ".join(f"{key}={value}" for key, value in sorted(task.labels.items())),
             "arch": task.arch,
             "lock": task.lock,
-            "approved by": task.approval.approved_by,
+            "approved by": task.approval.approved_by_name,
             "took": duration(task.start_time, task.end_time),
         },
     )

@@ -204,7 +204,7 @@ class Following:
                 for line in error.splitlines():
                     self._layout.note(clean(line))
         if run.HasField("stop_request") and not before.HasField("stop_request") and run.phase in _GOING_ON:
-            by = run.stop_request.by
+            by = run.stop_request.by_name or run.stop_request.by
             self._line(_RUN_ITSELF, "stopping", note=f"requested by {by}" if by else "")
         if result and run.phase in _GOING_ON:
             self._line(_RUN_ITSELF, result)

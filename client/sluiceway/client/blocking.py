@@ -231,7 +231,6 @@ class Users:
         self.set_password = loop.call(of.set_password)
         self.log_in = loop.call(of.log_in)
         self.begin_session = loop.call(of.begin_session)
-        self.end_session = loop.call(of.end_session)
         self.tokens = loop.call(of.tokens)
         self.create_token = loop.call(of.create_token)
         self.revoke_token = loop.call(of.revoke_token)

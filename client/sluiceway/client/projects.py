@@ -236,10 +236,6 @@ class Users:
         response = await self._connection.call(self._stub.BeginSession, request)
         return response.token, response.expire_time.ToDatetime(tzinfo=UTC)
 
-    async def end_session(self) -> None:
-        """Revoke the token of the client, which `log_in` or `begin_session` returned."""
-        await self._connection.call(self._stub.EndSession, user_pb.EndSessionRequest())
-
     async def tokens(self, user: str) -> Sequence[user_pb.UserToken]:
         """List the valid tokens of a user with the sessions, by name."""
         found: list[user_pb.UserToken] = []

@@ -9,6 +9,8 @@ from typing import Any
 import grpc
 import grpc.aio
 
+from sluiceway.api.project.v1 import login_service_pb2 as login_pb
+from sluiceway.api.project.v1 import login_service_pb2_grpc as login_grpc
 from sluiceway.api.project.v1 import user_service_pb2 as user_pb
 from sluiceway.api.project.v1 import user_service_pb2_grpc as user_grpc
 from sluiceway_common.foundation.rpc.admission import AUTHORIZATION_KEY
@@ -37,6 +39,7 @@ class Logins:
 
     def __init__(self, channel: grpc.aio.Channel, *, timeout: float) -> None:
         """Use a channel to the server, with a deadline for each call, in seconds."""
+        self._logins: Any = login_grpc.LoginServiceStub(channel)
         self._users: Any = user_grpc.UserServiceStub(channel)
         self._timeout = timeout
 
@@ -71,14 +74,8 @@ class Logins:
         Raises:
             AioRpcError: it may be valid still.
         """
-        try:
-            await self._users.EndSession(
-                user_pb.EndSessionRequest(), metadata=_metadata(request_id, token), timeout=self._timeout
-            )
-        except grpc.aio.AioRpcError as error:
-            # It is not valid any more, or belongs to a session of an earlier version, which had the user's own token.
-            if error.code() not in {grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.FAILED_PRECONDITION}:
-                raise
+        request = login_pb.LogOutRequest(token=token)
+        await self._logins.LogOut(request, metadata=_metadata(request_id), timeout=self._timeout)
 
 
 def _metadata(request_id: str, token: str = "") -> tuple[tuple[str, str], ...]:

@@ -193,7 +193,9 @@ class DeviceLogins:
             if current is None or not is_good(current, now):
                 return Change(None)
             subject = Subject("token", id_[:16], current.name, parent_id=current.user_id)
-            return Change(None, subject, [Put(TOKEN, id_, revoked(view, id_, now, keep_an_operator=True))])
+            # The password of a session is as good as before.
+            record = revoked(view, id_, now, keep_an_operator=not current.is_session)
+            return Change(None, subject, [Put(TOKEN, id_, record)])
 
         with as_caller(Caller(CallerKind.USER, stored.user_id), origin=current_origin()):
             committed = await self._changes.commit("LogOut", revoke)

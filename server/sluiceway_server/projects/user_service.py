@@ -243,10 +243,6 @@ class UserServicer(pb_grpc.UserServiceServicer):
     async def BeginSession(self, request: pb.BeginSessionRequest, context: Any) -> pb.BeginSessionResponse:
         return await self._tokens.begin_session(request, current_caller())
 
-    async def EndSession(self, request: pb.EndSessionRequest, context: Any) -> pb.EndSessionResponse:
-        await self._tokens.log_out(current_caller())
-        return pb.EndSessionResponse()
-
     # --
 
     async def _shown(self, written: Committed[str]) -> pb.User:

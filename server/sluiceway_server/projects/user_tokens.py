@@ -142,27 +142,6 @@ class UserTokens:
         response.expire_time.FromDatetime(made.value)
         return response
 
-    async def log_out(self, caller: Caller) -> None:
-        """Revoke the token of a caller.
-
-        Raises:
-            FailedPrecondition: `NOT_A_SESSION`.
-        """
-
-        def revoke(view: View, now: datetime) -> Change[None]:
-            stored = view.get(TOKEN, caller.token_id)
-            if stored is None or not is_good(stored, now):
-                return Change(None)
-            if not stored.is_session:
-                raise FailedPrecondition(
-                    f"token {stored.name!r} was made by no login; revoke it by its name", reason="NOT_A_SESSION"
-                )
-            changed = revoked(view, caller.token_id, now, keep_an_operator=False)
-            subject = Subject("token", caller.token_id[:ID_LENGTH], stored.name, parent_id=stored.user_id)
-            return Change(None, subject, [Put(TOKEN, caller.token_id, changed)])
-
-        await self._changes.commit("EndSession", revoke)
-
     async def list(self, request: pb.ListUserTokensRequest) -> pb.ListUserTokensResponse:
         """Return a page of the valid tokens of a user."""
         user_id = user_named(current_caller(), request.user_id)

@@ -27,6 +27,7 @@ from sluiceway_server.runrecords.executor_record import drain_of, phase_of
 from sluiceway_server.runrecords.types import ASSIGNMENT, EXECUTOR, LOCK, QUEUE, RUN, active_in, lock_id
 from sluiceway_server.runs import recovery_hold as holding
 from sluiceway_server.runs.executor_times import ExecutorTimes
+from sluiceway_server.runs.names import Names
 from sluiceway_server.runs.ports import ExecutorDirectory, ScopeSettings
 from sluiceway_server.runs.transaction import load_run
 from sluiceway_server.runs.waits import put_waits
@@ -59,12 +60,15 @@ class Explainer:
         queued = self._queued(view, state)
         stranded = self._stranded(view, state)
         explained = explain_run(state, placed=self._placed(view, state), queued=queued)
-        return service_api.RunExplanation(
+        shown = service_api.RunExplanation(
             run_id=run_id,
             phase=enums.PHASES[state.run.phase],
             reasons=[codec.encode_reason(reason) for reason in queued or self._standing(view, state, record.run)],
             tasks=[_encode(each, stranded.get(each.task_id)) for each in explained],
         )
+        names = Names(view)
+        names.put_in_reasons((*shown.reasons, *(reason for task in shown.tasks for reason in task.reasons)))
+        return shown
 
     def _standing(self, view: View, state: RunState, stored: api.Run) -> list[Reason]:
         run = api.Run()
@@ -84,7 +88,9 @@ class Explainer:
             return None
         placed = self._placed(view, state).get(task_id)
         explained = explain_task(state, task_id, placed=placed, queued=self._queued(view, state))
-        return _encode(explained, self._stranded(view, state).get(task_id))
+        shown = _encode(explained, self._stranded(view, state).get(task_id))
+        Names(view).put_in_reasons(shown.reasons)
+        return shown
 
     def _queued(self, view: View, state: RunState) -> tuple[Reason, ...]:
         run = state.run

@@ -16,12 +16,13 @@ from sluiceway_common.runmodel import groups
 from sluiceway_server.datamanager.model import Fields, Query, View
 from sluiceway_server.datamanager.queries import Place, plan_list
 from sluiceway_server.runrecords.types import RUN, RUN_NUMBER, run_of_row
+from sluiceway_server.runs.names import Names, group_named
 
 LAST = "@last"
 SHORTEST_PREFIX = 4
 MOST_NAMED = 5
 _ROWS_AT_ONCE = 100
-_NUMBER = re.compile(r"(?:(?P<group>/[^#]*)?#)?(?P<number>[1-9][0-9]{0,17})")
+_NUMBER = re.compile(r"(?:(?P<group>[^#]+)?#)?(?P<number>[1-9][0-9]{0,17})")
 _ID = re.compile(rf"[0-9a-fA-F-]{{{SHORTEST_PREFIX},36}}")
 
 
@@ -76,13 +77,14 @@ def _by_number(
     view: View, reference: str, number: int, group: str, *, user_id: str, visible: Callable[[str], bool]
 ) -> str:
     if group:
+        group = group_named(view, group, visible=visible)
         faults = groups.faults(group)
         if faults:
             raise InvalidInput([Violation("reference", fault) for fault in faults])
         scope = groups.scope_of(groups.canonical(groups.of_caller(group, user_id)))
         found = _numbered(view, scope, number) if visible(scope) else None
         if found is None:
-            raise _not_found(reference, f"there is no run {number} in {scope}")
+            raise _not_found(reference, f"there is no run {number} in {Names(view).group(scope)}")
         return found
     own = _numbered(view, groups.join("user", user_id), number)
     if own is not None:
@@ -91,7 +93,8 @@ def _by_number(
     if not every:
         raise _not_found(reference, f"there is no run with the number {number}")
     if len(every) > 1:
-        names = _names([f"{scope}#{number}" for scope, _ in every])
+        shown = Names(view)
+        names = _names([f"{shown.group(scope)}#{number}" for scope, _ in every])
         raise RunReferenceAmbiguous(f"several runs have the number {number}: {names}. Say which one you mean")
     return every[0][1]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 from typing import TypeVar
 
@@ -25,7 +25,7 @@ from sluiceway_common.runmodel import groups
 from sluiceway_common.runmodel.limits import MAX_TASKS
 from sluiceway_common.runmodel.model import RestartKind
 from sluiceway_server.archives.artifacts import Artifacts
-from sluiceway_server.datamanager.model import Applied, Emit, Position, Put, View
+from sluiceway_server.datamanager.model import Position, View
 from sluiceway_server.datamanager.port import Database
 from sluiceway_server.datamanager.queries import Place, place_of, token_of
 from sluiceway_server.logs.excerpts import LogExcerpts, Logs
@@ -42,14 +42,16 @@ from sluiceway_server.runrecords.types import (
     run_topic,
     task_id,
 )
+from sluiceway_server.runs import watching
 from sluiceway_server.runs.access import ScopeRights, VisibleScopes, no_scope
 from sluiceway_server.runs.attempts import with_attempts
 from sluiceway_server.runs.engine import Engine, no_run
 from sluiceway_server.runs.explainer import Explainer
 from sluiceway_server.runs.listing import check_list, group_filter, page_faults
 from sluiceway_server.runs.log_deletion import LogDeletion
+from sluiceway_server.runs.names import Names, group_named
 from sluiceway_server.runs.references import resolve
-from sluiceway_server.runs.transaction import KIND_EVENT, tasks_of
+from sluiceway_server.runs.transaction import tasks_of
 from sluiceway_server.runs.waits import put_waits
 
 T = TypeVar("T")
@@ -99,12 +101,13 @@ class RunServicer(pb_grpc.RunServiceServicer):
 
     @checks_fields_itself
     async def CreateRun(self, request: pb.CreateRunRequest, context: object) -> pb.CreateRunResponse:
-        request.run.group = groups.of_caller(request.run.group, current_caller().id)
+        (named,) = await self._groups(request.run.group)
+        request.run.group = groups.of_caller(named, current_caller().id)
         if not groups.faults(request.run.group):  # or the engine reports them, together with the others
             await self._check_scope(request.run.group, Right.CONTROL)
         committed = await self._engine.create_run(request, created_by=current_caller().id)
         set_response_position(str(committed.position))
-        return pb.CreateRunResponse(run=committed.value.run)
+        return pb.CreateRunResponse(run=await self._named(committed.value.run))
 
     async def GetRun(self, request: pb.GetRunRequest, context: object) -> pb.GetRunResponse:
         return pb.GetRunResponse(run=await self._run(request.run_id))
@@ -124,8 +127,15 @@ class RunServicer(pb_grpc.RunServiceServicer):
 
     async def ListRuns(self, request: pb.ListRunsRequest, context: object) -> pb.ListRunsResponse:
         caller = current_caller()
+        request.group, request.group_prefix = await self._groups(request.group, request.group_prefix)
         wanted = check_list(request, user_id=caller.id)
-        response = await self._db.read(lambda view: wanted.read(view, self._visible(view, caller)), after=_requested())
+
+        def read(view: View) -> pb.ListRunsResponse:
+            response = wanted.read(view, self._visible(view, caller))
+            Names(view).put_in_runs(response.runs)
+            return response
+
+        response = await self._db.read(read, after=_requested())
         set_response_position(str(self._db.position))
         return response
 
@@ -145,7 +155,9 @@ class RunServicer(pb_grpc.RunServiceServicer):
             start = next((at + 1 for at, task in enumerate(tasks) if task.id == last), 0)
             page = tasks[start : start + size]
             token = token_of(list_of, Place((), page[-1].id)) if len(tasks) > start + size else ""
-            return pb.ListTasksResponse(tasks=[with_attempts(view, task) for task in page], next_page_token=token)
+            shown = [with_attempts(view, task) for task in page]
+            Names(view).put_in_tasks(shown)
+            return pb.ListTasksResponse(tasks=shown, next_page_token=token)
 
         return await self._db.read(read, after=_requested())
 
@@ -155,7 +167,13 @@ class RunServicer(pb_grpc.RunServiceServicer):
         except NotFound as cause:
             await self._run_record(request.run_id)  # says so itself when it is the run that is not there
             raise _no_task(request.run_id, request.task_id) from cause
-        task = await self._db.read(lambda view: with_attempts(view, record.task))
+
+        def read(view: View) -> api.Task:
+            shown = with_attempts(view, record.task)
+            Names(view).put_in_tasks([shown])
+            return shown
+
+        task = await self._db.read(read)
         set_response_position(str(self._db.position))
         return pb.GetTaskResponse(task=task)
 
@@ -183,7 +201,27 @@ class RunServicer(pb_grpc.RunServiceServicer):
         run.CopyFrom((await self._run_record(run_id)).run)
         if run.phase == api.RUN_PHASE_RUNNING:
             await self._db.read(lambda view: put_waits(view, [run], tasks_looked_at=MAX_TASKS))
-        return run
+        return await self._named(run)
+
+    async def _named(self, run: api.Run) -> api.Run:
+        """Return a run with names for its ids."""
+        shown = api.Run()
+        shown.CopyFrom(run)
+        await self._db.read(lambda view: Names(view).put_in_runs([shown]))
+        return shown
+
+    async def _groups(self, *texts: str) -> list[str]:
+        """Return the groups that texts name: paths of projects are replaced by their ids."""
+        caller = current_caller()
+
+        def read(view: View) -> list[str]:
+            return [group_named(view, text, visible=self._visible(view, caller)) for text in texts]
+
+        try:
+            return await self._db.read(read, after=_requested())
+        except NotFound:
+            # This server may be behind.
+            return await self._db.read(read, after=await self._db.linearize())
 
     async def _run_record(self, run_id: str) -> RunRecord:
         try:
@@ -200,17 +238,18 @@ class RunServicer(pb_grpc.RunServiceServicer):
         await self._run_record(run_id)
         if request.after:
             after = _parse("after", request.after)
-            is_over = await self._db.read(lambda view: _is_over(view, run_id, after), after=after)
+            is_over = await self._db.read(lambda view: watching.is_over(view, run_id, after), after=after)
         else:
-            snapshot = await self._db.read(lambda view: _snapshot(view, run_id), after=_requested())
+            snapshot = await self._db.read(lambda view: watching.snapshot(view, run_id), after=_requested())
             yield snapshot
             after = Position.parse(snapshot.position)
             is_over = snapshot.run.phase in TERMINAL_PHASES
         if is_over:
             return
-        async with aclosing(_subscription(self._db, after, run_topic(run_id))) as applied:
+        async with aclosing(watching.subscription(self._db, after, run_topic(run_id))) as applied:
             async for each in applied:
-                message = _changes(each, run_id)
+                message = watching.changes(each, run_id)
+                await self._db.read(lambda view, message=message: watching.put_names(view, message))  # type: ignore[misc]
                 yield message
                 if message.run.phase in TERMINAL_PHASES:
                     return
@@ -218,6 +257,7 @@ class RunServicer(pb_grpc.RunServiceServicer):
     async def WatchRuns(self, request: pb.WatchRunsRequest, context: object) -> AsyncIterator[pb.WatchRunsResponse]:
         found: list[Violation] = []
         caller = current_caller()
+        request.group, request.group_prefix = await self._groups(request.group, request.group_prefix)
         group, prefix = group_filter(request.group, request.group_prefix, user_id=caller.id, found=found)
         if found:
             raise InvalidInput(found)
@@ -227,11 +267,11 @@ class RunServicer(pb_grpc.RunServiceServicer):
         else:
             after = await self._db.linearize()
             yield pb.WatchRunsResponse(position=str(after))
-        async with aclosing(_subscription(self._db, after, topic)) as applied:
+        async with aclosing(watching.subscription(self._db, after, topic)) as applied:
             async for each in applied:
                 events = [
                     event
-                    for event in _events(each)
+                    for event in watching.events(each)
                     if (not group or event.group == group) and (not prefix or groups.is_below(event.group, prefix))
                 ]
                 if events:
@@ -279,7 +319,7 @@ class RunServicer(pb_grpc.RunServiceServicer):
             audit=self._auditor(),
         )
         set_response_position(str(committed.position))
-        return pb.RestartRunResponse(run=committed.value.run)
+        return pb.RestartRunResponse(run=await self._named(committed.value.run))
 
     async def ApproveTask(self, request: pb.ApproveTaskRequest, context: object) -> pb.ApproveTaskResponse:
         position = await self._engine.approve_task(
@@ -374,58 +414,6 @@ class RunServicer(pb_grpc.RunServiceServicer):
         position = await self._deletion.delete(request.run_id, request.task_id, by=current_caller().id)
         set_response_position(str(position))
         return pb.DeleteLogsResponse()
-
-
-# --- watching -----------------------------------------------------------------------------------------------------
-
-
-async def _subscription(db: Database, after: Position, topic: str) -> AsyncGenerator[Applied, None]:
-    # So that a watch that ends lets go of its subscription at once, and not when memory is collected.
-    applied = db.subscribe(after=after, topics=[topic], on_live=announce_stream)
-    try:
-        async for each in applied:
-            yield each
-    finally:
-        if isinstance(applied, AsyncGenerator):
-            await applied.aclose()
-
-
-def _snapshot(view: View, run_id: str) -> pb.WatchRunResponse:
-    record = view.get(RUN, run_id)
-    if record is None:
-        raise no_run(run_id)
-    return pb.WatchRunResponse(position=str(view.position), run=record.run, tasks=tasks_of(view, run_id))
-
-
-def _is_over(view: View, run_id: str, after: Position) -> bool:
-    """Return whether the run was over at a position; then nothing more will come."""
-    record = view.get(RUN, run_id)
-    revision = view.revision(RUN, run_id)
-    return record is not None and record.run.phase in TERMINAL_PHASES and revision is not None and revision <= after
-
-
-def _changes(applied: Applied, run_id: str) -> pb.WatchRunResponse:
-    message = pb.WatchRunResponse(position=str(applied.position))
-    for action in applied.actions:
-        if not isinstance(action, Put):
-            continue
-        if action.type.name == RUN.name and action.id == run_id:
-            message.run.CopyFrom(action.message.run)  # type: ignore[attr-defined]  # a RunRecord, by its type
-        elif action.type.name == TASK.name and action.id.startswith(f"{run_id}/"):
-            message.tasks.append(action.message.task)  # type: ignore[attr-defined]  # a TaskRecord, by its type
-    message.events.extend(event for event in _events(applied) if event.run_id == run_id)
-    return message
-
-
-def _events(applied: Applied) -> Sequence[api.RunEvent]:
-    """Return the events of a transaction. Each has a place of its own; a watch resumes after the whole transaction."""
-    found: list[api.RunEvent] = []
-    for action in applied.actions:
-        if isinstance(action, Emit) and action.kind == KIND_EVENT:
-            event = api.RunEvent.FromString(action.body)
-            event.position = f"{applied.position}:{len(found)}"
-            found.append(event)
-    return found
 
 
 # --- small things -------------------------------------------------------------------------------------------------

@@ -13,6 +13,8 @@ import pytest
 
 from sluiceway.api.config.v1 import version_service_pb2 as version_pb2
 from sluiceway.api.config.v1 import version_service_pb2_grpc as version_grpc
+from sluiceway.api.project.v1 import login_service_pb2 as login_pb
+from sluiceway.api.project.v1 import login_service_pb2_grpc as login_grpc
 from sluiceway.api.project.v1 import user_service_pb2 as user_pb
 from sluiceway.api.project.v1 import user_service_pb2_grpc as user_grpc
 from sluiceway.api.run.v1 import run_pb2
@@ -23,7 +25,6 @@ from sluiceway_common.foundation.rpc.caller import (
     Caller,
     CallerKind,
     announce_stream,
-    current_caller,
     requested_position,
     set_response_position,
 )
@@ -48,12 +49,11 @@ class Tokens:
 
 
 class Users(user_grpc.UserServiceServicer):
-    """Begins and ends sessions."""
+    """Begins sessions."""
 
     def __init__(self, tokens: Tokens) -> None:
         self._tokens = tokens
         self.lifetime = timedelta(days=30)
-        self.fault: BaseException | None = None
         self._made = 0
 
     async def BeginSession(  # noqa: N802 - named by the proto
@@ -66,11 +66,19 @@ class Users(user_grpc.UserServiceServicer):
         self._tokens.good.add(response.token)
         return response
 
-    async def EndSession(self, request: user_pb.EndSessionRequest, context: Any) -> user_pb.EndSessionResponse:  # noqa: N802 - as above
+
+class Logins(login_grpc.LoginServiceServicer):
+    """Ends sessions."""
+
+    def __init__(self, tokens: Tokens) -> None:
+        self._tokens = tokens
+        self.fault: BaseException | None = None
+
+    async def LogOut(self, request: login_pb.LogOutRequest, context: Any) -> login_pb.LogOutResponse:  # noqa: N802 - as above
         if self.fault is not None:
             raise self.fault
-        self._tokens.good.discard(current_caller().token_id)
-        return user_pb.EndSessionResponse()
+        self._tokens.good.discard(request.token)
+        return login_pb.LogOutResponse()
 
 
 class Runs(pb_grpc.RunServiceServicer):
@@ -188,6 +196,7 @@ class Installation:
         self._more = more
         self.tokens = Tokens()
         self.users = Users(self.tokens)  # type: ignore[abstract]  # the rest is not offered
+        self.logins = Logins(self.tokens)  # type: ignore[abstract]  # likewise
         self.server_port = 0
         self.port = 0
         self._server: RpcServer | None = None
@@ -198,6 +207,7 @@ class Installation:
         self._server = RpcServer(self.tokens)
         self._server.add(pb_grpc.add_RunServiceServicer_to_server, self.runs)
         self._server.add(user_grpc.add_UserServiceServicer_to_server, self.users)
+        self._server.add(login_grpc.add_LoginServiceServicer_to_server, self.logins)
         self._server.add(version_grpc.add_VersionServiceServicer_to_server, Versions())
         for add, servicer in self._more.items():
             self._server.add(add, servicer)

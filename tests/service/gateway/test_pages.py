@@ -34,8 +34,8 @@ async def test_openapi_has_only_offered_methods(installation: Any) -> None:
         "/api/v1/runs/{runId}:stop",
         "/api/v1/runs/{runId}:watch",
         "/api/v1/runs/{runId}/tasks/{taskId}/log",
+        "/api/v1/logins:end",
         "/api/v1/users:beginSession",
-        "/api/v1/users:endSession",
         "/api/v1/version",
     }
     create = api["paths"]["/api/v1/runs"]["post"]

@@ -169,6 +169,13 @@ async def test_logout_keeps_the_last_token_of_an_operator(logins: Logins) -> Non
     assert await logins.caller_of(token) is not None
 
 
+async def test_session_of_the_only_operator_can_log_out(logins: Logins) -> None:
+    spec = TokenSpec(CallerKind.OPERATOR, "login", user_id="admin", scopes=frozenset("*"), is_session=True)
+    token = await make_token(logins.server.database, spec, clock=logins.clock)
+    await log_out(logins, token)
+    assert await logins.caller_of(token) is None
+
+
 async def test_token_of_executors_is_not_revoked_by_who_has_it(logins: Logins) -> None:
     token = await make_token(
         logins.server.database, TokenSpec(CallerKind.EXECUTOR, "e", group="default"), clock=logins.clock

@@ -527,7 +527,7 @@ export interface Run {
   number: string;
   /** The run's name. 1 to 100 characters, no control characters. */
   name: string;
-  /** The group: the path in which runs queue. An absolute path with percent-escaped segments. In a request, `/user/me` stands for the caller's own path. */
+  /** The group: the path in which runs queue. An absolute path with percent-escaped segments. In a request, `/user/me` stands for the caller's own path, and the path of a project for its id: `org/acme/site/branch/main`. */
   group: string;
   /** Arbitrary values for the caller's own use. At most 16 KiB of names and values together. */
   annotations: Record<string, string>;
@@ -577,6 +577,10 @@ export interface Run {
   logsDeleteTime?: string;
   /** The plain values of the run's environment, such as the variables of a run by hand. A restart keeps them. In a request, use `CreateRunRequest.environment`. */
   variables: Record<string, string>;
+  /** The group for people: the path of its project with what follows, such as `org/acme/site/branch/main`, or a user's own, such as `/user/alice/site/main`. Requests may name the group so. It changes when the project moves. */
+  groupPath: string;
+  /** The name of the user who created the run, now; `createdBy` if there is no such user. */
+  createdByName: string;
 }
 
 /** The decision on one run of the configuration. */
@@ -756,6 +760,8 @@ export interface StopRequest {
   by: string;
   /** Whether clean-up tasks are stopped too. */
   force: boolean;
+  /** The name of the user who asked for it, now. */
+  byName: string;
 }
 
 /** A task: a node of the graph of a run. */
@@ -834,6 +840,8 @@ export interface TaskApproval {
   commitSha: string;
   /** The digest of the rendered configuration that was approved. */
   configDigest: string;
+  /** The name of the user who approved the task, now. */
+  approvedByName: string;
 }
 
 /** Why a task waits, where it runs, or why it ended as it did. */

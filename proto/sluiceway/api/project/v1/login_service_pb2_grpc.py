@@ -202,10 +202,11 @@ class LoginServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def LogOut(self, request, context):
-        """Revokes the token in the request at once (RFC 7009). Succeeds if it is not valid any more. May be repeated.
+        """Ends a session or the login of a program: revokes the token in the request at once (RFC 7009). Succeeds if it is not
+        valid any more. May be repeated.
 
         Errors:
-        - FAILED_PRECONDITION: It is the last valid token of an operator (`LAST_OPERATOR_TOKEN`).
+        - FAILED_PRECONDITION: It is the last valid token of an operator, and of no session (`LAST_OPERATOR_TOKEN`).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -114,10 +114,11 @@ class LoginServiceStub:
     - PERMISSION_DENIED: The person denied it (`DEVICE_LOGIN_DENIED`).
     """
     LogOut: _grpc.UnaryUnaryMultiCallable[_login_service_pb2.LogOutRequest, _login_service_pb2.LogOutResponse]
-    """Revokes the token in the request at once (RFC 7009). Succeeds if it is not valid any more. May be repeated.
+    """Ends a session or the login of a program: revokes the token in the request at once (RFC 7009). Succeeds if it is not
+    valid any more. May be repeated.
 
     Errors:
-    - FAILED_PRECONDITION: It is the last valid token of an operator (`LAST_OPERATOR_TOKEN`).
+    - FAILED_PRECONDITION: It is the last valid token of an operator, and of no session (`LAST_OPERATOR_TOKEN`).
     """
 
 @_typing.type_check_only
@@ -206,10 +207,11 @@ class LoginServiceAsyncStub(LoginServiceStub):
     - PERMISSION_DENIED: The person denied it (`DEVICE_LOGIN_DENIED`).
     """
     LogOut: _aio.UnaryUnaryMultiCallable[_login_service_pb2.LogOutRequest, _login_service_pb2.LogOutResponse]  # type: ignore[assignment]
-    """Revokes the token in the request at once (RFC 7009). Succeeds if it is not valid any more. May be repeated.
+    """Ends a session or the login of a program: revokes the token in the request at once (RFC 7009). Succeeds if it is not
+    valid any more. May be repeated.
 
     Errors:
-    - FAILED_PRECONDITION: It is the last valid token of an operator (`LAST_OPERATOR_TOKEN`).
+    - FAILED_PRECONDITION: It is the last valid token of an operator, and of no session (`LAST_OPERATOR_TOKEN`).
     """
 
 class LoginServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -349,10 +351,11 @@ class LoginServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _login_service_pb2.LogOutRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_login_service_pb2.LogOutResponse, _abc.Awaitable[_login_service_pb2.LogOutResponse]]:
-        """Revokes the token in the request at once (RFC 7009). Succeeds if it is not valid any more. May be repeated.
+        """Ends a session or the login of a program: revokes the token in the request at once (RFC 7009). Succeeds if it is not
+        valid any more. May be repeated.
 
         Errors:
-        - FAILED_PRECONDITION: It is the last valid token of an operator (`LAST_OPERATOR_TOKEN`).
+        - FAILED_PRECONDITION: It is the last valid token of an operator, and of no session (`LAST_OPERATOR_TOKEN`).
         """
 
 def add_LoginServiceServicer_to_server(servicer: LoginServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

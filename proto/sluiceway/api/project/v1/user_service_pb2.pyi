@@ -288,13 +288,3 @@ class BeginSessionResponse(_message.Message):
     expire_time: _timestamp_pb2.Timestamp
     """When it expires."""
     def __init__(self, token: _Optional[str] = ..., expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
-
-class EndSessionRequest(_message.Message):
-    """The request of `EndSession`."""
-    __slots__ = ()
-    def __init__(self) -> None: ...
-
-class EndSessionResponse(_message.Message):
-    """The response of `EndSession`."""
-    __slots__ = ()
-    def __init__(self) -> None: ...

@@ -93,11 +93,6 @@ class UserServiceStub:
                 request_serializer=sluiceway_dot_api_dot_project_dot_v1_dot_user__service__pb2.BeginSessionRequest.SerializeToString,
                 response_deserializer=sluiceway_dot_api_dot_project_dot_v1_dot_user__service__pb2.BeginSessionResponse.FromString,
                 _registered_method=True)
-        self.EndSession = channel.unary_unary(
-                '/sluiceway.api.project.v1.UserService/EndSession',
-                request_serializer=sluiceway_dot_api_dot_project_dot_v1_dot_user__service__pb2.EndSessionRequest.SerializeToString,
-                response_deserializer=sluiceway_dot_api_dot_project_dot_v1_dot_user__service__pb2.EndSessionResponse.FromString,
-                _registered_method=True)
 
 
 class UserServiceServicer:
@@ -243,22 +238,12 @@ class UserServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def BeginSession(self, request, context):
-        """Returns a new token with the rights of the token of the call: for a session that ends by itself, or with `EndSession`,
-        while the token of the call stays valid. When that one is revoked, the new one is too. Each call returns another
+        """Returns a new token with the rights of the token of the call: for a session that ends by itself, or with
+        `LoginService.LogOut`, while the token of the call stays valid. When that one is revoked, the new one is too. Each call returns another
         one, which is valid for a day, or until `expire_time`, and not longer than the token of the call.
 
         Errors:
         - INVALID_ARGUMENT: The expiry is in the past, or later than in 30 days.
-        """
-        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
-        context.set_details('Method not implemented!')
-        raise NotImplementedError('Method not implemented!')
-
-    def EndSession(self, request, context):
-        """Revokes the token of the call at once, if `LogIn` or `BeginSession` made it. A second call is UNAUTHENTICATED.
-
-        Errors:
-        - FAILED_PRECONDITION: The token is of no session (`NOT_A_SESSION`).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -321,11 +306,6 @@ def add_UserServiceServicer_to_server(servicer, server):
                     servicer.BeginSession,
                     request_deserializer=sluiceway_dot_api_dot_project_dot_v1_dot_user__service__pb2.BeginSessionRequest.FromString,
                     response_serializer=sluiceway_dot_api_dot_project_dot_v1_dot_user__service__pb2.BeginSessionResponse.SerializeToString,
-            ),
-            'EndSession': grpc.unary_unary_rpc_method_handler(
-                    servicer.EndSession,
-                    request_deserializer=sluiceway_dot_api_dot_project_dot_v1_dot_user__service__pb2.EndSessionRequest.FromString,
-                    response_serializer=sluiceway_dot_api_dot_project_dot_v1_dot_user__service__pb2.EndSessionResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -629,33 +609,6 @@ class UserService:
             '/sluiceway.api.project.v1.UserService/BeginSession',
             sluiceway_dot_api_dot_project_dot_v1_dot_user__service__pb2.BeginSessionRequest.SerializeToString,
             sluiceway_dot_api_dot_project_dot_v1_dot_user__service__pb2.BeginSessionResponse.FromString,
-            options,
-            channel_credentials,
-            insecure,
-            call_credentials,
-            compression,
-            wait_for_ready,
-            timeout,
-            metadata,
-            _registered_method=True)
-
-    @staticmethod
-    def EndSession(request,
-            target,
-            options=(),
-            channel_credentials=None,
-            call_credentials=None,
-            insecure=False,
-            compression=None,
-            wait_for_ready=None,
-            timeout=None,
-            metadata=None):
-        return grpc.experimental.unary_unary(
-            request,
-            target,
-            '/sluiceway.api.project.v1.UserService/EndSession',
-            sluiceway_dot_api_dot_project_dot_v1_dot_user__service__pb2.EndSessionRequest.SerializeToString,
-            sluiceway_dot_api_dot_project_dot_v1_dot_user__service__pb2.EndSessionResponse.FromString,
             options,
             channel_credentials,
             insecure,

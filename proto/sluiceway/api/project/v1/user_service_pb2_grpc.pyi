@@ -133,18 +133,12 @@ class UserServiceStub:
     - RESOURCE_EXHAUSTED: The password was wrong too often (`TOO_MANY_ATTEMPTS`).
     """
     BeginSession: _grpc.UnaryUnaryMultiCallable[_user_service_pb2.BeginSessionRequest, _user_service_pb2.BeginSessionResponse]
-    """Returns a new token with the rights of the token of the call: for a session that ends by itself, or with `EndSession`,
-    while the token of the call stays valid. When that one is revoked, the new one is too. Each call returns another
+    """Returns a new token with the rights of the token of the call: for a session that ends by itself, or with
+    `LoginService.LogOut`, while the token of the call stays valid. When that one is revoked, the new one is too. Each call returns another
     one, which is valid for a day, or until `expire_time`, and not longer than the token of the call.
 
     Errors:
     - INVALID_ARGUMENT: The expiry is in the past, or later than in 30 days.
-    """
-    EndSession: _grpc.UnaryUnaryMultiCallable[_user_service_pb2.EndSessionRequest, _user_service_pb2.EndSessionResponse]
-    """Revokes the token of the call at once, if `LogIn` or `BeginSession` made it. A second call is UNAUTHENTICATED.
-
-    Errors:
-    - FAILED_PRECONDITION: The token is of no session (`NOT_A_SESSION`).
     """
 
 @_typing.type_check_only
@@ -252,18 +246,12 @@ class UserServiceAsyncStub(UserServiceStub):
     - RESOURCE_EXHAUSTED: The password was wrong too often (`TOO_MANY_ATTEMPTS`).
     """
     BeginSession: _aio.UnaryUnaryMultiCallable[_user_service_pb2.BeginSessionRequest, _user_service_pb2.BeginSessionResponse]  # type: ignore[assignment]
-    """Returns a new token with the rights of the token of the call: for a session that ends by itself, or with `EndSession`,
-    while the token of the call stays valid. When that one is revoked, the new one is too. Each call returns another
+    """Returns a new token with the rights of the token of the call: for a session that ends by itself, or with
+    `LoginService.LogOut`, while the token of the call stays valid. When that one is revoked, the new one is too. Each call returns another
     one, which is valid for a day, or until `expire_time`, and not longer than the token of the call.
 
     Errors:
     - INVALID_ARGUMENT: The expiry is in the past, or later than in 30 days.
-    """
-    EndSession: _aio.UnaryUnaryMultiCallable[_user_service_pb2.EndSessionRequest, _user_service_pb2.EndSessionResponse]  # type: ignore[assignment]
-    """Revokes the token of the call at once, if `LogIn` or `BeginSession` made it. A second call is UNAUTHENTICATED.
-
-    Errors:
-    - FAILED_PRECONDITION: The token is of no session (`NOT_A_SESSION`).
     """
 
 class UserServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -434,24 +422,12 @@ class UserServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _user_service_pb2.BeginSessionRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_user_service_pb2.BeginSessionResponse, _abc.Awaitable[_user_service_pb2.BeginSessionResponse]]:
-        """Returns a new token with the rights of the token of the call: for a session that ends by itself, or with `EndSession`,
-        while the token of the call stays valid. When that one is revoked, the new one is too. Each call returns another
+        """Returns a new token with the rights of the token of the call: for a session that ends by itself, or with
+        `LoginService.LogOut`, while the token of the call stays valid. When that one is revoked, the new one is too. Each call returns another
         one, which is valid for a day, or until `expire_time`, and not longer than the token of the call.
 
         Errors:
         - INVALID_ARGUMENT: The expiry is in the past, or later than in 30 days.
-        """
-
-    @_abc_1.abstractmethod
-    def EndSession(
-        self,
-        request: _user_service_pb2.EndSessionRequest,
-        context: _ServicerContext,
-    ) -> _typing.Union[_user_service_pb2.EndSessionResponse, _abc.Awaitable[_user_service_pb2.EndSessionResponse]]:
-        """Revokes the token of the call at once, if `LogIn` or `BeginSession` made it. A second call is UNAUTHENTICATED.
-
-        Errors:
-        - FAILED_PRECONDITION: The token is of no session (`NOT_A_SESSION`).
         """
 
 def add_UserServiceServicer_to_server(servicer: UserServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

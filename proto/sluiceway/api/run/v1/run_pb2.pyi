@@ -143,17 +143,20 @@ class Reason(_message.Message):
 
 class StopRequest(_message.Message):
     """A request to stop a run."""
-    __slots__ = ("time", "by", "force")
+    __slots__ = ("time", "by", "force", "by_name")
     TIME_FIELD_NUMBER: _ClassVar[int]
     BY_FIELD_NUMBER: _ClassVar[int]
     FORCE_FIELD_NUMBER: _ClassVar[int]
+    BY_NAME_FIELD_NUMBER: _ClassVar[int]
     time: _timestamp_pb2.Timestamp
     """When the run was asked to stop."""
     by: str
     """The id of the user who asked for it."""
     force: bool
     """Whether clean-up tasks are stopped too."""
-    def __init__(self, time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., by: _Optional[str] = ..., force: _Optional[bool] = ...) -> None: ...
+    by_name: str
+    """The name of the user who asked for it, now."""
+    def __init__(self, time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., by: _Optional[str] = ..., force: _Optional[bool] = ..., by_name: _Optional[str] = ...) -> None: ...
 
 class RestartOrigin(_message.Message):
     """The run that a restarted run was made from."""
@@ -168,7 +171,7 @@ class RestartOrigin(_message.Message):
 
 class Run(_message.Message):
     """A run: one execution of an entry of `runs` in a run configuration."""
-    __slots__ = ("id", "number", "name", "group", "annotations", "priority", "timeout", "phase", "result", "reason", "stop_request", "restart_of", "source", "setup_errors", "warnings", "created_by", "create_time", "enqueue_time", "start_time", "end_time", "approval_wait_since", "approval_waited", "timed_out", "task_count", "work_start_time", "waiting", "logs_delete_time", "variables")
+    __slots__ = ("id", "number", "name", "group", "annotations", "priority", "timeout", "phase", "result", "reason", "stop_request", "restart_of", "source", "setup_errors", "warnings", "created_by", "create_time", "enqueue_time", "start_time", "end_time", "approval_wait_since", "approval_waited", "timed_out", "task_count", "work_start_time", "waiting", "logs_delete_time", "variables", "group_path", "created_by_name")
     class AnnotationsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -211,6 +214,8 @@ class Run(_message.Message):
     WAITING_FIELD_NUMBER: _ClassVar[int]
     LOGS_DELETE_TIME_FIELD_NUMBER: _ClassVar[int]
     VARIABLES_FIELD_NUMBER: _ClassVar[int]
+    GROUP_PATH_FIELD_NUMBER: _ClassVar[int]
+    CREATED_BY_NAME_FIELD_NUMBER: _ClassVar[int]
     id: str
     """The run's id, a UUIDv7."""
     number: int
@@ -219,7 +224,7 @@ class Run(_message.Message):
     """The run's name. 1 to 100 characters, no control characters."""
     group: str
     """The group: the path in which runs queue. An absolute path with percent-escaped segments. In a request, `/user/me`
-    stands for the caller's own path.
+    stands for the caller's own path, and the path of a project for its id: `org/acme/site/branch/main`.
     """
     annotations: _containers.ScalarMap[str, str]
     """Arbitrary values for the caller's own use. At most 16 KiB of names and values together."""
@@ -278,7 +283,13 @@ class Run(_message.Message):
     """The plain values of the run's environment, such as the variables of a run by hand. A restart keeps them. In a
     request, use `CreateRunRequest.environment`.
     """
-    def __init__(self, id: _Optional[str] = ..., number: _Optional[int] = ..., name: _Optional[str] = ..., group: _Optional[str] = ..., annotations: _Optional[_Mapping[str, str]] = ..., priority: _Optional[int] = ..., timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., phase: _Optional[_Union[RunPhase, str]] = ..., result: _Optional[_Union[RunResult, str]] = ..., reason: _Optional[_Union[Reason, _Mapping]] = ..., stop_request: _Optional[_Union[StopRequest, _Mapping]] = ..., restart_of: _Optional[_Union[RestartOrigin, _Mapping]] = ..., source: _Optional[_Union[_definition_pb2.Source, _Mapping]] = ..., setup_errors: _Optional[_Iterable[str]] = ..., warnings: _Optional[_Iterable[str]] = ..., created_by: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., enqueue_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., approval_wait_since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., approval_waited: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., timed_out: _Optional[bool] = ..., task_count: _Optional[int] = ..., work_start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., waiting: _Optional[_Union[Reason, _Mapping]] = ..., logs_delete_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., variables: _Optional[_Mapping[str, str]] = ...) -> None: ...
+    group_path: str
+    """The group for people: the path of its project with what follows, such as `org/acme/site/branch/main`, or a user's
+    own, such as `/user/alice/site/main`. Requests may name the group so. It changes when the project moves.
+    """
+    created_by_name: str
+    """The name of the user who created the run, now; `created_by` if there is no such user."""
+    def __init__(self, id: _Optional[str] = ..., number: _Optional[int] = ..., name: _Optional[str] = ..., group: _Optional[str] = ..., annotations: _Optional[_Mapping[str, str]] = ..., priority: _Optional[int] = ..., timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., phase: _Optional[_Union[RunPhase, str]] = ..., result: _Optional[_Union[RunResult, str]] = ..., reason: _Optional[_Union[Reason, _Mapping]] = ..., stop_request: _Optional[_Union[StopRequest, _Mapping]] = ..., restart_of: _Optional[_Union[RestartOrigin, _Mapping]] = ..., source: _Optional[_Union[_definition_pb2.Source, _Mapping]] = ..., setup_errors: _Optional[_Iterable[str]] = ..., warnings: _Optional[_Iterable[str]] = ..., created_by: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., enqueue_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., approval_wait_since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., approval_waited: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., timed_out: _Optional[bool] = ..., task_count: _Optional[int] = ..., work_start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., waiting: _Optional[_Union[Reason, _Mapping]] = ..., logs_delete_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., variables: _Optional[_Mapping[str, str]] = ..., group_path: _Optional[str] = ..., created_by_name: _Optional[str] = ...) -> None: ...
 
 class Step(_message.Message):
     """The state of a step."""
@@ -314,7 +325,7 @@ class Step(_message.Message):
 
 class TaskApproval(_message.Message):
     """The approval of a task."""
-    __slots__ = ("needed", "waiting_since", "timeout", "approved_by", "approve_time", "commit_sha", "config_digest")
+    __slots__ = ("needed", "waiting_since", "timeout", "approved_by", "approve_time", "commit_sha", "config_digest", "approved_by_name")
     NEEDED_FIELD_NUMBER: _ClassVar[int]
     WAITING_SINCE_FIELD_NUMBER: _ClassVar[int]
     TIMEOUT_FIELD_NUMBER: _ClassVar[int]
@@ -322,6 +333,7 @@ class TaskApproval(_message.Message):
     APPROVE_TIME_FIELD_NUMBER: _ClassVar[int]
     COMMIT_SHA_FIELD_NUMBER: _ClassVar[int]
     CONFIG_DIGEST_FIELD_NUMBER: _ClassVar[int]
+    APPROVED_BY_NAME_FIELD_NUMBER: _ClassVar[int]
     needed: bool
     """Whether the task must be approved before it runs."""
     waiting_since: _timestamp_pb2.Timestamp
@@ -336,7 +348,9 @@ class TaskApproval(_message.Message):
     """The commit that was approved."""
     config_digest: str
     """The digest of the rendered configuration that was approved."""
-    def __init__(self, needed: _Optional[bool] = ..., waiting_since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., approved_by: _Optional[str] = ..., approve_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., commit_sha: _Optional[str] = ..., config_digest: _Optional[str] = ...) -> None: ...
+    approved_by_name: str
+    """The name of the user who approved the task, now."""
+    def __init__(self, needed: _Optional[bool] = ..., waiting_since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., approved_by: _Optional[str] = ..., approve_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., commit_sha: _Optional[str] = ..., config_digest: _Optional[str] = ..., approved_by_name: _Optional[str] = ...) -> None: ...
 
 class Attempt(_message.Message):
     """An attempt to run a task."""

@@ -108,7 +108,7 @@ class ResolveRunRequest(_message.Message):
     """The reference. One of:
     - an id, or at least its first 4 characters;
     - a number, such as `4`: the run with this number among the caller's own, or else in the only group that has one;
-    - a group and a number, such as `/project/site#4` (of the group, only the first two segments count);
+    - a group and a number, such as `org/acme/site#4` or `/user/me#4` (of the group, only the first two segments count);
     - `@last`: the newest run.
     """
     def __init__(self, reference: _Optional[str] = ...) -> None: ...
@@ -133,7 +133,9 @@ class ListRunsRequest(_message.Message):
     CREATED_SINCE_FIELD_NUMBER: _ClassVar[int]
     CREATED_UNTIL_FIELD_NUMBER: _ClassVar[int]
     group: str
-    """Only runs of exactly this group. `/user/me` stands for the caller's own path. Empty: any group."""
+    """Only runs of exactly this group. `/user/me` stands for the caller's own path, and a path such as `org/acme/site` for
+    that of a project. Empty: any group.
+    """
     phase: _run_pb2.RunPhase
     """Only runs in this phase. Not set: any phase."""
     result: _run_pb2.RunResult
@@ -143,8 +145,8 @@ class ListRunsRequest(_message.Message):
     page_token: str
     """The `next_page_token` of the page before. Empty: the first page."""
     group_prefix: str
-    """Only runs of this group and of all groups below it, such as `/user/me`. Not together with `group`. Empty: any
-    group.
+    """Only runs of this group and of all groups below it, such as `/user/me` or `org/acme/site`. Not together with
+    `group`. Empty: any group.
     """
     created_since: _timestamp_pb2.Timestamp
     """Only runs that were created at or after this time. Compared in milliseconds. Not set: any time."""
@@ -247,9 +249,13 @@ class WatchRunsRequest(_message.Message):
     after: str
     """The last position that the client has seen. Empty: start with the next event."""
     group: str
-    """Only runs of exactly this group. `/user/me` stands for the caller's own path. Empty: any group."""
+    """Only runs of exactly this group. `/user/me` stands for the caller's own path, and a path such as `org/acme/site` for
+    that of a project. Empty: any group.
+    """
     group_prefix: str
-    """Only runs of this group and of all groups below it. Not together with `group`. Empty: any group."""
+    """Only runs of this group and of all groups below it, as in `ListRunsRequest`. Not together with `group`. Empty: any
+    group.
+    """
     def __init__(self, after: _Optional[str] = ..., group: _Optional[str] = ..., group_prefix: _Optional[str] = ...) -> None: ...
 
 class WatchRunsResponse(_message.Message):
