@@ -9,14 +9,15 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from sluiceway.api.executor.v1 import executor_service_pb2 as api
 from sluiceway.api.run.v1 import run_pb2
 from sluiceway.records.run.v1 import records_pb2 as pb
-from sluiceway_server.datamanager.model import Query, View
+from sluiceway_server.datamanager.model import View
+from sluiceway_server.datamanager.queries import walk_records
 from sluiceway_server.runrecords.types import CACHE, TASK
 
-_PAGE = 500
 _MOST_CACHES = 5_000
 """As many caches of a scope are looked at, the newest first."""
 
@@ -106,15 +107,8 @@ def find_cache(view: View, scopes: Sequence[str], keys: Sequence[str]) -> tuple[
 
 
 def _newest(view: View, scope: str) -> Iterable[FoundCache]:
-    token, seen = "", 0
-    while seen < _MOST_CACHES:
-        page = view.select(CACHE, Query(where={"scope": scope}, order=("-created",), size=_PAGE, token=token))
-        for id_, record in page.records:
-            yield FoundCache(id_, record)
-        seen += len(page.records)
-        token = page.next_token
-        if not token:
-            return
+    newest = walk_records(view, CACHE, {"scope": scope}, order=("-created",))
+    return (FoundCache(id_, record) for id_, record in islice(newest, _MOST_CACHES))
 
 
 def _nearest(known: Sequence[str], keys: Sequence[str]) -> str:

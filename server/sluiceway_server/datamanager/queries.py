@@ -11,13 +11,14 @@ import base64
 import binascii
 import hashlib
 import json
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from itertools import product
 from math import prod
 from typing import Any
 
 from sluiceway_common.foundation.errors import InvalidInput, Violation
-from sluiceway_server.datamanager.model import Fields, Query, RecordType, Value
+from sluiceway_server.datamanager.model import Fields, M, Query, RecordType, Value, View, Where
 
 MAX_PAGE_SIZE = 1000
 MAX_MERGED = 32
@@ -54,6 +55,32 @@ class ListPlan:
 
     def token(self, place: Place) -> str:
         return token_of(self.fingerprint, place)
+
+
+def walk_records(
+    view: View, type_: RecordType[M], where: Where | None = None, *, order: tuple[str, ...] = ()
+) -> Iterator[tuple[str, M]]:
+    """Yield the ids and records of a whole list, which is read page by page."""
+    query = Query(where=where or {}, order=order, size=MAX_PAGE_SIZE)
+    while True:
+        page = view.select(type_, query)
+        yield from page.records
+        if not page.next_token:
+            return
+        query = replace(query, token=page.next_token)
+
+
+def walk_rows(
+    view: View, type_: RecordType[Any], where: Where | None = None, *, order: tuple[str, ...] = ()
+) -> Iterator[tuple[str, Fields]]:
+    """Yield the ids and columns of a whole list, which is read page by page."""
+    query = Query(where=where or {}, order=order, size=MAX_PAGE_SIZE)
+    while True:
+        page = view.rows(type_, query)
+        yield from page.records
+        if not page.next_token:
+            return
+        query = replace(query, token=page.next_token)
 
 
 def plan_list(type_: RecordType[Any], query: Query) -> ListPlan:

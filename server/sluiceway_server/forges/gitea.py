@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import ClassVar, Final
+from typing import Final
 
 from sluiceway_server.forges import hub_shapes as shapes
 from sluiceway_server.forges.api import Api, Caller, check_commit, escaped_path
@@ -12,7 +12,7 @@ from sluiceway_server.forges.deliveries import check_form, event_header, header_
 from sluiceway_server.forges.errors import ForgeResponseTooLarge, NotAtForge, WebhookMalformed
 from sluiceway_server.forges.hub import HubForge
 from sluiceway_server.forges.hub_events import read_pull_request, read_push
-from sluiceway_server.forges.port import CommitState, Event, Ignored, PullRequestAction, Repository
+from sluiceway_server.forges.port import Event, Ignored, PullRequestAction, Repository
 from sluiceway_server.forges.signatures import verify_hex
 
 __all__ = ["GiteaForge"]
@@ -29,15 +29,6 @@ class GiteaForge(HubForge):
 
     commit_path = "git/commits"
     max_description = 255
-    states: ClassVar[Mapping[CommitState, str]] = {
-        CommitState.PENDING: "pending",
-        CommitState.RUNNING: "pending",
-        CommitState.WAITING: "pending",
-        CommitState.SUCCESS: "success",
-        CommitState.FAILURE: "failure",
-        CommitState.ERROR: "error",
-        CommitState.CANCELLED: "error",
-    }
 
     def __init__(self, api_url: str, http: Caller) -> None:
         super().__init__(

@@ -41,6 +41,16 @@ _KINDS: Final = {
     "symlink": EntryKind.LINK,
     "submodule": EntryKind.SUBMODULE,
 }
+_STATES: Final[Mapping[CommitState, str]] = {
+    CommitState.PENDING: "pending",
+    CommitState.RUNNING: "pending",
+    CommitState.WAITING: "pending",
+    CommitState.SUCCESS: "success",
+    CommitState.FAILURE: "failure",
+    CommitState.ERROR: "error",
+    CommitState.CANCELLED: "error",
+}
+"""What the providers call the states of a commit status."""
 
 
 class HubForge(ABC):
@@ -48,8 +58,6 @@ class HubForge(ABC):
 
     commit_path: ClassVar[str]
     """Where a commit is, below the repository."""
-    states: ClassVar[Mapping[CommitState, str]]
-    """What the provider calls the states of a commit status."""
     max_description: ClassVar[int]
     """Characters of the description of a commit status."""
 
@@ -170,7 +178,7 @@ class HubForge(ABC):
 
     async def set_status(self, token: str, repository: Repository, commit: str, status: CommitStatus) -> None:
         body = {
-            "state": self.states[status.state],
+            "state": _STATES[status.state],
             "target_url": status.target_url,
             "description": shown(status.description, most=self.max_description),
             "context": status.context,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from itertools import islice
 
 from sluiceway.api.project.v1 import webhook_service_pb2 as api
 from sluiceway.records.notification.v1 import records_pb2 as pb
@@ -18,6 +19,7 @@ from sluiceway_common.runmodel import groups
 from sluiceway_common.runmodel.model import Run
 from sluiceway_server.datamanager.model import Action, Decision, Delete, Put, Query, Value, View
 from sluiceway_server.datamanager.port import Database
+from sluiceway_server.datamanager.queries import walk_records, walk_rows
 from sluiceway_server.notifications import events, retry_rules
 from sluiceway_server.notifications.records import FOLLOWED_RUN, WEBHOOK, WEBHOOK_DELIVERY, delivery_id, followed_id
 from sluiceway_server.notifications.retry_rules import Attempt
@@ -25,7 +27,6 @@ from sluiceway_server.projects import tree
 from sluiceway_server.runrecords.types import RUN
 
 MOST_OF_A_PARENT = 20
-_READ_AT_ONCE = 200
 _MADE_AT_ONCE = 25
 """A transaction function has 5 ms."""
 _DELETED_AT_ONCE = 200
@@ -57,18 +58,12 @@ async def make_deliveries(database: Database, *, ids: IdSource, public_url: str,
     """Make the deliveries of events that have happened to followed runs. Return whether there may be more."""
 
     def with_news(view: View) -> list[str]:
-        found: list[str] = []
-        token = ""
-        while True:
-            page = view.select(FOLLOWED_RUN, Query(where={"idle": 1}, size=_READ_AT_ONCE, token=token))
-            for key, followed in page.records:
-                if _next_of(view, key, followed, ids=ids, public_url=public_url, now=now):
-                    found.append(key)
-                if len(found) >= _MADE_AT_ONCE:
-                    return found
-            token = page.next_token
-            if not token:
-                return found
+        news = (
+            key
+            for key, followed in walk_records(view, FOLLOWED_RUN, {"idle": 1})
+            if _next_of(view, key, followed, ids=ids, public_url=public_url, now=now)
+        )
+        return list(islice(news, _MADE_AT_ONCE))
 
     keys = await database.read(with_news)
     if not keys:
@@ -172,16 +167,10 @@ def waiting(
 
 def _first_of_each(view: View, most: int) -> Iterator[tuple[str, str, Value]]:
     """Yield the first deliveries of each enabled webhook: of a receiver that is away, thousands may wait."""
-    token = ""
-    while True:
-        page = view.rows(WEBHOOK, Query(where={"enabled": 1}, size=1000, token=token))
-        for webhook_id, _ in page.records:
-            query = Query(where={"webhook_id": webhook_id, "pending": 1}, order=("due",), size=most)
-            for key, fields in view.rows(WEBHOOK_DELIVERY, query).records:
-                yield webhook_id, key, fields["due"]
-        token = page.next_token
-        if not token:
-            return
+    for webhook_id, _ in walk_rows(view, WEBHOOK, {"enabled": 1}):
+        query = Query(where={"webhook_id": webhook_id, "pending": 1}, order=("due",), size=most)
+        for key, fields in view.rows(WEBHOOK_DELIVERY, query).records:
+            yield webhook_id, key, fields["due"]
 
 
 async def settle(

@@ -88,20 +88,14 @@ class WebhookWorker:
         """Work until cancelled. Requests in flight are cancelled then."""
         types = (RUN, FOLLOWED_RUN, WEBHOOK, WEBHOOK_DELIVERY)
         changes = Changes(self._database, types, interval=self._settings.interval, gather=_GATHER)
-        pause: float | None = None
+
+        async def work() -> float | None:
+            pause = await self.start_due(changes.wake)
+            await self._sweep()
+            return pause
+
         try:
-            async with changes.followed():
-                while True:
-                    await changes.wait(seconds=pause)
-                    pause = None
-                    if not self._is_elected():
-                        continue
-                    try:
-                        pause = await self.start_due(changes.wake)
-                        await self._sweep()
-                    except SluicewayError as error:
-                        log.warning("webhooks_wait", error=str(error))
-                        pause = _RETRY_SECONDS
+            await changes.drive(work, is_elected=self._is_elected, event="webhooks_wait", retry_seconds=_RETRY_SECONDS)
         finally:
             await self.stop()
 

@@ -1,27 +1,38 @@
 """What secrets and variables have in common: they belong to a node of the tree, and have a name there.
 
 A resource is named by its id, or by the path of its parent and its name: `org/acme/npm` is the secret `npm` of
-`org/acme`. Whoever may configure a node sees and changes what belongs to it; to everybody else it does not exist. All
-functions are pure reads of a `View`.
+`org/acme`. Whoever may configure a node sees and changes what belongs to it; to everybody else it does not exist. What
+takes a `View` is a pure read of it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from sluiceway.records.project.v1 import secrets_pb2 as pb
 from sluiceway_common.foundation.errors import AlreadyExists, NotFound
 from sluiceway_common.foundation.rpc.access import Right
-from sluiceway_common.foundation.rpc.caller import Caller
+from sluiceway_common.foundation.rpc.caller import Caller, current_caller
 from sluiceway_server.datamanager.model import Query, RecordType, View
+from sluiceway_server.datamanager.port import Database
 from sluiceway_server.projects import tree
 from sluiceway_server.projects.names import key_of
+from sluiceway_server.projects.pages import PageRequest, page_of_visible, requested
 from sluiceway_server.projects.rights import has_right, require_right
 
 __all__ = ["ResourceKind"]
 
 R = TypeVar("R", pb.Secret, pb.Variable)
+T = TypeVar("T")
+
+
+class ListRequest(PageRequest, Protocol):
+    """A request of a list of resources."""
+
+    parent_id: str
+    """Of all nodes, if it is empty."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +72,27 @@ class ResourceKind(Generic[R]):
         if found is None or not self.is_visible(view, caller, found[1]):
             raise NotFound(f"there is no {self.name} {reference!r}", resource_type=self.name, resource_name=reference)
         return found
+
+    async def list(
+        self, database: Database, request: ListRequest, shown: Callable[[View, str, R], T]
+    ) -> tuple[list[T], str]:
+        """Return a page of the resources that the caller may see, and the token of the next one.
+
+        Raises:
+            NotFound, PermissionDenied: as `parent`.
+            InvalidInput: the token is of another list or caller.
+        """
+        caller = current_caller()
+        where: dict[str, str] = {}
+        if request.parent_id:
+            parent = await database.read(lambda view: self.parent(view, caller, request.parent_id), after=requested())
+            where["parent_id"] = parent.id
+
+        def visible(view: View, id_: str) -> T | None:
+            found = view.get(self.type, id_)
+            return None if found is None or not self.is_visible(view, caller, found) else shown(view, id_, found)
+
+        return await page_of_visible(database, self.type, where, request, visible)
 
     def named(self, view: View, parent_id: str, name: str) -> tuple[str, R] | None:
         """Return the resource of a parent that has a name, in any case, with its id."""

@@ -24,9 +24,9 @@ from sluiceway_common.foundation.errors import (
 )
 from sluiceway_common.foundation.rpc.access import Right
 from sluiceway_common.foundation.rpc.caller import CallerKind, current_caller, set_response_position
-from sluiceway_server.datamanager.model import Action, Delete, Put, Query, View
+from sluiceway_server.datamanager.model import Action, Delete, Put, View
 from sluiceway_server.datamanager.port import Committed, Database
-from sluiceway_server.datamanager.queries import Place, place_of, token_of
+from sluiceway_server.datamanager.queries import Place, place_of, token_of, walk_records
 from sluiceway_server.datamanager.replica.deleted_subtrees import delete_subtree
 from sluiceway_server.projects.auditing import Subject
 from sluiceway_server.projects.changes import Change, Changes, check_etag, etag_of
@@ -108,16 +108,7 @@ class OrganizationServicer(pb_grpc.OrganizationServiceServicer):
             node = find(view, id_, _ORGANIZATIONS)
             return organization_of(view, node) if node and has_right(view, caller, node, Right.READ) else None
 
-        found, token = await page_of_visible(
-            self._database,
-            ORGANIZATION,
-            {},
-            caller=caller,
-            size=request.page_size,
-            token=request.page_token,
-            visible=visible,
-        )
-        set_response_position(str(self._database.position))
+        found, token = await page_of_visible(self._database, ORGANIZATION, {}, request, visible)
         return pb.ListOrganizationsResponse(organizations=found, next_page_token=token)
 
     async def UpdateOrganization(
@@ -277,17 +268,10 @@ def _member(organization_id: str, user_id: str, role: pb.OrganizationRole, now: 
 
 
 def _members(view: View, organization_id: str) -> Iterator[pb.OrganizationMember]:
-    token = ""
-    while True:
-        query = Query(where={"organization_id": organization_id}, order=("role",), size=1000, token=token)
-        page = view.select(ORGANIZATION_MEMBER, query)
-        for _, member in page.records:
-            user = find(view, member.user_id, _USERS)
-            if user is not None:
-                yield pb.OrganizationMember(user_id=user.id, user_name=user.name, role=member.role)
-        token = page.next_token
-        if not token:
-            return
+    for _, member in walk_records(view, ORGANIZATION_MEMBER, {"organization_id": organization_id}, order=("role",)):
+        user = find(view, member.user_id, _USERS)
+        if user is not None:
+            yield pb.OrganizationMember(user_id=user.id, user_name=user.name, role=member.role)
 
 
 def _subject(node: Node, user: Node, what: str) -> Subject:

@@ -8,21 +8,30 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from sluiceway_common.foundation.errors import InvalidInput, Violation
-from sluiceway_common.foundation.rpc.caller import Caller, requested_position
+from sluiceway_common.foundation.rpc.caller import Caller, current_caller, requested_position, set_response_position
 from sluiceway_server.datamanager.model import Position, Query, RecordType, Value, View
 from sluiceway_server.datamanager.port import Database
 from sluiceway_server.datamanager.queries import Place, place_of, plan_list, token_of
 
-__all__ = ["fingerprint_of", "page_of_visible", "requested"]
+__all__ = ["PageRequest", "fingerprint_of", "page_of_visible", "requested"]
 
 T = TypeVar("T")
 
 DEFAULT_PAGE = 100
 _ROWS_AT_ONCE = 200
 """Each is looked at with its ancestors; a read must not hold up the others for long."""
+
+
+class PageRequest(Protocol):
+    """A request of a list."""
+
+    page_size: int
+    """At most; 0: 100."""
+    page_token: str
+    """Of the page before; empty: the first page."""
 
 
 def requested() -> Position | None:
@@ -48,31 +57,26 @@ async def page_of_visible(
     database: Database,
     type_: RecordType[Any],
     where: Mapping[str, Value],
-    *,
-    caller: Caller,
-    size: int,
-    token: str,
+    request: PageRequest,
     visible: Callable[[View, str], T | None],
 ) -> tuple[list[T], str]:
-    """Return a page of the records that a caller may see, by their column `key`, and the token of the next page.
+    """Return a page of the records that the caller may see, by their column `key`, and the token of the next page.
 
     Args:
         database: where the records are.
         type_: of the records; an index of it has `where` and `key`.
         where: columns that must equal a value.
-        caller: for whom the list is.
-        size: of the page; 0: 100.
-        token: of the page before this one; empty: the first page.
+        request: for the page.
         visible: makes what is returned for a record of an id; None: the caller may not see it. A pure read.
 
     Raises:
         InvalidInput: the token is of another list or caller.
     """
-    fingerprint = fingerprint_of(caller, type_.name, sorted(where.items()))
-    wanted = size or DEFAULT_PAGE
+    fingerprint = fingerprint_of(current_caller(), type_.name, sorted(where.items()))
+    wanted = request.page_size or DEFAULT_PAGE
     query = Query(where=where, order=("key",), size=_ROWS_AT_ONCE)
-    if token:
-        after = place_of(token, fingerprint, 1)
+    if request.page_token:
+        after = place_of(request.page_token, fingerprint, 1)
         query = Query(where=where, order=("key",), size=_ROWS_AT_ONCE, token=plan_list(type_, query).token(after))
     found: list[T] = []
     last: Place | None = None
@@ -91,6 +95,7 @@ async def page_of_visible(
     position = requested()
     while True:
         shown, next_token = await database.read(step, after=position)
+        set_response_position(str(database.position))
         for place, item in shown:
             if len(found) == wanted and last is not None:
                 return found, token_of(fingerprint, last)

@@ -294,17 +294,9 @@ class ProjectServicer(pb_grpc.ProjectServiceServicer):
             node = find(view, id_, types)
             return _resource(kind, view, node) if node and has_right(view, caller, node, Right.READ) else None
 
-        answer = await page_of_visible(
-            self._database,
-            PROJECT if types is _PROJECTS else PROJECT_GROUP,
-            where,
-            caller=caller,
-            size=request.page_size,
-            token=request.page_token,
-            visible=visible,
+        return await page_of_visible(
+            self._database, PROJECT if types is _PROJECTS else PROJECT_GROUP, where, request, visible
         )
-        set_response_position(str(self._database.position))
-        return answer
 
     async def _update(
         self, method: str, resource: pb.Project | pb.ProjectGroup, fields: frozenset[str]

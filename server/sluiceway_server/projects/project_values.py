@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from typing import TypeVar
 
 from sluiceway.api.project.v1 import variable_service_pb2 as api
@@ -10,8 +10,9 @@ from sluiceway.records.project.v1 import records_pb2 as project_pb
 from sluiceway.records.project.v1 import secrets_pb2 as pb
 from sluiceway_common.foundation.errors import FailedPrecondition
 from sluiceway_common.runconfig.when import Context, Rules, When
-from sluiceway_server.datamanager.model import Query, RecordType, View
+from sluiceway_server.datamanager.model import View
 from sluiceway_server.datamanager.port import Database
+from sluiceway_server.datamanager.queries import walk_records
 from sluiceway_server.projects.envelope import Envelope
 from sluiceway_server.projects.names import key_of
 from sluiceway_server.projects.secret_records import SECRET, SECRET_VERSION, VARIABLE, version_id
@@ -107,27 +108,16 @@ def _variables(
             path_of(view, node),
             variables={
                 key_of(variable.name): [_choice(value) for value in variable.values]
-                for _, variable in _all_of(view, VARIABLE, node.id)
+                for _, variable in walk_records(view, VARIABLE, {"parent_id": node.id}, order=("key",))
             },
             secrets={
                 key_of(secret.name): SecretState(id_, secret.version, frozenset(secret.keys))
-                for id_, secret in _all_of(view, SECRET, node.id)
+                for id_, secret in walk_records(view, SECRET, {"parent_id": node.id}, order=("key",))
             },
         )
         for node in lineage(view, project)
     ]
     return resolve_variables(levels, names, context)
-
-
-def _all_of(view: View, type_: RecordType[R], parent_id: str) -> Iterator[tuple[str, R]]:
-    token = ""
-    while True:
-        query = Query(where={"parent_id": parent_id}, order=("key",), size=1000, token=token)
-        page = view.select(type_, query)
-        yield from page.records
-        token = page.next_token
-        if not token:
-            return
 
 
 def _choice(value: api.VariableValue) -> VariableChoice:

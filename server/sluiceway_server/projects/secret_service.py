@@ -20,7 +20,7 @@ from sluiceway_server.projects.changes import Change, Changes, check_etag, etag_
 from sluiceway_server.projects.envelope import Envelope
 from sluiceway_server.projects.fields import changed_fields, check_fields
 from sluiceway_server.projects.node_resources import ResourceKind
-from sluiceway_server.projects.pages import page_of_visible, requested
+from sluiceway_server.projects.pages import requested
 from sluiceway_server.projects.quotas import check_one_more
 from sluiceway_server.projects.secret_records import SECRET, SECRET_VERSION, version_id
 from sluiceway_server.projects.secret_values import (
@@ -83,28 +83,7 @@ class SecretServicer(api_grpc.SecretServiceServicer):
         return api.GetSecretResponse(secret=await self._read(request.secret_id, position))
 
     async def ListSecrets(self, request: api.ListSecretsRequest, context: Any) -> api.ListSecretsResponse:
-        caller = current_caller()
-        where: dict[str, str] = {}
-        if request.parent_id:
-            parent = await self._database.read(
-                lambda view: SECRETS.parent(view, caller, request.parent_id), after=requested()
-            )
-            where["parent_id"] = parent.id
-
-        def visible(view: View, id_: str) -> api.Secret | None:
-            secret = view.get(SECRET, id_)
-            return None if secret is None or not SECRETS.is_visible(view, caller, secret) else _shown(view, id_, secret)
-
-        secrets, token = await page_of_visible(
-            self._database,
-            SECRET,
-            where,
-            caller=caller,
-            size=request.page_size,
-            token=request.page_token,
-            visible=visible,
-        )
-        set_response_position(str(self._database.position))
+        secrets, token = await SECRETS.list(self._database, request, _shown)
         return api.ListSecretsResponse(secrets=secrets, next_page_token=token)
 
     async def UpdateSecret(self, request: api.UpdateSecretRequest, context: Any) -> api.UpdateSecretResponse:

@@ -6,13 +6,13 @@ valid while that one is, so what it makes may not be valid for longer.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import datetime
 
 from sluiceway.records.project.v1 import records_pb2 as pb
 from sluiceway_common.foundation.errors import FailedPrecondition, PermissionDenied
 from sluiceway_common.foundation.rpc.caller import Caller
-from sluiceway_server.datamanager.model import Action, Put, Query, View
+from sluiceway_server.datamanager.model import Action, Put, View
+from sluiceway_server.datamanager.queries import walk_records
 from sluiceway_server.projects.records import TOKEN
 from sluiceway_server.projects.tokens import is_good, may_make_tokens, operator_tokens
 
@@ -63,18 +63,12 @@ def revoke_all(
         FailedPrecondition: `LAST_OPERATOR_TOKEN`: nobody could operate the installation then.
     """
     actions: list[Action] = []
-    query = Query(where={"user_id": user_id}, order=("name",), size=1000)
-    while True:
-        page = view.select(TOKEN, query)
-        for id_, token in page.records:
-            if id_ != except_id and is_good(token, now) and (token.is_session or not sessions_only):
-                revoked = pb.Token()
-                revoked.CopyFrom(token)
-                revoked.revoke_time.FromDatetime(now)
-                actions.append(Put(TOKEN, id_, revoked))
-        if not page.next_token:
-            break
-        query = replace(query, token=page.next_token)
+    for id_, token in walk_records(view, TOKEN, {"user_id": user_id}, order=("name",)):
+        if id_ != except_id and is_good(token, now) and (token.is_session or not sessions_only):
+            revoked = pb.Token()
+            revoked.CopyFrom(token)
+            revoked.revoke_time.FromDatetime(now)
+            actions.append(Put(TOKEN, id_, revoked))
     _check_an_operator_is_left(view, {each.id for each in actions if isinstance(each, Put)}, user_id, now)
     return actions
 

@@ -13,7 +13,7 @@ import secrets
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
 from typing import Literal
@@ -33,6 +33,7 @@ from sluiceway_common.foundation.errors import (
 from sluiceway_common.foundation.rpc.caller import ALL_SCOPES, Caller, CallerKind
 from sluiceway_server.datamanager.model import Decision, Position, Put, Query, View
 from sluiceway_server.datamanager.port import Database
+from sluiceway_server.datamanager.queries import walk_records
 from sluiceway_server.projects.records import TOKEN, USER
 
 __all__ = [
@@ -215,13 +216,7 @@ def may_make_tokens(token: pb.Token, now: datetime) -> bool:
 
 def operator_tokens(view: View) -> Iterator[tuple[str, pb.Token]]:
     """Walk all tokens of operators, also those that are not valid any more."""
-    query = Query(where={"kind": kind_name(CallerKind.OPERATOR)}, order=("name",), size=1000)
-    while True:
-        page = view.select(TOKEN, query)
-        yield from page.records
-        if not page.next_token:
-            return
-        query = replace(query, token=page.next_token)
+    return walk_records(view, TOKEN, {"kind": kind_name(CallerKind.OPERATOR)}, order=("name",))
 
 
 class TokenAuthenticator:

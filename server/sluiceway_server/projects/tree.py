@@ -19,6 +19,7 @@ from sluiceway.api.project.v1 import visibility_pb2
 from sluiceway.records.project.v1 import records_pb2 as pb
 from sluiceway_common.foundation.errors import AlreadyExists, FailedPrecondition, NotFound
 from sluiceway_server.datamanager.model import Query, RecordType, View
+from sluiceway_server.datamanager.queries import walk_rows
 from sluiceway_server.projects.names import key_of
 from sluiceway_server.projects.records import ORGANIZATION, PROJECT, PROJECT_GROUP, USER
 
@@ -269,14 +270,7 @@ def _has_projects(view: View, parent_id: str) -> bool:
 
 
 def _groups_below(view: View, parent_id: str) -> Iterator[str]:
-    token = ""
-    while True:
-        query = Query(where={"parent_id": parent_id}, order=("key",), size=1000, token=token)
-        page = view.rows(PROJECT_GROUP, query)
-        yield from (id_ for id_, _ in page.records)
-        token = page.next_token
-        if not token:
-            return
+    return (id_ for id_, _ in walk_rows(view, PROJECT_GROUP, {"parent_id": parent_id}, order=("key",)))
 
 
 def _is_private(node: Node) -> bool:

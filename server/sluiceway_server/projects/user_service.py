@@ -122,16 +122,7 @@ class UserServicer(pb_grpc.UserServiceServicer):
             node = find(view, id_, _USERS)
             return _user(view, node) if node and has_right(view, caller, node, Right.READ) else None
 
-        users, token = await page_of_visible(
-            self._database,
-            USER,
-            {},
-            caller=caller,
-            size=request.page_size,
-            token=request.page_token,
-            visible=visible,
-        )
-        set_response_position(str(self._database.position))
+        users, token = await page_of_visible(self._database, USER, {}, request, visible)
         return pb.ListUsersResponse(users=users, next_page_token=token)
 
     async def UpdateUser(self, request: pb.UpdateUserRequest, context: Any) -> pb.UpdateUserResponse:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import UTC, datetime
+from itertools import islice
 from typing import cast
 
 from sluiceway.api.project.v1 import user_service_pb2 as pb
@@ -14,6 +14,7 @@ from sluiceway_common.foundation.errors import AlreadyExists, FailedPrecondition
 from sluiceway_common.foundation.rpc.caller import ALL_SCOPES, Caller, CallerKind, current_caller, set_response_position
 from sluiceway_server.datamanager.model import Put, Query, View
 from sluiceway_server.datamanager.port import Database
+from sluiceway_server.datamanager.queries import walk_records
 from sluiceway_server.projects.auditing import Subject
 from sluiceway_server.projects.changes import Change, Changes
 from sluiceway_server.projects.login_tokens import login_expiry, login_name
@@ -184,13 +185,9 @@ class UserTokens:
 
 def lasting_tokens(view: View, user_id: str, now: datetime) -> int:
     """Count the valid tokens of a user that no login made, up to 1,000."""
-    found, query = 0, Query(where={"user_id": user_id}, order=("name",), size=1000)
-    while True:
-        page = view.select(TOKEN, query)
-        found += sum(1 for _, token in page.records if is_good(token, now) and not token.is_session)
-        if not page.next_token or found >= MAX_QUOTA:
-            return min(found, MAX_QUOTA)
-        query = replace(query, token=page.next_token)
+    tokens = (token for _, token in walk_records(view, TOKEN, {"user_id": user_id}, order=("name",)))
+    lasting = (token for token in tokens if is_good(token, now) and not token.is_session)
+    return sum(1 for _ in islice(lasting, MAX_QUOTA))
 
 
 def short_id(text: str) -> str:

@@ -21,7 +21,7 @@ from sluiceway_server.projects.changes import Change, Changes, check_etag, etag_
 from sluiceway_server.projects.fields import changed_fields, check_fields
 from sluiceway_server.projects.names import name_fault
 from sluiceway_server.projects.node_resources import ResourceKind
-from sluiceway_server.projects.pages import page_of_visible, requested
+from sluiceway_server.projects.pages import requested
 from sluiceway_server.projects.quotas import check_one_more
 from sluiceway_server.projects.secret_records import VARIABLE
 from sluiceway_server.projects.secret_values import key_fault
@@ -63,30 +63,7 @@ class VariableServicer(api_grpc.VariableServiceServicer):
         return api.GetVariableResponse(variable=await self._read(request.variable_id, position))
 
     async def ListVariables(self, request: api.ListVariablesRequest, context: Any) -> api.ListVariablesResponse:
-        caller = current_caller()
-        where: dict[str, str] = {}
-        if request.parent_id:
-            parent = await self._database.read(
-                lambda view: VARIABLES.parent(view, caller, request.parent_id), after=requested()
-            )
-            where["parent_id"] = parent.id
-
-        def visible(view: View, id_: str) -> api.Variable | None:
-            variable = view.get(VARIABLE, id_)
-            if variable is None or not VARIABLES.is_visible(view, caller, variable):
-                return None
-            return _shown(view, id_, variable)
-
-        variables, token = await page_of_visible(
-            self._database,
-            VARIABLE,
-            where,
-            caller=caller,
-            size=request.page_size,
-            token=request.page_token,
-            visible=visible,
-        )
-        set_response_position(str(self._database.position))
+        variables, token = await VARIABLES.list(self._database, request, _shown)
         return api.ListVariablesResponse(variables=variables, next_page_token=token)
 
     async def UpdateVariable(self, request: api.UpdateVariableRequest, context: Any) -> api.UpdateVariableResponse:

@@ -23,8 +23,9 @@ from sluiceway_common.runmodel.model import ApprovalGiven, RestartKind
 from sluiceway_common.runmodel.reasons import Reason
 from sluiceway_common.runmodel.state import Change, RunState
 from sluiceway_server.datamanager.checks import check_preconditions
-from sluiceway_server.datamanager.model import Decision, Position, Query, View
+from sluiceway_server.datamanager.model import Decision, Position, View
 from sluiceway_server.datamanager.port import Committed, Database
+from sluiceway_server.datamanager.queries import walk_records
 from sluiceway_server.projects.auditing import Auditor
 from sluiceway_server.runrecords import definitions
 from sluiceway_server.runrecords.types import ASSIGNMENT, RUN, RUN_CONFIG
@@ -398,15 +399,8 @@ class Engine:
         """Return the assignments of an executor that are not final, by id."""
 
         def read(view: View) -> tuple[pb.AssignmentRecord, ...]:
-            found: list[pb.AssignmentRecord] = []
-            token = ""
-            while True:
-                query = Query(where={"executor_id": executor_id, "live": 1}, size=1000, token=token)
-                page = view.select(ASSIGNMENT, query)
-                found.extend(record for _, record in page.records)
-                if not page.next_token:
-                    return tuple(found)
-                token = page.next_token
+            live = walk_records(view, ASSIGNMENT, {"executor_id": executor_id, "live": 1})
+            return tuple(record for _, record in live)
 
         return await self._db.read(read, after=after)
 

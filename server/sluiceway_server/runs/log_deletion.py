@@ -11,10 +11,10 @@ from sluiceway_common.foundation.clock import Clock
 from sluiceway_common.foundation.errors import FailedPrecondition, NotFound
 from sluiceway_server.datamanager.model import Action, Decision, Position, Put, View
 from sluiceway_server.datamanager.port import Database
+from sluiceway_server.datamanager.queries import walk_records
 from sluiceway_server.logs.store import LogStore
 from sluiceway_server.runrecords import codec
 from sluiceway_server.runrecords.types import ASSIGNMENT, OPEN_STATUSES, TASK, run_group, task_id
-from sluiceway_server.runs.transaction import walk
 
 
 class LogDeletion:
@@ -45,7 +45,7 @@ class LogDeletion:
                     reason="TASK_NOT_FINISHED",
                     subject=task,
                 )
-            if any(live.task_id == task for live in walk(view, ASSIGNMENT, {"run_id": run_id, "live": 1}, "")):
+            if any(live.task_id == task for _, live in walk_records(view, ASSIGNMENT, {"run_id": run_id, "live": 1})):
                 raise FailedPrecondition(
                     f'the executor of task "{found.name}" has not reported the end of it yet; try again',
                     reason="TASK_NOT_FINISHED",

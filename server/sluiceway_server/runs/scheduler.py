@@ -29,6 +29,7 @@ from sluiceway_common.runmodel.placement import Candidate, ExecutorView, Waiting
 from sluiceway_common.runmodel.queues import QueueSettings
 from sluiceway_server.datamanager.model import Decision, Query, View, Where
 from sluiceway_server.datamanager.port import Database
+from sluiceway_server.datamanager.queries import walk_records
 from sluiceway_server.runrecords import codec
 from sluiceway_server.runrecords.executor_record import drain_of, phase_of
 from sluiceway_server.runrecords.types import EXECUTOR, RUN, TASK, TOPIC_PLACEMENT, active_in, outcomes
@@ -37,7 +38,7 @@ from sluiceway_server.runs.cache import RunCache
 from sluiceway_server.runs.election import Election
 from sluiceway_server.runs.ports import EngineSettings, ExecutorDirectory, ScopeSettings, ServerPresence
 from sluiceway_server.runs.timers import Subject, Timers
-from sluiceway_server.runs.transaction import KIND_PLACEMENT, RunTransaction, walk
+from sluiceway_server.runs.transaction import KIND_PLACEMENT, RunTransaction
 
 _log = structlog.get_logger(__name__)
 
@@ -160,9 +161,9 @@ class Scheduler:
 
     async def _look_at_everything(self) -> None:
         def read(view: View) -> tuple[set[str], set[str]]:
-            queued = {record.run.group for record in walk(view, RUN, {"outcome": QUEUED}, "created")}
-            owners = {record.scope for record in walk(view, TASK, {"state": "ready"}, "rank")}
-            return queued, owners
+            queued = walk_records(view, RUN, {"outcome": QUEUED}, order=("created",))
+            ready = walk_records(view, TASK, {"state": "ready"}, order=("rank",))
+            return {record.run.group for _, record in queued}, {record.scope for _, record in ready}
 
         queued, owners = await self._db.read(read)
         self._groups |= queued

@@ -24,6 +24,7 @@ from sluiceway_common.runmodel import rules, stopping
 from sluiceway_common.runmodel.state import RunState
 from sluiceway_server.datamanager.model import Action, Decision, Delete, Fields, Page, Query, View
 from sluiceway_server.datamanager.port import Database
+from sluiceway_server.datamanager.queries import walk_rows
 from sluiceway_server.runrecords.executor_record import drain_of
 from sluiceway_server.runrecords.types import EXECUTOR, QUEUE, REQUEST, RUN, outcomes
 from sluiceway_server.runs.deadlines import Deadlines, Looked, Transact
@@ -133,17 +134,11 @@ class Sweep:
 
         def read(view: View) -> dict[str, str]:
             groups: dict[str, str] = {}
-            token = ""
-            while True:
-                query = Query(where={"outcome": queued}, order=("created",), size=1000, token=token)
-                page = view.rows(RUN, query)
-                for key, fields in page.records:
-                    group = str(fields["group"])
-                    if group not in groups and view.get(QUEUE, group) is None:
-                        groups[group] = key
-                if not page.next_token:
-                    return groups
-                token = page.next_token
+            for key, fields in walk_rows(view, RUN, {"outcome": queued}, order=("created",)):
+                group = str(fields["group"])
+                if group not in groups and view.get(QUEUE, group) is None:
+                    groups[group] = key
+            return groups
 
         seen = await self._db.read(read)
         if not seen:

@@ -33,11 +33,9 @@ from sluiceway_server.datamanager.model import (
     Emit,
     Position,
     Put,
-    Query,
-    RecordType,
     View,
-    Where,
 )
+from sluiceway_server.datamanager.queries import walk_records
 from sluiceway_server.runrecords import codec, definitions
 from sluiceway_server.runrecords.executor_record import transition, use_of
 from sluiceway_server.runrecords.types import (
@@ -80,7 +78,8 @@ def load_run(view: View, run_id: str, cache: RunCache | None = None) -> RunState
     if record is None:
         return None
     tasks = [codec.decode_task(task) for _, task in view.scan(TASK, f"{run_id}/")]
-    live = map(codec.decode_assignment, walk(view, ASSIGNMENT, {"run_id": run_id, "live": 1}, ""))
+    records = walk_records(view, ASSIGNMENT, {"run_id": run_id, "live": 1})
+    live = (codec.decode_assignment(record) for _, record in records)
     return RunState.of(codec.decode_run(record), tasks, live)
 
 
@@ -88,18 +87,6 @@ def tasks_of(view: View, run_id: str) -> list[api.Task]:
     """Read all tasks of a run, 2,000 at most, by level and name."""
     tasks = (record.task for _, record in view.scan(TASK, f"{run_id}/"))
     return sorted(tasks, key=lambda task: (task.level, task.name))
-
-
-def walk(view: View, type_: RecordType[M], where: Where, order: str) -> Iterator[M]:
-    """Yield every record of a list, read page by page."""
-    token = ""
-    while True:
-        page = view.select(type_, Query(where=where, order=(order,) if order else (), size=1000, token=token))
-        for _, record in page.records:
-            yield record
-        if not page.next_token:
-            return
-        token = page.next_token
 
 
 @dataclass(frozen=True, slots=True)

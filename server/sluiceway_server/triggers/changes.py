@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager
 from datetime import timedelta
 from typing import Any
@@ -57,6 +57,35 @@ class Changes:
         finally:
             following.cancel()
             await asyncio.gather(following, return_exceptions=True)
+
+    async def drive(
+        self,
+        work: Callable[[], Awaitable[float | None]],
+        *,
+        is_elected: Callable[[], bool],
+        event: str,
+        retry_seconds: float | None = None,
+    ) -> None:
+        """Call `work` while this server is elected, whenever there may be something to do, until cancelled.
+
+        Args:
+            work: returns the seconds until it is to be called again; None: when something changes.
+            is_elected: whether this server is.
+            event: is logged with the error when `work` fails.
+            retry_seconds: until `work` is called again then; None: when something changes.
+        """
+        pause: float | None = None
+        async with self.followed():
+            while True:
+                await self.wait(seconds=pause)
+                pause = None
+                if not is_elected():
+                    continue
+                try:
+                    pause = await work()
+                except SluicewayError as error:
+                    log.warning(event, error=str(error))
+                    pause = retry_seconds
 
     def wake(self) -> None:
         """Wake up as if something had changed."""

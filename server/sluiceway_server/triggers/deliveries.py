@@ -16,6 +16,7 @@ from sluiceway_common.foundation.errors import FailedPrecondition, NotFound
 from sluiceway_common.foundation.texts import shown
 from sluiceway_server.datamanager.model import Action, Decision, Delete, Put, Query, View
 from sluiceway_server.datamanager.port import Committed, Database
+from sluiceway_server.datamanager.queries import walk_rows
 from sluiceway_server.triggers.event_rules import Verdict, describe
 from sluiceway_server.triggers.records import DELIVERY, delivery_key
 
@@ -204,17 +205,11 @@ async def redeliver(database: Database, project_id: str, delivery_id: str) -> Co
 def queues_of(view: View, busy: Collection[Ref]) -> Mapping[Ref, RefQueue]:
     """Return the queues of all refs that have pending deliveries, except those that are worked on already."""
     keys: dict[Ref, list[str]] = {}
-    token = ""
-    while True:
-        page = view.rows(DELIVERY, Query(where={"pending": 1}, order=("order",), size=1000, token=token))
-        for key, fields in page.records:
-            ref = (str(fields["project_id"]), str(fields["ref"]))
-            found = keys.setdefault(ref, [])
-            if len(found) < _MOST_OF_A_REF and ref not in busy:
-                found.append(key)
-        token = page.next_token
-        if not token:
-            break
+    for key, fields in walk_rows(view, DELIVERY, {"pending": 1}, order=("order",)):
+        ref = (str(fields["project_id"]), str(fields["ref"]))
+        found = keys.setdefault(ref, [])
+        if len(found) < _MOST_OF_A_REF and ref not in busy:
+            found.append(key)
     queues: dict[Ref, RefQueue] = {}
     for ref, found in keys.items():
         first = view.get(DELIVERY, found[0]) if found else None

@@ -217,14 +217,7 @@ class LinkCleaner:
     async def run(self) -> None:
         """Clean up until cancelled."""
         changes = Changes(self._database, (LINK, PROJECT), interval=self._settings.interval)
-        async with changes.followed():
-            while True:
-                await changes.wait()
-                if self._is_elected():
-                    try:
-                        await self.clean()
-                    except SluicewayError as error:
-                        log.warning("links_not_cleaned", error=str(error))
+        await changes.drive(self.clean, is_elected=self._is_elected, event="links_not_cleaned")
 
     async def clean(self) -> None:
         """Take away what is due, once.

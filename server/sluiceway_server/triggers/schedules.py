@@ -16,7 +16,7 @@ from sluiceway.api.project.v1 import schedule_service_pb2 as api
 from sluiceway.api.project.v1 import schedule_service_pb2_grpc as api_grpc
 from sluiceway.records.trigger.v1 import records_pb2 as pb
 from sluiceway_common.foundation.clock import Clock, IdSource
-from sluiceway_common.foundation.errors import FailedPrecondition, InvalidInput, NotFound, SluicewayError, Violation
+from sluiceway_common.foundation.errors import FailedPrecondition, InvalidInput, NotFound, Violation
 from sluiceway_common.foundation.rpc.caller import current_caller, requested_position, set_response_position
 from sluiceway_server.datamanager.model import Decision, Delete, Position, Put, Query, View
 from sluiceway_server.datamanager.port import Committed, Database
@@ -155,18 +155,9 @@ class ScheduleWorker:
     async def run(self) -> None:
         """Work until cancelled."""
         changes = Changes(self._database, (SCHEDULE,), interval=self._settings.interval)
-        pause: float | None = None
-        async with changes.followed():
-            while True:
-                await changes.wait(seconds=pause)
-                pause = None
-                if not self._is_elected():
-                    continue
-                try:
-                    pause = await self.fire_due()
-                except SluicewayError as error:
-                    log.warning("schedules_wait", error=str(error))
-                    pause = _RETRY_SECONDS
+        await changes.drive(
+            self.fire_due, is_elected=self._is_elected, event="schedules_wait", retry_seconds=_RETRY_SECONDS
+        )
 
     async def fire_due(self) -> float | None:
         """Make the deliveries of all schedules that are due. Returns the seconds until the next one is; None: none is.

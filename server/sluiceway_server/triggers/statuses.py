@@ -22,8 +22,9 @@ from sluiceway_common.foundation.crashpoints import crash_point, declare_crash_p
 from sluiceway_common.foundation.errors import SluicewayError, Unavailable
 from sluiceway_common.runmodel import groups
 from sluiceway_common.runmodel.model import Run
-from sluiceway_server.datamanager.model import Decision, Put, Query, View
+from sluiceway_server.datamanager.model import Decision, Put, View
 from sluiceway_server.datamanager.port import Database
+from sluiceway_server.datamanager.queries import walk_records
 from sluiceway_server.runrecords.types import RUN
 from sluiceway_server.runs.transaction import tasks_of
 from sluiceway_server.triggers.changes import Changes
@@ -107,18 +108,9 @@ class StatusWorker:
     async def run(self) -> None:
         """Post until cancelled."""
         changes = Changes(self._database, (RUN, COMMIT_STATUS), interval=self._settings.interval, gather=_GATHER)
-        pause: float | None = None
-        async with changes.followed():
-            while True:
-                await changes.wait(seconds=pause)
-                pause = None
-                if not self._is_elected():
-                    continue
-                try:
-                    pause = await self.post_due()
-                except SluicewayError as error:
-                    log.warning("statuses_not_posted", error=str(error))
-                    pause = _RETRY_FIRST_SECONDS
+        await changes.drive(
+            self.post_due, is_elected=self._is_elected, event="statuses_not_posted", retry_seconds=_RETRY_FIRST_SECONDS
+        )
 
     async def post_due(self) -> float | None:
         """Post what differs, once. Returns the seconds until something is to be tried again; None: nothing is.
@@ -193,16 +185,11 @@ class StatusWorker:
 def _differing(view: View) -> tuple[str, ...]:
     """Return the statuses whose run has another state than the provider, or has come to its end."""
     found: list[str] = []
-    token = ""
-    while True:
-        page = view.select(COMMIT_STATUS, Query(where={"open": 1}, size=1000, token=token))
-        for key, record in page.records:
-            run = view.get(RUN, record.run_id)
-            if run is None or state_of(run.run) != record.posted or is_last(run.run):
-                found.append(key)
-        token = page.next_token
-        if not token:
-            return tuple(found)
+    for key, record in walk_records(view, COMMIT_STATUS, {"open": 1}):
+        run = view.get(RUN, record.run_id)
+        if run is None or state_of(run.run) != record.posted or is_last(run.run):
+            found.append(key)
+    return tuple(found)
 
 
 def _work(view: View, key: str) -> tuple[pb.CommitStatusRecord, run_api.Run, list[run_api.Task], pb.LinkRecord] | None:

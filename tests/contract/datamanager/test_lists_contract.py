@@ -11,6 +11,7 @@ from sluiceway.records.log.v1 import log_pb2
 from sluiceway_common.foundation.errors import InvalidInput
 from sluiceway_server.datamanager.model import Column, Put, Query, RecordType, View, Where
 from sluiceway_server.datamanager.port import Database
+from sluiceway_server.datamanager.queries import MAX_PAGE_SIZE, walk_records, walk_rows
 from sluiceway_server.kv.etcd import EtcdStore
 from sluiceway_server.objectstorage.posix import PosixStorage
 from tests.fakes.database import FakeDatabase
@@ -150,3 +151,19 @@ async def test_transaction_function_reads_columns_just_written(filled: Database)
     await filled.commit([item("h", "red", 0, 1, "H")])
     page = await filled.read(lambda view: view.rows(ITEM, Query({"live": 1}, ("rank",), 1)))
     assert page.records[0][0] == "h"
+
+
+async def test_walk_of_a_list_has_all_of_its_pages(database: Database) -> None:
+    count = 2 * MAX_PAGE_SIZE + 1
+    await database.commit([item(f"{number:05}", "red", count - number, 0, "") for number in range(count)])
+    await database.commit([item("other", "blue", 1, 0, "")])
+    expected = [f"{number:05}" for number in reversed(range(count))]
+
+    def read(view: View) -> tuple[list[str], list[str]]:
+        records = walk_records(view, ITEM, {"colour": "red"}, order=("rank",))
+        rows = walk_rows(view, ITEM, {"colour": "red"}, order=("rank",))
+        return [id_ for id_, _ in records], [id_ for id_, _ in rows]
+
+    records, rows = await database.read(read)
+    assert records == expected
+    assert rows == expected
