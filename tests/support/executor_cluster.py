@@ -41,6 +41,7 @@ from sluiceway_server.projects.project_values import ProjectValues
 from sluiceway_server.runs.engine import Engine
 from sluiceway_server.runs.executor_times import ExecutorTimes
 from sluiceway_server.runs.ports import EngineSettings
+from sluiceway_server.runs.project_settings import ProjectSettings
 from tests.fakes.database import FakeDatabase
 from tests.fakes.kv import FakeKeyValueStore
 from tests.fakes.objectstorage import FakeObjectStorage
@@ -137,6 +138,7 @@ class Cluster:
             ),
             executors=directory,
             servers=ServerKeys(self.kv, prefix="p", server_id=name, lease=self.times.lease),
+            scopes=ProjectSettings(),
             values=ProjectValues(self.db, self.envelope),
         )
         barrier = DurableBarrier(self.db)

@@ -19,6 +19,7 @@ from tests.support.installation import (
     sentence_of,
     until,
 )
+from tests.support.own_executor import own_executor
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 
@@ -115,3 +116,25 @@ def test_inconsistent_executor_times_are_refused_at_the_start(command: str, tmp_
     needed = ["--etcd", "http://127.0.0.1:1", "--object-storage", f"posix:{tmp_path}"] if command == "server" else []
     done = run_sluice(command, "--data-dir", tmp_path, *needed, "--lost-after", "10m")
     assert "fence_after: it must be shorter than lost_after (10m)" in sentence_of(done)
+
+
+def test_group_serves_what_it_is_told_and_dies_with_its_tokens(here: Installation, tmp_path: Path) -> None:
+    here.sluice("executor", "group", "create", "gpu", "--serves", "user/admin")
+    assert "user/admin" in here.sluice("executor", "group", "list").stdout
+    token = here.sluice("token", "create", "gpu-1", "--executor-group", "gpu").stdout
+    (tmp_path / "token").write_text(token)
+    with own_executor(here, tmp_path / "gpu", "sandbox", id_="gpu-1", token_file=tmp_path / "token") as gpu:
+        here.sluice("executor", "drain", "--group", "default")
+        here.sluice("org", "create", "acme")
+        here.sluice("executor", "group", "update", "gpu", "--serves", "org/acme")
+        run_id = here.create(repository(here))
+        until(
+            lambda: "group gpu does not serve user user/admin" in here.sluice("run", "explain", run_id).stdout,
+            "it is explained",
+        )
+        here.sluice("executor", "group", "update", "gpu", "--serves-all")
+        assert here.wait_for(run_id)["result"] == "RUN_RESULT_SUCCESS"
+        here.sluice("executor", "group", "delete", "gpu")
+        assert [each["id"] for each in executors(here)] == [EXECUTOR]
+        until(lambda: "CREDENTIALS_INVALID" in gpu.log.read_text(), "the executor is refused")
+    here.sluice("executor", "undrain", "--group", "default")

@@ -68,6 +68,18 @@ config = LazyGroup(
     },
 )
 
+executor_group = LazyGroup(
+    name="group",
+    help="Create, list and change groups of executors.",
+    places={
+        "create": ("sluiceway.cli.executor_groups:create", "Create a group."),
+        "list": ("sluiceway.cli.executor_groups:list_", "List groups."),
+        "get": ("sluiceway.cli.executor_groups:get", "Show a group."),
+        "update": ("sluiceway.cli.executor_groups:update", "Change what a group serves."),
+        "delete": ("sluiceway.cli.executor_groups:delete", "Delete a group, its executors and tokens."),
+    },
+)
+
 executor = ExecutorGroup(
     name="executor",
     parent="executor",
@@ -78,6 +90,7 @@ executor = ExecutorGroup(
         "drain": ("sluiceway.cli.executors:drain", "Assign no more tasks to executors."),
         "undrain": ("sluiceway.cli.executors:undrain", "Assign tasks to executors again."),
         "delete": ("sluiceway.cli.executors:delete", "Remove an executor from the list."),
+        "group": ("sluiceway.cli.main:executor_group", "Create, list and change groups of executors."),
     },
 )
 

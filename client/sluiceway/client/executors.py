@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
+from google.protobuf.field_mask_pb2 import FieldMask
+
 from sluiceway.api.executor.v1 import executor_admin_service_pb2 as pb
 from sluiceway.api.executor.v1 import executor_admin_service_pb2_grpc as pb_grpc
 from sluiceway.client.connection import Connection
@@ -40,6 +42,48 @@ class Executors:
         request = self._connection.request(pb.GetExecutorGroupRequest, name=name)
         response = await self._connection.call(self._stub.GetExecutorGroup, request)
         return response.executor_group
+
+    async def create_group(
+        self, name: str, *, serves: Sequence[str] = (), serves_all: bool = False, takes_forks: bool = False
+    ) -> pb.ExecutorGroup:
+        """Create a group.
+
+        Args:
+            name: of the group, and of its tokens.
+            serves: paths or ids of users, organizations, project groups and projects. Empty, and not `serves_all`: the
+                caller, and the organizations that the caller owns.
+            serves_all: it serves all runs.
+            takes_forks: it takes runs of pull requests from forks.
+        """
+        group = self._connection.request(
+            pb.ExecutorGroup, name=name, serves=serves, serves_all=serves_all, takes_forks=takes_forks
+        )
+        request = self._connection.request(pb.CreateExecutorGroupRequest, executor_group=group)
+        return (await self._connection.call(self._stub.CreateExecutorGroup, request)).executor_group
+
+    async def update_group(
+        self,
+        name: str,
+        *,
+        serves: Sequence[str] | None = None,
+        serves_all: bool | None = None,
+        takes_forks: bool | None = None,
+    ) -> pb.ExecutorGroup:
+        """Change a group; None leaves a setting as it is."""
+        wanted = {"serves": serves, "serves_all": serves_all, "takes_forks": takes_forks}
+        given = [field for field, value in wanted.items() if value is not None]
+        group = self._connection.request(
+            pb.ExecutorGroup, name=name, serves=serves, serves_all=bool(serves_all), takes_forks=bool(takes_forks)
+        )
+        request = self._connection.request(
+            pb.UpdateExecutorGroupRequest, executor_group=group, update_mask=FieldMask(paths=sorted(given))
+        )
+        return (await self._connection.call(self._stub.UpdateExecutorGroup, request)).executor_group
+
+    async def delete_group(self, name: str, *, force: bool = False) -> None:
+        """Delete a group, its executors and its tokens. `force`: tasks that they run are lost."""
+        request = self._connection.request(pb.DeleteExecutorGroupRequest, name=name, force=force)
+        await self._connection.call(self._stub.DeleteExecutorGroup, request)
 
     async def drain(self, executor_id: str, *, timeout: timedelta | None = None) -> None:
         """Drain an executor: it gets no more tasks, until `undrain`.

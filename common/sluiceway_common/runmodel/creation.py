@@ -52,7 +52,6 @@ class CreationRequest:
     annotations: Mapping[str, str] = field(default_factory=dict)
     priority: int = 0
     timeout: timedelta | None = None
-    belongs_to: tuple[str, ...] = ()
     from_fork: bool = False
     created_by: str = ""
     source: Source = _NO_SOURCE
@@ -152,7 +151,6 @@ def _run(request: CreationRequest, errors: tuple[str, ...]) -> Run:
         scope=groups.scope_of(group),
         phase=RunPhase.SETUP_ERROR if errors else RunPhase.QUEUED,
         annotations=dict(request.annotations),
-        belongs_to=request.belongs_to,
         from_fork=request.from_fork,
         restart_of=request.restart_of,
         priority=0 if request.from_fork else request.priority,

@@ -201,8 +201,6 @@ class Run:
         group: the path in which it queues; canonical, segments percent-escaped (`groups.py`).
         scope: the first two segments of `group`, such as `/project/<id>`: where numbers count, where locks and
             `concurrency` hold, and the owner in fair share.
-        belongs_to: the paths that an executor group may name to serve this run: the scope, and those above it
-            (`/organization/<id>`). The scope itself always counts, listed or not.
         reason: why it has its result (`timeout`, `task_failed`), if there is more to say than the result.
         notes: what a person should know besides the result, such as an approval that expired. Sorted.
         stop: the stop that was asked for, if one was. A timeout is not a stop: see `timed_out`.
@@ -224,7 +222,6 @@ class Run:
     reason: Reason | None = None
     notes: tuple[Reason, ...] = ()
     annotations: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
-    belongs_to: tuple[str, ...] = ()
     from_fork: bool = False
     stop: StopRequest | None = None
     restart_of: RestartOf | None = None

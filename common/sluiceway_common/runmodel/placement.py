@@ -40,7 +40,7 @@ class ExecutorView:
     Attributes:
         slots: how many tasks it may hold; `used` of them are taken by stored assignments.
         runtimes: the runtime types that its drivers can run.
-        serves: the paths (`/project/<id>`, `/organization/<id>`) that its group serves; None: all.
+        serves: the ids of the nodes of the tree whose runs its group serves, with all below them; None: all runs.
         takes_forks: whether it takes runs of forks.
         holds: workspaces and caches that it has on its disk, by a key that the caller chooses.
     """
@@ -63,12 +63,29 @@ class ExecutorView:
 
 
 @dataclass(frozen=True, slots=True)
+class Owner:
+    """Whose run it is.
+
+    Attributes:
+        ids: of its project or user, and of all nodes above; an executor group that serves one of them serves the run.
+        name: of the first of them, for people: `project org/acme/app`.
+    """
+
+    ids: frozenset[str] = frozenset()
+    name: str = "this project"
+
+
+@dataclass(frozen=True, slots=True)
 class Candidate:
-    """A runnable task and its run. `wants`: the workspaces and caches that it will restore, as executors name them."""
+    """A runnable task and its run, whose `Run.scope` is that of `owner`.
+
+    `wants`: the workspaces and caches that it will restore, as executors name them.
+    """
 
     run: Run
     task: Task
     wants: frozenset[str] = frozenset()
+    owner: Owner = field(default_factory=Owner)
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,12 +187,15 @@ def place(
     return Placement(tuple(choices), tuple(_waiting(fleet, candidate, holder) for candidate, holder in undecided))
 
 
-def missing(run: Run, needs: Needs, executor: ExecutorView) -> Missing | None:
+def missing(candidate: Candidate, executor: ExecutorView) -> Missing | None:
     """Return what an executor lacks for a task, other than a free slot; None: nothing."""
-    if executor.serves is not None and executor.serves.isdisjoint((run.scope, *run.belongs_to)):
-        return Missing("not_served", "does not serve this project")
-    if run.from_fork and not executor.takes_forks:
+    needs, from_fork = candidate.task.needs, candidate.run.from_fork
+    if executor.serves is not None and executor.serves.isdisjoint(candidate.owner.ids):
+        return Missing("not_served", f"group {executor.group} does not serve {candidate.owner.name}")
+    if from_fork and not executor.takes_forks:
         return Missing("fork", "takes no runs of forks")
+    if from_fork and needs.privileged:
+        return Missing("fork", "runs no privileged pods of forks")
     if needs.arch and needs.arch not in executor.archs:
         return Missing("arch", f"arch {needs.arch} wanted, have {_have(executor.archs)}")
     for name, value in needs.labels:
@@ -193,22 +213,6 @@ def missing(run: Run, needs: Needs, executor: ExecutorView) -> Missing | None:
     if executor.draining:
         return Missing("draining", "draining")
     return None
-
-
-def lines_for(run: Run, needs: Needs, executors: Iterable[ExecutorView]) -> tuple[str, ...]:
-    """Return what is missing, one line for each kind of executors; empty when one has a free slot and fits.
-
-    For example: "2 executors (e1 and e2): arch arm64 wanted, have amd64", "1 draining: e3", "1 full, 4 of 4: e4".
-    """
-    found: list[_Lack] = []
-    for executor in executors:
-        lack = missing(run, needs, executor)
-        if lack is None:
-            if executor.used < executor.slots:
-                return ()
-            lack = _full(executor.used, executor.slots)
-        found.append((lack, executor.id))
-    return _lines(found)
 
 
 # --- the order ----------------------------------------------------------------------------------------------------
@@ -258,7 +262,7 @@ def _turn_key(candidate: Candidate) -> tuple[int, float, str, str]:
 
 # --- the executors ------------------------------------------------------------------------------------------------
 
-_NeedsKey = tuple[Needs, str, tuple[str, ...], bool]
+_NeedsKey = tuple[Needs, str, bool]
 
 
 class _Fleet:
@@ -316,11 +320,11 @@ class _Fleet:
 
     def _match(self, candidate: Candidate) -> _NeedsKey:
         run, needs = candidate.run, candidate.task.needs
-        key = (needs, run.scope, run.belongs_to, run.from_fork)
+        key = (needs, run.scope, run.from_fork)
         if key not in self._fitting:
             fitting, lacking = [], []
             for executor in self._all:
-                lack = missing(run, needs, executor)
+                lack = missing(candidate, executor)
                 if lack is None:
                     fitting.append(executor)
                 else:

@@ -139,7 +139,6 @@ def restart(
         create_time=now,
         enqueue_time=now,
         annotations=old.annotations,
-        belongs_to=old.belongs_to,
         from_fork=old.from_fork,
         restart_of=RestartOf(old.id, plan.kind),
         priority=old.priority,

@@ -14,13 +14,15 @@ from sluiceway.api.executor.v1 import executor_admin_service_pb2_grpc as pb_grpc
 from sluiceway.records.run.v1 import records_pb2 as records
 from sluiceway_common.foundation.clock import Clock
 from sluiceway_common.foundation.errors import InvalidInput, NotFound, SluicewayError, Violation
-from sluiceway_common.foundation.rpc.caller import requested_position, set_response_position
+from sluiceway_common.foundation.rpc.caller import current_caller, requested_position, set_response_position
 from sluiceway_common.runmodel.executor_state import Deleted, Drained, ExecutorPhase, Undrained
 from sluiceway_common.runmodel.wording import duration
 from sluiceway_server.datamanager.model import Action, Decision, Emit, Position, Query, View
 from sluiceway_server.datamanager.port import Database
+from sluiceway_server.executors import groups
 from sluiceway_server.executors.failure_detector import FailureDetector
 from sluiceway_server.executors.presence import GroupDirectory
+from sluiceway_server.projects.fields import changed_fields
 from sluiceway_server.runrecords import codec
 from sluiceway_server.runrecords.executor_record import drain_of, has_live_assignments, phase_of, transition
 from sluiceway_server.runrecords.types import ASSIGNMENT, EXECUTOR, TOPIC_PLACEMENT
@@ -35,7 +37,7 @@ _MAX_DRAIN = timedelta(days=30)
 
 
 class ExecutorAdminServicer(pb_grpc.ExecutorAdminServiceServicer):
-    """Serves people. A group exists while it has an executor, live or not."""
+    """Serves people."""
 
     def __init__(
         self, database: Database, directory: GroupDirectory, *, detector: FailureDetector, clock: Clock
@@ -72,23 +74,59 @@ class ExecutorAdminServicer(pb_grpc.ExecutorAdminServiceServicer):
         if request.page_token and not request.page_token.startswith(_TOKEN):
             raise InvalidInput([Violation("page_token", "is not of this list")])
         after = request.page_token.removeprefix(_TOKEN)
-        names = [name for name in await self._group_names() if name > after or not request.page_token]
-        page = names[:size]
-        return pb.ListExecutorGroupsResponse(
-            executor_groups=[self._group(name) for name in page],
-            next_page_token=_TOKEN + page[-1] if len(names) > size else "",
-        )
+        caller, now = current_caller(), self._clock.now()
+
+        def read(view: View) -> pb.ListExecutorGroupsResponse:
+            names = [name for name in groups.group_names(view, now) if name > after or not request.page_token]
+            page = names[:size]
+            return pb.ListExecutorGroupsResponse(
+                executor_groups=groups.show_groups(view, page, self._directory, caller=caller, now=now),
+                next_page_token=_TOKEN + page[-1] if len(names) > size else "",
+            )
+
+        return await self._database.read(read, after=_after())
 
     async def GetExecutorGroup(
         self, request: pb.GetExecutorGroupRequest, context: Context
     ) -> pb.GetExecutorGroupResponse:
-        if request.name not in await self._group_names():
-            raise NotFound(
-                f"there is no executor group {request.name!r}",
-                resource_type="executor_group",
-                resource_name=request.name,
-            )
-        return pb.GetExecutorGroupResponse(executor_group=self._group(request.name))
+        return pb.GetExecutorGroupResponse(executor_group=await self._group(request.name, _after()))
+
+    async def CreateExecutorGroup(
+        self, request: pb.CreateExecutorGroupRequest, context: Context
+    ) -> pb.CreateExecutorGroupResponse:
+        wanted, caller, now = request.executor_group, current_caller(), self._clock.now()
+        committed = await self._database.transact(
+            lambda view: Decision(None, groups.create_group(view, wanted, caller, now))
+        )
+        set_response_position(str(committed.position))
+        return pb.CreateExecutorGroupResponse(executor_group=await self._group(wanted.name, committed.position))
+
+    async def UpdateExecutorGroup(
+        self, request: pb.UpdateExecutorGroupRequest, context: Context
+    ) -> pb.UpdateExecutorGroupResponse:
+        wanted, now = request.executor_group, self._clock.now()
+        fields = changed_fields(wanted, request.update_mask, groups.CHANGEABLE)
+        takes_forks = self._directory.takes_forks(wanted.name)
+        committed = await self._database.transact(
+            lambda view: Decision(None, groups.update_group(view, wanted, fields, takes_forks=takes_forks, now=now))
+        )
+        set_response_position(str(committed.position))
+        return pb.UpdateExecutorGroupResponse(executor_group=await self._group(wanted.name, committed.position))
+
+    async def DeleteExecutorGroup(
+        self, request: pb.DeleteExecutorGroupRequest, context: Context
+    ) -> pb.DeleteExecutorGroupResponse:
+        now = self._clock.now()
+
+        def function(view: View) -> Decision[Sequence[str]]:
+            deleted = groups.delete_group(view, request.name, force=request.force, now=now)
+            return Decision(deleted.executor_ids, deleted.actions)
+
+        committed = await self._database.transact(function)
+        set_response_position(str(committed.position))
+        for executor_id in committed.value:
+            await self._lose_deleted(executor_id, committed.position)
+        return pb.DeleteExecutorGroupResponse()
 
     async def DrainExecutor(self, request: pb.DrainExecutorRequest, context: Context) -> pb.DrainExecutorResponse:
         await self._drain_one(request.executor_id, Drained(self._deadline(request)))
@@ -155,12 +193,15 @@ class ExecutorAdminServicer(pb_grpc.ExecutorAdminServiceServicer):
 
         committed = await self._database.transact(function)
         set_response_position(str(committed.position))
+        await self._lose_deleted(executor_id, committed.position)
+        return pb.DeleteExecutorResponse()
+
+    async def _lose_deleted(self, executor_id: str, after: Position) -> None:
         try:
-            await self._detector.lose_deleted(executor_id, after=committed.position)
+            await self._detector.lose_deleted(executor_id, after=after)
         except SluicewayError as error:
             # It is deleted. What it ran is lost when the database is back: the failure detectors check for that.
             log.warning("tasks_of_deleted_executor_not_lost_yet", executor=executor_id, error=str(error))
-        return pb.DeleteExecutorResponse()
 
     def _show(self, view: View, executor_id: str, record: records.ExecutorRecord) -> pb.Executor:
         used = view.select(ASSIGNMENT, Query(where={"executor_id": executor_id, "live": 1}, size=_MAX_PAGE)).records
@@ -188,14 +229,15 @@ class ExecutorAdminServicer(pb_grpc.ExecutorAdminServiceServicer):
                 getattr(executor, name).CopyFrom(getattr(record, name))
         return executor
 
-    def _group(self, name: str) -> pb.ExecutorGroup:
-        return pb.ExecutorGroup(name=name, executor_ids=self._directory.members(name))
+    async def _group(self, name: str, after: Position | None) -> pb.ExecutorGroup:
+        caller, now = current_caller(), self._clock.now()
 
-    async def _group_names(self) -> list[str]:
-        def read(view: View) -> set[str]:
-            return {record.group for _, record in view.scan(EXECUTOR) if not _is_deleted(record)}
+        def read(view: View) -> pb.ExecutorGroup:
+            if not groups.exists(view, name, now):
+                raise groups.no_group(name)
+            return groups.show_groups(view, [name], self._directory, caller=caller, now=now)[0]
 
-        return sorted(await self._database.read(read, after=_after()))
+        return await self._database.read(read, after=after)
 
 
 _TOKEN = "groups:"  # noqa: S105 - of a page

@@ -305,7 +305,7 @@ class GroupDirectory:
         self._kv = kv
         self._clock = clock
         self._settings = settings
-        self._takes_forks = takes_forks
+        self.takes_forks = takes_forks
         self._present: dict[str, Presence] = {}
         self._views: tuple[ExecutorView, ...] = ()
         self._callbacks: list[Callable[[], None]] = []
@@ -404,7 +404,7 @@ class GroupDirectory:
             return
         self._present = present
         self._views = tuple(
-            presence.view(takes_forks=self._takes_forks(presence.group))
+            presence.view(takes_forks=self.takes_forks(presence.group))
             for presence in sorted(present.values(), key=lambda p: p.id)
         )
         changed, self._changed = self._changed, asyncio.Event()

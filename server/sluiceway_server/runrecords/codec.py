@@ -130,7 +130,6 @@ def decode_run(record: pb.RunRecord) -> model.Run:
         reason=decode_reason(run.reason) if run.HasField("reason") else None,
         notes=tuple(decode_reason(note) for note in record.notes),
         annotations=dict(run.annotations),
-        belongs_to=tuple(record.belongs_to),
         from_fork=record.from_fork,
         stop=_decode_stop(record) if run.HasField("stop_request") else None,
         restart_of=(
@@ -182,7 +181,6 @@ def encode_run(
     if before is None or new:
         message.annotations.update(run.annotations)
         message.source.CopyFrom(encode_source(run.source))
-        record.belongs_to.extend(run.belongs_to)
         record.scope, record.from_fork, record.config_digest = run.scope, run.from_fork, run.config_digest
     if run.reason is not None:
         message.reason.CopyFrom(encode_reason(run.reason))

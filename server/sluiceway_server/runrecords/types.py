@@ -199,6 +199,7 @@ EXECUTOR: RecordType[pb.ExecutorRecord] = RecordType(
     columns=(Column("group", lambda r: r.group), Column("vanished", lambda r: int(r.vanished))),
     indexes=(("group",), ("vanished",)),
 )
+EXECUTOR_GROUP: RecordType[pb.ExecutorGroupRecord] = RecordType("executor_group", pb.ExecutorGroupRecord)
 PLACER: RecordType[pb.PlacerRecord] = RecordType("placer", pb.PlacerRecord)
 PLACER_ID = "placer"
 RETENTION: RecordType[pb.RetentionRecord] = RecordType("retention", pb.RetentionRecord)
@@ -225,6 +226,7 @@ RECORD_TYPES: tuple[RecordType[Any], ...] = (
     RUN_NUMBER,
     REQUEST,
     EXECUTOR,
+    EXECUTOR_GROUP,
     PLACER,
     RETENTION,
     CACHE,

@@ -91,7 +91,6 @@ def check(
     run_id: str,
     task_ids: Iterable[str],
     created_by: str,
-    belongs_to: tuple[str, ...],
     from_fork: bool,
     now: datetime,
 ) -> ValidatedCreate:
@@ -103,7 +102,6 @@ def check(
         run_id: the id of the new run.
         task_ids: the ids of its tasks.
         created_by: whose request it is.
-        belongs_to: paths besides its scope that an executor group may name to serve it.
         from_fork: whether it is of a fork's request.
         now: when.
 
@@ -144,7 +142,6 @@ def check(
         annotations=dict(request.run.annotations),
         priority=request.run.priority,
         timeout=timeout,
-        belongs_to=belongs_to,
         from_fork=from_fork,
         created_by=created_by,
         source=codec.decode_source(request.source),

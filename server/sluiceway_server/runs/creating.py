@@ -40,7 +40,6 @@ class CreationChecks:
         request: service_api.CreateRunRequest,
         *,
         created_by: str,
-        belongs_to: tuple[str, ...],
         from_fork: bool,
     ) -> ValidatedCreate:
         """Check a request; a large one in a thread, since it may take a second of a processor.
@@ -67,7 +66,6 @@ class CreationChecks:
                 run_id=run_id,
                 task_ids=task_ids,
                 created_by=created_by,
-                belongs_to=belongs_to,
                 from_fork=from_fork,
                 now=now,
             )

@@ -143,7 +143,6 @@ class Engine:
         request: service_api.CreateRunRequest,
         *,
         created_by: str,
-        belongs_to: tuple[str, ...] = (),
         from_fork: bool = False,
     ) -> Committed[pb.RunRecord]:
         """Create a run, and start and place it in the same transaction if possible.
@@ -154,7 +153,7 @@ class Engine:
             Exhausted: it is too large.
             Unavailable: too many large runs wait to be checked.
         """
-        checked = await self._checks.check(request, created_by=created_by, belongs_to=belongs_to, from_fork=from_fork)
+        checked = await self._checks.check(request, created_by=created_by, from_fork=from_fork)
         config = await self._configs.prepare(checked.config, checked.created.run.config_digest)
         key = request_key(created_by, checked.request_id) if checked.request_id else ""
         last: RunTransaction | None = None

@@ -15,7 +15,7 @@ from sluiceway_common.runmodel import groups, queues
 from sluiceway_common.runmodel.executor_state import ExecutorPhase
 from sluiceway_common.runmodel.explain import Explanation, explain_queued, explain_run, explain_standing, explain_task
 from sluiceway_common.runmodel.model import RunPhase, TaskId
-from sluiceway_common.runmodel.placement import Candidate, ExecutorView, Waiting, place
+from sluiceway_common.runmodel.placement import Candidate, ExecutorView, Owner, Waiting, place
 from sluiceway_common.runmodel.queues import QueueSettings
 from sluiceway_common.runmodel.reasons import Reason, ReasonCode
 from sluiceway_common.runmodel.rules import advance
@@ -23,6 +23,7 @@ from sluiceway_common.runmodel.state import RunState
 from sluiceway_common.runmodel.wording import duration, moment
 from sluiceway_server.datamanager.model import Query, View, Where
 from sluiceway_server.runrecords import codec, enums
+from sluiceway_server.runrecords.executor_group import with_group_settings
 from sluiceway_server.runrecords.executor_record import drain_of, phase_of
 from sluiceway_server.runrecords.types import ASSIGNMENT, EXECUTOR, LOCK, QUEUE, RUN, active_in, lock_id
 from sluiceway_server.runs import recovery_hold as holding
@@ -137,7 +138,8 @@ class Explainer:
         held = holding.why_held(view)
         if held is not None:
             return {key: Waiting(state.run.id, key, held) for key in runnable}
-        candidates = [Candidate(state.run, state.tasks[key]) for key in runnable]
+        owner = self._scopes.owner(view, state.run.scope) if self._scopes is not None else Owner()
+        candidates = [Candidate(state.run, state.tasks[key], owner=owner) for key in runnable]
         locks = {}
         for scope, name in {(state.run.scope, each.task.lock) for each in candidates if each.task.lock}:
             record = view.get(LOCK, lock_id(scope, name))
@@ -161,7 +163,7 @@ class Explainer:
             where: Where = {"executor_id": record_id, "live": 1}
             used = view.count(ASSIGNMENT, where, limit=1000)
             found.append(replace(known, used=used, draining=known.draining or drain_of(record) is not None))
-        return found
+        return with_group_settings(view, found)
 
 
 def _holder(view: View, run_id: str, assignment_id: str) -> str:

@@ -17,7 +17,7 @@ from sluiceway.api.executor.v1 import executor_service_pb2 as executor_api
 from sluiceway.records.run.v1 import records_pb2 as records
 from sluiceway_common.runconfig.when import Context
 from sluiceway_common.runmodel.model import Run
-from sluiceway_common.runmodel.placement import ExecutorView
+from sluiceway_common.runmodel.placement import ExecutorView, Owner
 from sluiceway_common.runmodel.queues import QueueSettings
 from sluiceway_common.runmodel.reasons import Reason
 from sluiceway_server.datamanager.model import Action, View
@@ -128,6 +128,10 @@ class ScopeSettings(Protocol):
 
     def queue_settings(self, view: View, scope: str) -> QueueSettings:
         """Return the settings. Must be quick: it is called inside transaction functions."""
+        ...
+
+    def owner(self, view: View, scope: str) -> Owner:
+        """Return whose runs they are, for executor groups. As quick."""
         ...
 
 

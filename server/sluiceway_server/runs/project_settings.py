@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from sluiceway_common.foundation.errors import NotFound
 from sluiceway_common.runmodel import groups
+from sluiceway_common.runmodel.placement import Owner
 from sluiceway_common.runmodel.queues import QueueSettings
 from sluiceway_server.datamanager.model import View
 from sluiceway_server.projects.records import PROJECT
+from sluiceway_server.projects.tree import NodeType, find, lineage, path_of
 from sluiceway_server.runs.access import PROJECT_SCOPE
+
+_OWNERS = frozenset({NodeType.PROJECT, NodeType.USER})
 
 
 class ProjectSettings:
@@ -19,3 +24,14 @@ class ProjectSettings:
         if project is None:
             return QueueSettings()
         return QueueSettings(project.concurrency or None, project.cancel_superseded)
+
+    def owner(self, view: View, scope: str) -> Owner:
+        """Return the project or user of a scope, and what is above it; its name alone if it is gone."""
+        _, *ids = groups.segments(scope)
+        node = find(view, ids[0], _OWNERS) if len(ids) == 1 else None
+        if node is None:
+            return Owner(name=scope)
+        try:
+            return Owner(frozenset(each.id for each in lineage(view, node)), f"{node.type} {path_of(view, node)}")
+        except NotFound:
+            return Owner(frozenset({node.id}), f"{node.type} {node.name}")  # its organization is being deleted

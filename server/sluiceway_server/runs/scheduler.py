@@ -14,6 +14,7 @@ it leaves the window, and is considered again when the executors change.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from dataclasses import replace
 
 import structlog
@@ -31,6 +32,7 @@ from sluiceway_server.datamanager.model import Decision, Query, View, Where
 from sluiceway_server.datamanager.port import Database
 from sluiceway_server.datamanager.queries import walk_records
 from sluiceway_server.runrecords import codec
+from sluiceway_server.runrecords.executor_group import with_group_settings
 from sluiceway_server.runrecords.executor_record import drain_of, phase_of
 from sluiceway_server.runrecords.types import EXECUTOR, RUN, TASK, TOPIC_PLACEMENT, active_in, outcomes
 from sluiceway_server.runs import recovery_hold as holding
@@ -229,14 +231,15 @@ class Scheduler:
             page = view.select(
                 TASK, Query(where={"state": "parked"}, order=("rank",), size=UNPARK_AT_ONCE, token=token)
             )
-            for _, record in page.records:
-                run = view.get(RUN, record.task.run_id)
-                if run is None:
-                    continue
-                needs = codec.decode_task(record).needs
-                if any(missing(codec.decode_run(run), needs, executor) is None for executor in executors):
-                    transaction.park(record.task.run_id, record.task.id, parked=False)
-                    owners.add(record.scope)
+            parked = [
+                Candidate(codec.decode_run(run), codec.decode_task(record))
+                for _, record in page.records
+                if (run := view.get(RUN, record.task.run_id)) is not None
+            ]
+            for candidate in self._with_owners(view, parked, executors):
+                if any(missing(candidate, executor) is None for executor in executors):
+                    transaction.park(candidate.run.id, candidate.task.id, parked=False)
+                    owners.add(candidate.run.scope)
             return transaction.decision(page.next_token, tell_scheduler=False)
 
         while True:
@@ -326,6 +329,7 @@ class Scheduler:
             candidates += self._waiting(transaction, free)
         if not candidates:
             return 0
+        candidates = self._with_owners(transaction.view, candidates, executors)
         owners = {each.run.scope for each in candidates}
         locks = {(each.run.scope, each.task.lock) for each in candidates if each.task.lock}
         placement = place(
@@ -362,7 +366,7 @@ class Scheduler:
         self, transaction: RunTransaction, waiting: Waiting, candidate: Candidate, executors: list[ExecutorView]
     ) -> None:
         run, task = candidate.run, candidate.task
-        never = all(missing(run, task.needs, executor) is not None for executor in executors)
+        never = all(missing(candidate, executor) is not None for executor in executors)
         if never:
             transaction.park(run.id, task.id, parked=True)
         # Numbers in the sentence change all the time; what is stored changes with the kind of wait. `explain` counts.
@@ -411,4 +415,14 @@ class Scheduler:
             if record is None or record.session_id != each.session or phase_of(record) is not ExecutorPhase.ACTIVE:
                 continue
             found.append(replace(each, draining=each.draining or drain_of(record) is not None))
-        return found
+        return with_group_settings(view, found)
+
+    def _with_owners(
+        self, view: View, candidates: list[Candidate], executors: Iterable[ExecutorView]
+    ) -> list[Candidate]:
+        """Return candidates with their owners, if a group serves some of the runs only."""
+        scopes = self._scopes
+        if scopes is None or all(executor.serves is None for executor in executors):
+            return candidates
+        owner_of = {scope: scopes.owner(view, scope) for scope in {each.run.scope for each in candidates}}
+        return [replace(each, owner=owner_of[each.run.scope]) for each in candidates]

@@ -12,6 +12,7 @@ from google.protobuf.duration_pb2 import Duration
 from sluiceway.api.run.v1 import definition_pb2 as definition_api
 from sluiceway.records.run.v1 import records_pb2 as pb
 from sluiceway_common.foundation.errors import Unavailable
+from sluiceway_common.runmodel.placement import Owner
 from sluiceway_common.runmodel.queues import QueueSettings
 from sluiceway_server.datamanager.model import Put, View
 from sluiceway_server.runrecords.types import EXECUTOR, QUEUE
@@ -30,6 +31,9 @@ class Limits:
 
     def queue_settings(self, view: View, scope: str) -> QueueSettings:
         return self._settings
+
+    def owner(self, view: View, scope: str) -> Owner:
+        return Owner()
 
 
 # --- the election -----------------------------------------------------------------------------------------------------

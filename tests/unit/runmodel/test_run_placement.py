@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sluiceway_common.runmodel.model import Needs, Run, RunPhase, Task
-from sluiceway_common.runmodel.placement import Candidate, ExecutorView, Placement, effective_priority, lines_for, place
+from sluiceway_common.runmodel.placement import Candidate, ExecutorView, Owner, Placement, effective_priority, place
 from sluiceway_common.runmodel.reasons import ReasonCode
 from tests.fakes.run_simulator import START, STEPS
 
@@ -26,7 +26,8 @@ def candidate(name: str, run: Run | None = None, *, waited: int = 0, **facts: ob
     wants = facts.pop("wants", frozenset())
     since = START - timedelta(minutes=waited)
     task = Task(id=f"{run.id}/{name}", name=name, steps=STEPS, runnable_since=since, **facts)  # type: ignore[arg-type]
-    return Candidate(run, task, wants)  # type: ignore[arg-type]
+    owner = Owner(frozenset({"p1", "acme"}), "project org/acme/app")
+    return Candidate(run, task, wants, owner)  # type: ignore[arg-type]
 
 
 def executor(key: str, slots: int = 4, used: int = 0, **facts: object) -> ExecutorView:
@@ -63,13 +64,16 @@ FITS = [
     ("full", Needs(), {"used": 4}, {}, "1 full, 4 of 4: e1"),
     ("over-full", Needs(), {"used": 5}, {}, "1 full, 5 of 4: e1"),
     ("no-slots-at-all", Needs(), {"slots": 0}, {}, "1 full, 0 of 0: e1"),
-    ("served-project", Needs(), {"serves": frozenset({"/project/p1"})}, {}, None),
-    ("served-organisation", Needs(), {"serves": frozenset({"/organization/o"})},
-     {"belongs_to": ("/organization/o",)}, None),
-    ("not-served", Needs(arch="arm64"), {"serves": frozenset({"/project/p2"})}, {},
-     "1 executor (e1): does not serve this project"),
+    ("served-project", Needs(), {"serves": frozenset({"p1"})}, {}, None),
+    ("served-organisation", Needs(), {"serves": frozenset({"acme"})}, {}, None),
+    ("not-served", Needs(arch="arm64"), {"serves": frozenset({"p2"})}, {},
+     "1 executor (e1): group g does not serve project org/acme/app"),
+    ("serves-nothing", Needs(), {"serves": frozenset()}, {},
+     "1 executor (e1): group g does not serve project org/acme/app"),
     ("fork", Needs(), {}, {"from_fork": True}, "1 executor (e1): takes no runs of forks"),
     ("fork-taken", Needs(), {"takes_forks": True}, {"from_fork": True}, None),
+    ("fork-privileged", Needs(privileged=True), {"takes_forks": True, "privileged_allowed": True}, {"from_fork": True},
+     "1 executor (e1): runs no privileged pods of forks"),
 ]  # fmt: skip
 
 
@@ -94,14 +98,14 @@ def test_what_is_missing_is_one_line_for_each_kind_of_executors() -> None:
     )
     assert waiting.reason.code == ReasonCode.WAITS_FOR_EXECUTOR
     assert waiting.reason.sentence == "; ".join(waiting.lines)
-    assert lines_for(run_of(), Needs(arch="arm64"), fleet) == waiting.lines
-    assert lines_for(run_of(), Needs(), fleet) == ()
+    assert placed(candidate("a"), on=fleet).waiting == ()
 
 
 def test_of_many_executors_the_first_few_are_named() -> None:
     full = [executor(f"e{n}", used=4) for n in (5, 3, 1, 2, 4)]
-    assert lines_for(run_of(), Needs(), full[1:]) == ("4 full, 4 of 4: e1, e2, e3 and e4",)
-    assert lines_for(run_of(), Needs(), full) == ("5 full, 4 of 4: e1, e2, e3 and 2 more",)
+    of_four, of_five = (placed(candidate("a"), on=fleet).waiting[0].lines for fleet in (full[1:], full))
+    assert of_four == ("4 full, 4 of 4: e1, e2, e3 and e4",)
+    assert of_five == ("5 full, 4 of 4: e1, e2, e3 and 2 more",)
 
 
 def test_without_executors_it_is_said_that_there_are_none() -> None:
@@ -235,4 +239,6 @@ def test_placement_is_sound_whatever_the_order_of_its_arguments(seed: int) -> No
         # Nobody waits while an executor that fits has a free slot, but for a lock.
         left = by_id[waiting.task_id]
         if waiting.reason.code == ReasonCode.WAITS_FOR_EXECUTOR:
-            assert lines_for(left.run, left.task.needs, after) == (() if not fleet else waiting.lines)
+            again = placed(left, on=after)
+            assert not again.choices
+            assert again.waiting[0].lines == waiting.lines

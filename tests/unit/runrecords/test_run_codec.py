@@ -105,7 +105,6 @@ RUNS = st.builds(
     reason=st.none() | REASONS,
     notes=st.lists(REASONS, max_size=2).map(tuple),
     annotations=st.dictionaries(TEXT, TEXT, max_size=3),
-    belongs_to=st.lists(TEXT, max_size=2).map(tuple),
     from_fork=st.booleans(),
     stop=st.none() | STOPS,
     restart_of=st.none() | st.builds(model.RestartOf, TEXT, st.sampled_from(model.RestartKind)),

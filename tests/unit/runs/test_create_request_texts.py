@@ -29,7 +29,7 @@ Change = Callable[[service_api.CreateRunRequest], object]
 def checked(wanted: service_api.CreateRunRequest) -> create_request.ValidatedCreate:
     ids = [f"t{n}" for n in range(len(wanted.tasks))]
     return create_request.check(
-        wanted, variables={}, run_id="r", task_ids=ids, created_by="me", belongs_to=(), from_fork=False, now=NOW
+        wanted, variables={}, run_id="r", task_ids=ids, created_by="me", from_fork=False, now=NOW
     )
 
 

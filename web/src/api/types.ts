@@ -186,10 +186,26 @@ export interface Executor {
 
 /** A group of executors that share a place, such as a Kubernetes namespace, and can clean up after each other. */
 export interface ExecutorGroup {
-  /** The name of the group. */
+  /** The name of the group: letters, digits and single inner hyphens, a letter first. */
   name: string;
   /** The ids of the live executors of the group, sorted. */
   executorIds: string[];
+  /** The users, organizations, project groups and projects whose runs the group serves, with all below them. In requests a path or an id of each; in responses its path, sorted. Empty, and not `servesAll`, when the group is created: the creator, and the organizations that the creator owns. */
+  serves: string[];
+  /** Whether the group serves all runs. Then `serves` is empty. */
+  servesAll: boolean;
+  /** Whether the group takes runs of pull requests from forks. Executors with the driver `host` never do. */
+  takesForks: boolean;
+  /** When the group was created. Not set: it has no settings of its own. */
+  createTime?: string;
+  /** The number of executors of the group, live or not. */
+  executors: number;
+  /** The slots of its live executors that are not drained. */
+  slots: number;
+  /** The number of assignments that its executors hold. */
+  slotsUsed: number;
+  /** The number of tokens of the group that are valid. */
+  tokens: number;
 }
 
 /** The response of `FindLogError`. */

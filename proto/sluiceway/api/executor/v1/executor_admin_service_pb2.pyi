@@ -3,6 +3,7 @@ import datetime
 from google.api import annotations_pb2 as _annotations_pb2
 from google.api import field_behavior_pb2 as _field_behavior_pb2
 from google.protobuf import duration_pb2 as _duration_pb2
+from google.protobuf import field_mask_pb2 as _field_mask_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from sluiceway.api.options.v1 import options_pb2 as _options_pb2
 from google.protobuf.internal import containers as _containers
@@ -79,15 +80,46 @@ class Executor(_message.Message):
     def __init__(self, id: _Optional[str] = ..., group: _Optional[str] = ..., siblings: _Optional[_Iterable[str]] = ..., version: _Optional[str] = ..., archs: _Optional[_Iterable[str]] = ..., labels: _Optional[_Mapping[str, str]] = ..., slots: _Optional[int] = ..., slots_used: _Optional[int] = ..., privileged_allowed: _Optional[bool] = ..., drivers: _Optional[_Iterable[str]] = ..., dynamic: _Optional[bool] = ..., draining: _Optional[bool] = ..., online: _Optional[bool] = ..., last_seen_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., session_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., drained: _Optional[bool] = ..., drain_deadline: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class ExecutorGroup(_message.Message):
-    """A group of executors that share a place, such as a Kubernetes namespace, and can clean up after each other."""
-    __slots__ = ("name", "executor_ids")
+    """A group of executors that share a place, such as a Kubernetes namespace, and can clean up after each other.
+
+    A group that nobody has created exists while it has an executor or a token. It serves all projects, and takes runs of
+    forks if an option of the servers says so; the first update gives it settings of its own.
+    """
+    __slots__ = ("name", "executor_ids", "serves", "serves_all", "takes_forks", "create_time", "executors", "slots", "slots_used", "tokens")
     NAME_FIELD_NUMBER: _ClassVar[int]
     EXECUTOR_IDS_FIELD_NUMBER: _ClassVar[int]
+    SERVES_FIELD_NUMBER: _ClassVar[int]
+    SERVES_ALL_FIELD_NUMBER: _ClassVar[int]
+    TAKES_FORKS_FIELD_NUMBER: _ClassVar[int]
+    CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
+    EXECUTORS_FIELD_NUMBER: _ClassVar[int]
+    SLOTS_FIELD_NUMBER: _ClassVar[int]
+    SLOTS_USED_FIELD_NUMBER: _ClassVar[int]
+    TOKENS_FIELD_NUMBER: _ClassVar[int]
     name: str
-    """The name of the group."""
+    """The name of the group: letters, digits and single inner hyphens, a letter first."""
     executor_ids: _containers.RepeatedScalarFieldContainer[str]
     """The ids of the live executors of the group, sorted."""
-    def __init__(self, name: _Optional[str] = ..., executor_ids: _Optional[_Iterable[str]] = ...) -> None: ...
+    serves: _containers.RepeatedScalarFieldContainer[str]
+    """The users, organizations, project groups and projects whose runs the group serves, with all below them. In requests
+    a path or an id of each; in responses its path, sorted. Empty, and not `serves_all`, when the group is created: the
+    creator, and the organizations that the creator owns.
+    """
+    serves_all: bool
+    """Whether the group serves all runs. Then `serves` is empty."""
+    takes_forks: bool
+    """Whether the group takes runs of pull requests from forks. Executors with the driver `host` never do."""
+    create_time: _timestamp_pb2.Timestamp
+    """When the group was created. Not set: it has no settings of its own."""
+    executors: int
+    """The number of executors of the group, live or not."""
+    slots: int
+    """The slots of its live executors that are not drained."""
+    slots_used: int
+    """The number of assignments that its executors hold."""
+    tokens: int
+    """The number of tokens of the group that are valid."""
+    def __init__(self, name: _Optional[str] = ..., executor_ids: _Optional[_Iterable[str]] = ..., serves: _Optional[_Iterable[str]] = ..., serves_all: _Optional[bool] = ..., takes_forks: _Optional[bool] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., executors: _Optional[int] = ..., slots: _Optional[int] = ..., slots_used: _Optional[int] = ..., tokens: _Optional[int] = ...) -> None: ...
 
 class ListExecutorsRequest(_message.Message):
     """The request of `ListExecutors`."""
@@ -167,6 +199,57 @@ class GetExecutorGroupResponse(_message.Message):
     executor_group: ExecutorGroup
     """The group."""
     def __init__(self, executor_group: _Optional[_Union[ExecutorGroup, _Mapping]] = ...) -> None: ...
+
+class CreateExecutorGroupRequest(_message.Message):
+    """The request of `CreateExecutorGroup`."""
+    __slots__ = ("executor_group",)
+    EXECUTOR_GROUP_FIELD_NUMBER: _ClassVar[int]
+    executor_group: ExecutorGroup
+    """The group."""
+    def __init__(self, executor_group: _Optional[_Union[ExecutorGroup, _Mapping]] = ...) -> None: ...
+
+class CreateExecutorGroupResponse(_message.Message):
+    """The response of `CreateExecutorGroup`."""
+    __slots__ = ("executor_group",)
+    EXECUTOR_GROUP_FIELD_NUMBER: _ClassVar[int]
+    executor_group: ExecutorGroup
+    """The group."""
+    def __init__(self, executor_group: _Optional[_Union[ExecutorGroup, _Mapping]] = ...) -> None: ...
+
+class UpdateExecutorGroupRequest(_message.Message):
+    """The request of `UpdateExecutorGroup`."""
+    __slots__ = ("executor_group", "update_mask")
+    EXECUTOR_GROUP_FIELD_NUMBER: _ClassVar[int]
+    UPDATE_MASK_FIELD_NUMBER: _ClassVar[int]
+    executor_group: ExecutorGroup
+    """The group: its name, and the new values."""
+    update_mask: _field_mask_pb2.FieldMask
+    """The fields to change. Empty: those that are set."""
+    def __init__(self, executor_group: _Optional[_Union[ExecutorGroup, _Mapping]] = ..., update_mask: _Optional[_Union[_field_mask_pb2.FieldMask, _Mapping]] = ...) -> None: ...
+
+class UpdateExecutorGroupResponse(_message.Message):
+    """The response of `UpdateExecutorGroup`."""
+    __slots__ = ("executor_group",)
+    EXECUTOR_GROUP_FIELD_NUMBER: _ClassVar[int]
+    executor_group: ExecutorGroup
+    """The group."""
+    def __init__(self, executor_group: _Optional[_Union[ExecutorGroup, _Mapping]] = ...) -> None: ...
+
+class DeleteExecutorGroupRequest(_message.Message):
+    """The request of `DeleteExecutorGroup`."""
+    __slots__ = ("name", "force")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    FORCE_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    """The name of the group."""
+    force: bool
+    """Whether tasks that its executors run may be lost."""
+    def __init__(self, name: _Optional[str] = ..., force: _Optional[bool] = ...) -> None: ...
+
+class DeleteExecutorGroupResponse(_message.Message):
+    """The response of `DeleteExecutorGroup`."""
+    __slots__ = ()
+    def __init__(self) -> None: ...
 
 class DrainExecutorRequest(_message.Message):
     """The request of `DrainExecutor`."""

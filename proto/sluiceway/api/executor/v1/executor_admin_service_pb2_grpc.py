@@ -58,6 +58,21 @@ class ExecutorAdminServiceStub:
                 request_serializer=sluiceway_dot_api_dot_executor_dot_v1_dot_executor__admin__service__pb2.GetExecutorGroupRequest.SerializeToString,
                 response_deserializer=sluiceway_dot_api_dot_executor_dot_v1_dot_executor__admin__service__pb2.GetExecutorGroupResponse.FromString,
                 _registered_method=True)
+        self.CreateExecutorGroup = channel.unary_unary(
+                '/sluiceway.api.executor.v1.ExecutorAdminService/CreateExecutorGroup',
+                request_serializer=sluiceway_dot_api_dot_executor_dot_v1_dot_executor__admin__service__pb2.CreateExecutorGroupRequest.SerializeToString,
+                response_deserializer=sluiceway_dot_api_dot_executor_dot_v1_dot_executor__admin__service__pb2.CreateExecutorGroupResponse.FromString,
+                _registered_method=True)
+        self.UpdateExecutorGroup = channel.unary_unary(
+                '/sluiceway.api.executor.v1.ExecutorAdminService/UpdateExecutorGroup',
+                request_serializer=sluiceway_dot_api_dot_executor_dot_v1_dot_executor__admin__service__pb2.UpdateExecutorGroupRequest.SerializeToString,
+                response_deserializer=sluiceway_dot_api_dot_executor_dot_v1_dot_executor__admin__service__pb2.UpdateExecutorGroupResponse.FromString,
+                _registered_method=True)
+        self.DeleteExecutorGroup = channel.unary_unary(
+                '/sluiceway.api.executor.v1.ExecutorAdminService/DeleteExecutorGroup',
+                request_serializer=sluiceway_dot_api_dot_executor_dot_v1_dot_executor__admin__service__pb2.DeleteExecutorGroupRequest.SerializeToString,
+                response_deserializer=sluiceway_dot_api_dot_executor_dot_v1_dot_executor__admin__service__pb2.DeleteExecutorGroupResponse.FromString,
+                _registered_method=True)
         self.DrainExecutor = channel.unary_unary(
                 '/sluiceway.api.executor.v1.ExecutorAdminService/DrainExecutor',
                 request_serializer=sluiceway_dot_api_dot_executor_dot_v1_dot_executor__admin__service__pb2.DrainExecutorRequest.SerializeToString,
@@ -127,6 +142,44 @@ class ExecutorAdminServiceServicer:
 
         Errors:
         - NOT_FOUND: There is no such group.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CreateExecutorGroup(self, request, context):
+        """Creates an executor group. Its executors need a token: `TokenService.CreateToken` with its name as `group`.
+
+        A second call with the same name fails.
+
+        Errors:
+        - INVALID_ARGUMENT: A field is invalid. All invalid fields are listed.
+        - NOT_FOUND: There is no such user, organization, project group or project.
+        - ALREADY_EXISTS: There is such a group.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateExecutorGroup(self, request, context):
+        """Changes the fields of an executor group that the mask names: `serves`, `serves_all`, `takes_forks`. Without a mask,
+        those that are set. It applies to tasks that are assigned from now on. May be repeated.
+
+        Errors:
+        - INVALID_ARGUMENT: A field is invalid. All invalid fields are listed.
+        - NOT_FOUND: There is no such group, user, organization, project group or project.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteExecutorGroup(self, request, context):
+        """Deletes an executor group, its executors, and its tokens. Executors that still run are refused from then on.
+
+        Errors:
+        - NOT_FOUND: There is no such group.
+        - FAILED_PRECONDITION: Executors of the group run tasks (`EXECUTORS_BUSY`). Drain them, or use `force`: then those
+        tasks are lost at once.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -210,6 +263,21 @@ def add_ExecutorAdminServiceServicer_to_server(servicer, server):
                     servicer.GetExecutorGroup,
                     request_deserializer=sluiceway_dot_api_dot_executor_dot_v1_dot_executor__admin__service__pb2.GetExecutorGroupRequest.FromString,
                     response_serializer=sluiceway_dot_api_dot_executor_dot_v1_dot_executor__admin__service__pb2.GetExecutorGroupResponse.SerializeToString,
+            ),
+            'CreateExecutorGroup': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateExecutorGroup,
+                    request_deserializer=sluiceway_dot_api_dot_executor_dot_v1_dot_executor__admin__service__pb2.CreateExecutorGroupRequest.FromString,
+                    response_serializer=sluiceway_dot_api_dot_executor_dot_v1_dot_executor__admin__service__pb2.CreateExecutorGroupResponse.SerializeToString,
+            ),
+            'UpdateExecutorGroup': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateExecutorGroup,
+                    request_deserializer=sluiceway_dot_api_dot_executor_dot_v1_dot_executor__admin__service__pb2.UpdateExecutorGroupRequest.FromString,
+                    response_serializer=sluiceway_dot_api_dot_executor_dot_v1_dot_executor__admin__service__pb2.UpdateExecutorGroupResponse.SerializeToString,
+            ),
+            'DeleteExecutorGroup': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteExecutorGroup,
+                    request_deserializer=sluiceway_dot_api_dot_executor_dot_v1_dot_executor__admin__service__pb2.DeleteExecutorGroupRequest.FromString,
+                    response_serializer=sluiceway_dot_api_dot_executor_dot_v1_dot_executor__admin__service__pb2.DeleteExecutorGroupResponse.SerializeToString,
             ),
             'DrainExecutor': grpc.unary_unary_rpc_method_handler(
                     servicer.DrainExecutor,
@@ -349,6 +417,87 @@ class ExecutorAdminService:
             '/sluiceway.api.executor.v1.ExecutorAdminService/GetExecutorGroup',
             sluiceway_dot_api_dot_executor_dot_v1_dot_executor__admin__service__pb2.GetExecutorGroupRequest.SerializeToString,
             sluiceway_dot_api_dot_executor_dot_v1_dot_executor__admin__service__pb2.GetExecutorGroupResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateExecutorGroup(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sluiceway.api.executor.v1.ExecutorAdminService/CreateExecutorGroup',
+            sluiceway_dot_api_dot_executor_dot_v1_dot_executor__admin__service__pb2.CreateExecutorGroupRequest.SerializeToString,
+            sluiceway_dot_api_dot_executor_dot_v1_dot_executor__admin__service__pb2.CreateExecutorGroupResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateExecutorGroup(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sluiceway.api.executor.v1.ExecutorAdminService/UpdateExecutorGroup',
+            sluiceway_dot_api_dot_executor_dot_v1_dot_executor__admin__service__pb2.UpdateExecutorGroupRequest.SerializeToString,
+            sluiceway_dot_api_dot_executor_dot_v1_dot_executor__admin__service__pb2.UpdateExecutorGroupResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteExecutorGroup(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sluiceway.api.executor.v1.ExecutorAdminService/DeleteExecutorGroup',
+            sluiceway_dot_api_dot_executor_dot_v1_dot_executor__admin__service__pb2.DeleteExecutorGroupRequest.SerializeToString,
+            sluiceway_dot_api_dot_executor_dot_v1_dot_executor__admin__service__pb2.DeleteExecutorGroupResponse.FromString,
             options,
             channel_credentials,
             insecure,

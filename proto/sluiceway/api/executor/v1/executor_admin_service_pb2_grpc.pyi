@@ -61,6 +61,32 @@ class ExecutorAdminServiceStub:
     Errors:
     - NOT_FOUND: There is no such group.
     """
+    CreateExecutorGroup: _grpc.UnaryUnaryMultiCallable[_executor_admin_service_pb2.CreateExecutorGroupRequest, _executor_admin_service_pb2.CreateExecutorGroupResponse]
+    """Creates an executor group. Its executors need a token: `TokenService.CreateToken` with its name as `group`.
+
+    A second call with the same name fails.
+
+    Errors:
+    - INVALID_ARGUMENT: A field is invalid. All invalid fields are listed.
+    - NOT_FOUND: There is no such user, organization, project group or project.
+    - ALREADY_EXISTS: There is such a group.
+    """
+    UpdateExecutorGroup: _grpc.UnaryUnaryMultiCallable[_executor_admin_service_pb2.UpdateExecutorGroupRequest, _executor_admin_service_pb2.UpdateExecutorGroupResponse]
+    """Changes the fields of an executor group that the mask names: `serves`, `serves_all`, `takes_forks`. Without a mask,
+    those that are set. It applies to tasks that are assigned from now on. May be repeated.
+
+    Errors:
+    - INVALID_ARGUMENT: A field is invalid. All invalid fields are listed.
+    - NOT_FOUND: There is no such group, user, organization, project group or project.
+    """
+    DeleteExecutorGroup: _grpc.UnaryUnaryMultiCallable[_executor_admin_service_pb2.DeleteExecutorGroupRequest, _executor_admin_service_pb2.DeleteExecutorGroupResponse]
+    """Deletes an executor group, its executors, and its tokens. Executors that still run are refused from then on.
+
+    Errors:
+    - NOT_FOUND: There is no such group.
+    - FAILED_PRECONDITION: Executors of the group run tasks (`EXECUTORS_BUSY`). Drain them, or use `force`: then those
+      tasks are lost at once.
+    """
     DrainExecutor: _grpc.UnaryUnaryMultiCallable[_executor_admin_service_pb2.DrainExecutorRequest, _executor_admin_service_pb2.DrainExecutorResponse]
     """Drains an executor: it gets no more tasks.
 
@@ -130,6 +156,32 @@ class ExecutorAdminServiceAsyncStub(ExecutorAdminServiceStub):
 
     Errors:
     - NOT_FOUND: There is no such group.
+    """
+    CreateExecutorGroup: _aio.UnaryUnaryMultiCallable[_executor_admin_service_pb2.CreateExecutorGroupRequest, _executor_admin_service_pb2.CreateExecutorGroupResponse]  # type: ignore[assignment]
+    """Creates an executor group. Its executors need a token: `TokenService.CreateToken` with its name as `group`.
+
+    A second call with the same name fails.
+
+    Errors:
+    - INVALID_ARGUMENT: A field is invalid. All invalid fields are listed.
+    - NOT_FOUND: There is no such user, organization, project group or project.
+    - ALREADY_EXISTS: There is such a group.
+    """
+    UpdateExecutorGroup: _aio.UnaryUnaryMultiCallable[_executor_admin_service_pb2.UpdateExecutorGroupRequest, _executor_admin_service_pb2.UpdateExecutorGroupResponse]  # type: ignore[assignment]
+    """Changes the fields of an executor group that the mask names: `serves`, `serves_all`, `takes_forks`. Without a mask,
+    those that are set. It applies to tasks that are assigned from now on. May be repeated.
+
+    Errors:
+    - INVALID_ARGUMENT: A field is invalid. All invalid fields are listed.
+    - NOT_FOUND: There is no such group, user, organization, project group or project.
+    """
+    DeleteExecutorGroup: _aio.UnaryUnaryMultiCallable[_executor_admin_service_pb2.DeleteExecutorGroupRequest, _executor_admin_service_pb2.DeleteExecutorGroupResponse]  # type: ignore[assignment]
+    """Deletes an executor group, its executors, and its tokens. Executors that still run are refused from then on.
+
+    Errors:
+    - NOT_FOUND: There is no such group.
+    - FAILED_PRECONDITION: Executors of the group run tasks (`EXECUTORS_BUSY`). Drain them, or use `force`: then those
+      tasks are lost at once.
     """
     DrainExecutor: _aio.UnaryUnaryMultiCallable[_executor_admin_service_pb2.DrainExecutorRequest, _executor_admin_service_pb2.DrainExecutorResponse]  # type: ignore[assignment]
     """Drains an executor: it gets no more tasks.
@@ -221,6 +273,50 @@ class ExecutorAdminServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Errors:
         - NOT_FOUND: There is no such group.
+        """
+
+    @_abc_1.abstractmethod
+    def CreateExecutorGroup(
+        self,
+        request: _executor_admin_service_pb2.CreateExecutorGroupRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_executor_admin_service_pb2.CreateExecutorGroupResponse, _abc.Awaitable[_executor_admin_service_pb2.CreateExecutorGroupResponse]]:
+        """Creates an executor group. Its executors need a token: `TokenService.CreateToken` with its name as `group`.
+
+        A second call with the same name fails.
+
+        Errors:
+        - INVALID_ARGUMENT: A field is invalid. All invalid fields are listed.
+        - NOT_FOUND: There is no such user, organization, project group or project.
+        - ALREADY_EXISTS: There is such a group.
+        """
+
+    @_abc_1.abstractmethod
+    def UpdateExecutorGroup(
+        self,
+        request: _executor_admin_service_pb2.UpdateExecutorGroupRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_executor_admin_service_pb2.UpdateExecutorGroupResponse, _abc.Awaitable[_executor_admin_service_pb2.UpdateExecutorGroupResponse]]:
+        """Changes the fields of an executor group that the mask names: `serves`, `serves_all`, `takes_forks`. Without a mask,
+        those that are set. It applies to tasks that are assigned from now on. May be repeated.
+
+        Errors:
+        - INVALID_ARGUMENT: A field is invalid. All invalid fields are listed.
+        - NOT_FOUND: There is no such group, user, organization, project group or project.
+        """
+
+    @_abc_1.abstractmethod
+    def DeleteExecutorGroup(
+        self,
+        request: _executor_admin_service_pb2.DeleteExecutorGroupRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_executor_admin_service_pb2.DeleteExecutorGroupResponse, _abc.Awaitable[_executor_admin_service_pb2.DeleteExecutorGroupResponse]]:
+        """Deletes an executor group, its executors, and its tokens. Executors that still run are refused from then on.
+
+        Errors:
+        - NOT_FOUND: There is no such group.
+        - FAILED_PRECONDITION: Executors of the group run tasks (`EXECUTORS_BUSY`). Drain them, or use `force`: then those
+          tasks are lost at once.
         """
 
     @_abc_1.abstractmethod

@@ -28,9 +28,8 @@ EXECUTOR_USE_FIRST: ExecutorUse
 
 class RunRecord(_message.Message):
     """A run: what people see of it, and what only the rules need."""
-    __slots__ = ("run", "belongs_to", "from_fork", "notes", "created_warnings", "forced_time", "forced_by", "config_digest", "scope")
+    __slots__ = ("run", "from_fork", "notes", "created_warnings", "forced_time", "forced_by", "config_digest", "scope")
     RUN_FIELD_NUMBER: _ClassVar[int]
-    BELONGS_TO_FIELD_NUMBER: _ClassVar[int]
     FROM_FORK_FIELD_NUMBER: _ClassVar[int]
     NOTES_FIELD_NUMBER: _ClassVar[int]
     CREATED_WARNINGS_FIELD_NUMBER: _ClassVar[int]
@@ -40,8 +39,6 @@ class RunRecord(_message.Message):
     SCOPE_FIELD_NUMBER: _ClassVar[int]
     run: _run_pb2.Run
     """What people see."""
-    belongs_to: _containers.RepeatedScalarFieldContainer[str]
-    """Paths besides the scope that an executor group may name to serve it."""
     from_fork: bool
     """It comes from a fork."""
     notes: _containers.RepeatedCompositeFieldContainer[_run_pb2.Reason]
@@ -56,7 +53,7 @@ class RunRecord(_message.Message):
     """SHA-256 in hex of its configuration."""
     scope: str
     """The first two segments of its group: where numbers count and locks hold."""
-    def __init__(self, run: _Optional[_Union[_run_pb2.Run, _Mapping]] = ..., belongs_to: _Optional[_Iterable[str]] = ..., from_fork: _Optional[bool] = ..., notes: _Optional[_Iterable[_Union[_run_pb2.Reason, _Mapping]]] = ..., created_warnings: _Optional[_Iterable[str]] = ..., forced_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., forced_by: _Optional[str] = ..., config_digest: _Optional[str] = ..., scope: _Optional[str] = ...) -> None: ...
+    def __init__(self, run: _Optional[_Union[_run_pb2.Run, _Mapping]] = ..., from_fork: _Optional[bool] = ..., notes: _Optional[_Iterable[_Union[_run_pb2.Reason, _Mapping]]] = ..., created_warnings: _Optional[_Iterable[str]] = ..., forced_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., forced_by: _Optional[str] = ..., config_digest: _Optional[str] = ..., scope: _Optional[str] = ...) -> None: ...
 
 class AttemptEnd(_message.Message):
     """How the attempt before the present one ended."""
@@ -402,6 +399,23 @@ class ExecutorRecord(_message.Message):
     use: ExecutorUse
     """Whether it may hold assignments."""
     def __init__(self, group: _Optional[str] = ..., session_id: _Optional[str] = ..., secret_digest: _Optional[bytes] = ..., journal_id: _Optional[str] = ..., version: _Optional[str] = ..., archs: _Optional[_Iterable[str]] = ..., labels: _Optional[_Mapping[str, str]] = ..., slots: _Optional[int] = ..., privileged_allowed: _Optional[bool] = ..., drivers: _Optional[_Iterable[str]] = ..., dynamic: _Optional[bool] = ..., draining: _Optional[bool] = ..., drain_deadline: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., vanished: _Optional[bool] = ..., pods_gone: _Optional[bool] = ..., missing_since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., last_seen_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., session_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., settled_epoch: _Optional[int] = ..., deleted: _Optional[bool] = ..., use: _Optional[_Union[ExecutorUse, str]] = ...) -> None: ...
+
+class ExecutorGroupRecord(_message.Message):
+    """The settings of an executor group, by its name. A group without them serves all runs."""
+    __slots__ = ("serves", "serves_all", "takes_forks", "create_time")
+    SERVES_FIELD_NUMBER: _ClassVar[int]
+    SERVES_ALL_FIELD_NUMBER: _ClassVar[int]
+    TAKES_FORKS_FIELD_NUMBER: _ClassVar[int]
+    CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
+    serves: _containers.RepeatedScalarFieldContainer[str]
+    """The ids of the nodes of the tree whose runs it serves, with all below them."""
+    serves_all: bool
+    """It serves all runs."""
+    takes_forks: bool
+    """It takes runs of forks."""
+    create_time: _timestamp_pb2.Timestamp
+    """When it was created."""
+    def __init__(self, serves: _Optional[_Iterable[str]] = ..., serves_all: _Optional[bool] = ..., takes_forks: _Optional[bool] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class PlacerRecord(_message.Message):
     """Who places tasks; there is one, `placer`."""
