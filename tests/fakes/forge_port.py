@@ -30,6 +30,7 @@ from sluiceway_server.forges.port import (
     Repository,
     RepositoryPage,
 )
+from sluiceway_server.triggers.config_files import blob_id
 
 __all__ = ["FakeForge", "signed"]
 
@@ -161,7 +162,14 @@ class FakeForge:
             if each.startswith(prefix):
                 name, _, more = each.removeprefix(prefix).partition("/")
                 names[prefix + name] = EntryKind.FOLDER if more else EntryKind.FILE
-        return tuple(FolderEntry(path=name, kind=kind) for name, kind in sorted(names.items())) or None
+        contents = self._commit(commit)
+        return (
+            tuple(
+                FolderEntry(path=name, kind=kind, object_id=blob_id(contents[name]) if name in contents else "")
+                for name, kind in sorted(names.items())
+            )
+            or None
+        )
 
     async def changed_paths(self, token: str, repository: Repository, base: str, head: str) -> tuple[str, ...] | None:
         self._call("changed_paths", token)

@@ -381,7 +381,7 @@ async def services(ground: ServerDependencies, database: DataManager) -> AsyncIt
             )
             offer.add(
                 delivery_service_pb2_grpc.add_DeliveryServiceServicer_to_server,
-                DeliveryServicer(audited, providers, ground.envelope, clock, ids=ids),
+                DeliveryServicer(audited, providers, ground.envelope, clock, ids=ids, expect=deliveries.expect),
             )
             offer.add(
                 schedule_service_pb2_grpc.add_ScheduleServiceServicer_to_server,

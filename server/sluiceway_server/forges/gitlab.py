@@ -250,4 +250,4 @@ def _root(repository: Repository) -> str:
 
 def _entry(entry: shapes.TreeShape) -> FolderEntry:
     kind = EntryKind.LINK if entry.mode == _LINK_MODE else _KINDS.get(entry.type, EntryKind.FILE)
-    return FolderEntry(path=entry.path, kind=kind)
+    return FolderEntry(path=entry.path, kind=kind, object_id=entry.id)

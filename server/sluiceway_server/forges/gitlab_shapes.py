@@ -108,6 +108,7 @@ class _File(Shape):
 class TreeShape(Shape):
     """An entry of a folder."""
 
+    id: str = ""
     path: str
     type: str
     mode: str = ""

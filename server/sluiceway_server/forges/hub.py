@@ -219,4 +219,4 @@ def _root(repository: Repository) -> str:
 def _entry(content: shapes.ContentShape) -> FolderEntry:
     # GitHub lists a submodule as a file with a URL.
     kind = EntryKind.SUBMODULE if content.submodule_git_url else _KINDS.get(content.type, EntryKind.FILE)
-    return FolderEntry(path=content.path, kind=kind)
+    return FolderEntry(path=content.path, kind=kind, object_id=content.sha)

@@ -99,6 +99,7 @@ class ContentShape(Shape):
 
     type: str
     path: str
+    sha: str = ""
     size: int = 0
     encoding: str | None = None
     content: str | None = None

@@ -119,7 +119,10 @@ class PlainGit:
         if len(listed) > _MAX_ENTRIES:
             raise ForgeResponseTooLarge(f"the folder {path} has more than {_MAX_ENTRIES} entries", subject=path)
         prefix = f"{path}/" if path else ""
-        found = (FolderEntry(path=prefix + name, kind=_KINDS.get(mode, EntryKind.FILE)) for mode, _, _, name in listed)
+        found = (
+            FolderEntry(path=prefix + name, kind=_KINDS.get(mode, EntryKind.FILE), object_id=target)
+            for mode, _, target, name in listed
+        )
         return tuple(sorted(found, key=lambda entry: entry.path))
 
     async def commit_message(self, token: str, repository: Repository, commit: str) -> str:

@@ -75,10 +75,17 @@ class EntryKind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FolderEntry:
-    """An entry of a folder. `path` begins at the top of the repository."""
+    """An entry of a folder.
+
+    Attributes:
+        path: begins at the top of the repository.
+        kind: what it is.
+        object_id: of git, which is a digest of the content; empty: the provider does not return it.
+    """
 
     path: str
     kind: EntryKind
+    object_id: str = ""
 
 
 class CommitState(StrEnum):

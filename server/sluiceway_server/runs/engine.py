@@ -45,6 +45,7 @@ from sluiceway_server.runs.ports import (
     ServerPresence,
     UpdateOutcome,
     WithNewRun,
+    WithRun,
     nothing_more,
 )
 from sluiceway_server.runs.request_ids import earlier_run, known_request, remembered, request_key
@@ -144,8 +145,11 @@ class Engine:
         *,
         created_by: str,
         from_fork: bool = False,
+        with_run: WithRun | None = None,
     ) -> Committed[pb.RunRecord]:
         """Create a run, and start and place it in the same transaction if possible.
+
+        What `with_run` returns is stored in that transaction too, and also if an earlier call has made the run.
 
         Raises:
             InvalidInput: every fault of the request, or its `request_id` was used with another body.
@@ -161,15 +165,17 @@ class Engine:
         def decide(transaction: RunTransaction) -> str:
             nonlocal last
             last = transaction
-            if key:
-                known = self._known(transaction, key, checked.request_digest)
-                if known is not None:
-                    return known
-            check_preconditions(transaction.view, checked.preconditions)
-            remember = remembered(key, checked.request_digest, checked.created.run.id, transaction.now) if key else None
-            store_run(transaction, checked, config, remember)
-            transaction.put(*self._with_new_run(transaction.view, checked.created.run))
-            return checked.created.run.id
+            known = self._known(transaction, key, checked.request_digest) if key else None
+            if known is None:
+                new_id = checked.created.run.id
+                check_preconditions(transaction.view, checked.preconditions)
+                remember = remembered(key, checked.request_digest, new_id, transaction.now) if key else None
+                store_run(transaction, checked, config, remember)
+                transaction.put(*self._with_new_run(transaction.view, checked.created.run))
+            run_id = known or checked.created.run.id
+            if with_run is not None:
+                transaction.put(*with_run(transaction.view, run_id, known is not None))
+            return run_id
 
         committed = await self._transact(decide)
         await self._configs.confirm(checked.config, config)

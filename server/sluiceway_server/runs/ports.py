@@ -32,6 +32,11 @@ WithNewRun = Callable[[View, Run], Iterable[Action]]
 """Returns what is stored in the transaction that creates a run. Pure and quick."""
 
 
+WithRun = Callable[[View, str, bool], Iterable[Action]]
+"""Returns what is stored with a creation, for the id of its run, and whether an earlier call with the same request id
+has made it. Pure and quick."""
+
+
 def nothing_more(view: View, run: Run) -> tuple[Action, ...]:
     """Store nothing together with new runs."""
     return ()

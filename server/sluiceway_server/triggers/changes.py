@@ -12,7 +12,7 @@ import structlog
 
 from sluiceway_common.foundation.errors import SluicewayError
 from sluiceway_common.foundation.time_limit import time_limit
-from sluiceway_server.datamanager.model import RecordType
+from sluiceway_server.datamanager.model import Applied, RecordType
 from sluiceway_server.datamanager.port import Database
 
 __all__ = ["Changes"]
@@ -20,6 +20,10 @@ __all__ = ["Changes"]
 log = structlog.get_logger(__name__)
 
 _FOLLOW_AGAIN_SECONDS = 1.0
+
+
+def _always(change: Applied | None) -> bool:
+    return True
 
 
 class Changes:
@@ -32,6 +36,7 @@ class Changes:
         *,
         interval: timedelta,
         gather: timedelta = timedelta(0),
+        is_news: Callable[[Applied | None], bool] = _always,
     ) -> None:
         """Wake up when a record of one of `types` changes, and after `interval` without.
 
@@ -40,11 +45,14 @@ class Changes:
             types: of the records.
             interval: between two looks, if nothing changes.
             gather: how long after a change the worker is woken, so that many changes are one look.
+            is_news: returns whether a change wakes the worker. Called for each, and with None where some may have been
+                missed, which always wakes it.
         """
         self._database = database
         self._topics = [f"type:{each.name}" for each in types]
         self._interval = interval
         self._gather = gather
+        self._is_news = is_news
         self._changed = asyncio.Event()
         self._changed.set()
 
@@ -107,9 +115,11 @@ class Changes:
             try:
                 changes = self._database.subscribe(after=self._database.position, topics=self._topics)
                 async with aclosing(changes):
+                    self._is_news(None)
                     self._changed.set()
-                    async for _ in changes:
-                        self._changed.set()
+                    async for applied in changes:
+                        if self._is_news(applied):
+                            self._changed.set()
             except SluicewayError as error:
                 log.info("changes_not_followed", error=str(error))
             await asyncio.sleep(_FOLLOW_AGAIN_SECONDS)

@@ -14,7 +14,7 @@ from sluiceway.api.project.v1 import delivery_service_pb2 as api
 from sluiceway.records.trigger.v1 import records_pb2 as pb
 from sluiceway_common.foundation.errors import FailedPrecondition, NotFound
 from sluiceway_common.foundation.texts import shown
-from sluiceway_server.datamanager.model import Action, Decision, Delete, Put, Query, View
+from sluiceway_server.datamanager.model import Action, Applied, Decision, Delete, Put, Query, View
 from sluiceway_server.datamanager.port import Committed, Database
 from sluiceway_server.datamanager.queries import walk_rows
 from sluiceway_server.triggers.event_rules import Verdict, describe
@@ -22,14 +22,17 @@ from sluiceway_server.triggers.records import DELIVERY, delivery_key
 
 __all__ = [
     "MAX_STORED_MESSAGE",
+    "MOST_OF_A_REF",
     "Ref",
     "RefQueue",
     "delete_old",
     "due_time",
+    "ending",
     "finish",
     "known_as",
     "new_delivery",
     "pending",
+    "pending_in",
     "postpone",
     "queues_of",
     "receive",
@@ -40,7 +43,8 @@ MAX_STORED_MESSAGE = 1_000
 _MAX_SENTENCE = 1_000
 _MAX_DECISIONS = 1_000
 _DELETED_AT_ONCE = 500
-_MOST_OF_A_REF = 50
+MOST_OF_A_REF = 50
+"""How many deliveries of a ref are looked at together."""
 
 Ref = tuple[str, str]
 """The id of a project, and a ref as deliveries show it: cut, if it is very long."""
@@ -136,17 +140,26 @@ async def finish(
     now: datetime,
 ) -> None:
     """Store how work on a delivery ended, unless that is stored already."""
+    await database.transact(lambda view: Decision(None, ending(view, key, phase, verdict, decisions, now=now)))
 
-    def end(view: View) -> Decision[None]:
-        changed = pending(view, key)
-        if changed is None:
-            return Decision(None)
-        _settle(changed.delivery, phase, verdict, decisions, now)
-        changed.failures = 0
-        changed.ClearField("retry_time")
-        return Decision(None, [Put(DELIVERY, key, changed)])
 
-    await database.transact(end)
+def ending(
+    view: View,
+    key: str,
+    phase: api.DeliveryPhase,
+    verdict: Verdict,
+    decisions: Sequence[api.RunDecision],
+    *,
+    now: datetime,
+) -> list[Action]:
+    """Return what stores how work on a delivery ended; nothing, if that is stored already."""
+    changed = pending(view, key)
+    if changed is None:
+        return []
+    _settle(changed.delivery, phase, verdict, decisions, now)
+    changed.failures = 0
+    changed.ClearField("retry_time")
+    return [Put(DELIVERY, key, changed)]
 
 
 async def postpone(database: Database, key: str, sentence: str, *, until: datetime) -> None:
@@ -208,7 +221,7 @@ def queues_of(view: View, busy: Collection[Ref]) -> Mapping[Ref, RefQueue]:
     for key, fields in walk_rows(view, DELIVERY, {"pending": 1}, order=("order",)):
         ref = (str(fields["project_id"]), str(fields["ref"]))
         found = keys.setdefault(ref, [])
-        if len(found) < _MOST_OF_A_REF and ref not in busy:
+        if len(found) < MOST_OF_A_REF and ref not in busy:
             found.append(key)
     queues: dict[Ref, RefQueue] = {}
     for ref, found in keys.items():
@@ -216,6 +229,16 @@ def queues_of(view: View, busy: Collection[Ref]) -> Mapping[Ref, RefQueue]:
         if first is not None:
             queues[ref] = RefQueue(tuple(found), due_time(first))
     return queues
+
+
+def pending_in(change: Applied) -> frozenset[Ref]:
+    """Return the refs of the deliveries that a transaction stores as pending."""
+    stored = (action.message for action in change.actions if isinstance(action, Put))
+    return frozenset(
+        (message.delivery.project_id, message.delivery.ref)
+        for message in stored
+        if isinstance(message, pb.DeliveryRecord) and message.delivery.phase == api.DELIVERY_PHASE_PENDING
+    )
 
 
 def due_time(record: pb.DeliveryRecord) -> float:

@@ -7,6 +7,7 @@ known at the first call.
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -14,7 +15,7 @@ from sluiceway.api.project.v1 import delivery_service_pb2 as api
 from sluiceway.api.run.v1 import run_service_pb2
 from sluiceway.records.trigger.v1 import records_pb2 as pb
 from sluiceway_common.runconfig.compile import load
-from sluiceway_common.runconfig.files import FileRefused, join_inside
+from sluiceway_common.runconfig.files import MAX_NAMES, FileRefused, join_inside
 from sluiceway_server.triggers.event_rules import PULL_REQUEST, context_of
 from sluiceway_server.triggers.planning import PlannedRun, needs_paths, plan_runs
 
@@ -38,9 +39,14 @@ class KnownFiles:
         inside = join_inside("", path)
         if inside in self.refused:
             raise FileRefused(self.refused[inside])
-        if inside not in self.files:
+        if inside in self.files:
+            return self.files[inside]
+        folder, name = posixpath.split(inside)
+        names = self.folders.get(folder)
+        # A list of `MAX_NAMES` may be cut.
+        if names is None or name in names or len(names) >= MAX_NAMES:
             raise _NeedsFile(inside)
-        return self.files[inside]
+        return None
 
     def list(self, folder: str) -> tuple[str, ...]:
         """Return the names in a folder. Raises `FileRefused`, or `_NeedsFolder`."""

@@ -117,21 +117,20 @@ class Grants:
         endpoints = endpoints_of(source.source.type, source.source.api_url)
         return OAuth2Client(self._http, endpoints, client_id=source.source.oauth2_client_id, client_secret=secret)
 
-    async def token(self, user_id: str, source_id: str) -> str:
-        """Return an access token of a linked account that has not expired.
+    async def token(self, user_id: str, source_id: str, record: pb.LinkedAccountRecord) -> str:
+        """Return an access token of a linked account that has not expired; `record`: the account, as just read.
 
         Raises:
             GrantRevoked: the provider does not accept the authorization any more.
-            FailedPrecondition: the account is for logins only (`LINKED_ACCOUNT_MISSING`), or the master key is missing.
+            FailedPrecondition: the master key is missing.
             SluicewayError: the token has expired, and cannot be refreshed now.
         """
-        state = await self._state(user_id, source_id)
-        record = state.record
+        token = self._token_of(record)
         if record.refusal and record.authorized:
             raise GrantRevoked(await self._sentence(record))
         if record.encrypted_refresh_token and _expires_by(record, self._clock.now() + _MARGIN):
-            return await self.renewed(user_id, source_id, stale=state.token)
-        return state.token
+            return await self.renewed(user_id, source_id, stale=token)
+        return token
 
     def through(self, record: pb.LinkedAccountRecord, caller: Caller) -> Caller:
         """Return what sends requests with the token of an account, refreshed where the provider refuses it."""

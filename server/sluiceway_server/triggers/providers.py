@@ -121,7 +121,7 @@ class Providers:
                 f" sluice linked-account create {name} --access-token-file FILE",
                 subject=user_id,
             )
-        token = await self._grants.token(user_id, source_id)
+        token = await self._grants.token(user_id, source_id, account)
         linked = account
 
         def through(caller: Caller) -> Caller:

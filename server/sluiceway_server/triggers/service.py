@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from sluiceway.api.project.v1 import delivery_service_pb2 as api
@@ -39,18 +39,34 @@ _READ_AT_A_TIME = 4
 _WAITING = 256
 _PROJECTS = frozenset({NodeType.PROJECT})
 
+Expect = Callable[[pb.EventRecord, pb.LinkRecord], None]
+"""Is called for the event of a delivery that is about to be stored (`DeliveryWorker.expect`)."""
+
+
+def _ignore(event: pb.EventRecord, link: pb.LinkRecord) -> None:
+    pass
+
 
 class DeliveryServicer(api_grpc.DeliveryServiceServicer):
     """Implements `DeliveryService`."""
 
     def __init__(
-        self, database: Database, providers: Providers, envelope: Envelope, clock: Clock, *, ids: IdSource
+        self,
+        database: Database,
+        providers: Providers,
+        envelope: Envelope,
+        clock: Clock,
+        *,
+        ids: IdSource,
+        expect: Expect = _ignore,
     ) -> None:
+        """Create the servicer. `expect` is called for each event that runs may be made of, before it is stored."""
         self._database = database
         self._providers = providers
         self._envelope = envelope
         self._clock = clock
         self._ids = ids
+        self._expect = expect
         self._places = Places(_READ_AT_A_TIME, waiting=_WAITING, what="deliveries")
 
     async def ReceiveDelivery(self, request: api.ReceiveDeliveryRequest, context: Any) -> api.ReceiveDeliveryResponse:
@@ -72,6 +88,8 @@ class DeliveryServicer(api_grpc.DeliveryServiceServicer):
             now=self._clock.now(),
         )
         crash_point("delivery.before-stored")
+        if verdict is None:
+            self._expect(said, link)
         stored, is_new = (await deliveries.receive(self._database, record)).value
         if not is_new:
             sentence = "it was delivered before, and has no further effect"

@@ -27,6 +27,7 @@ from sluiceway_common.foundation.clock import Clock
 from sluiceway_common.foundation.crashpoints import crash_point, declare_crash_points
 from sluiceway_common.foundation.errors import DeadlineExceeded, SluicewayError, Unavailable
 from sluiceway_common.runconfig.compile import LoadResult
+from sluiceway_server.datamanager.model import Action, Applied, View
 from sluiceway_server.datamanager.port import Database
 from sluiceway_server.forges.errors import NotAtForge
 from sluiceway_server.projects.records import PROJECT
@@ -35,7 +36,7 @@ from sluiceway_server.runs.engine import Engine
 from sluiceway_server.triggers import deliveries
 from sluiceway_server.triggers.changes import Changes
 from sluiceway_server.triggers.event_plans import EventPlan
-from sluiceway_server.triggers.event_reading import EventReader
+from sluiceway_server.triggers.event_reading import EventReader, ReadEvent
 from sluiceway_server.triggers.event_rules import Verdict
 from sluiceway_server.triggers.planning import PlannedRun, setup_error_run
 from sluiceway_server.triggers.providers import Providers
@@ -56,6 +57,11 @@ _RETRY_FIRST_SECONDS = 2.0
 _RETRY_LIMIT_SECONDS = 300.0
 _SWEEP_EVERY = timedelta(hours=1)
 _AWAY = (Unavailable, DeadlineExceeded)
+_MOST_WITH_RUN = 20
+
+_Outcome = tuple[api.DeliveryPhase, Verdict, list[api.RunDecision]]
+_End = Callable[[View, api.RunDecision], list[Action]]
+"""Returns what stores the end of the work on a delivery, given the decision on its last run."""
 
 
 def creator_of(project_id: str) -> str:
@@ -87,22 +93,46 @@ class DeliveryWorker:
         self._of_projects: dict[str, asyncio.Semaphore] = {}
         self._waiting: Counter[str] = Counter()
         self._busy: set[deliveries.Ref] = set()
+        # Refs that may have more to work on than the last look has seen.
+        self._with_more: set[deliveries.Ref] = set()
+        self._has_missed = False
         self._was_elected = False
         self._on_free: Callable[[], None] = lambda: None
-        self._reader = EventReader(providers, workers, at_a_time=_AT_A_TIME)
+        self._reader = EventReader(providers, workers)
+        self._group: asyncio.TaskGroup | None = None
 
     async def run(self) -> None:
         """Work until cancelled."""
-        changes = Changes(self._database, (DELIVERY,), interval=self._settings.interval)
+        changes = Changes(self._database, (DELIVERY,), interval=self._settings.interval, is_news=self._is_news)
         self._on_free = changes.wake
         pause: float | None = None
-        try:
-            async with changes.followed(), asyncio.TaskGroup() as group:
+        async with changes.followed(), asyncio.TaskGroup() as group:
+            self._group = group
+            try:
                 while True:
                     await changes.wait(seconds=pause)
                     pause = await self._look(group)
-        finally:
-            self._reader.close()
+            finally:
+                self._group = None
+
+    def _is_news(self, change: Applied | None) -> bool:
+        """Return whether a change is a reason to look for work now; for a ref that is worked on, it is one later."""
+        if change is None:
+            self._with_more |= self._busy
+            self._has_missed = True
+            return True
+        refs = deliveries.pending_in(change)
+        self._with_more |= refs
+        return bool(refs - self._busy)
+
+    def expect(self, event: pb.EventRecord, link: pb.LinkRecord) -> None:
+        """Take note that a delivery of an event is about to be stored, so that what it needs can be read meanwhile.
+
+        For an idle server only: in a burst, what is read too early takes the places of what is worked on.
+        """
+        is_idle = len(self._busy) < _OF_A_PROJECT
+        if self._group is not None and is_idle and self._is_elected() and self._reader.can_read_ahead(event, link):
+            self._group.create_task(self._reader.read_ahead(event, link), name="read ahead")
 
     async def work(self) -> float | None:
         """Work on all that is due, until nothing is. Returns the seconds until something is; None: nothing waits.
@@ -142,7 +172,12 @@ class DeliveryWorker:
             Unavailable: the database is away.
         """
         busy = frozenset(self._busy)
+        # What changes from now on may be missing in what is read.
+        self._with_more &= busy
+        self._has_missed = False
         queues = await self._database.read(lambda view: deliveries.queues_of(view, busy))
+        if self._has_missed:
+            self._with_more |= queues.keys()
         now = self._clock.now().timestamp()
         waits: list[float] = []
         for ref, queue in queues.items():
@@ -155,17 +190,22 @@ class DeliveryWorker:
 
     async def _work_on_ref(self, ref: deliveries.Ref, keys: Sequence[str]) -> None:
         """Work on deliveries one after the other, until one has to wait."""
+        is_over = False
         try:
             for key in keys:
                 async with self._place(ref[0]):
                     if not await self._work_on(key):
                         break
+            else:
+                is_over = len(keys) < deliveries.MOST_OF_A_REF
         except SluicewayError as error:
             log.warning("deliveries_wait", error=str(error))
             await asyncio.sleep(_RETRY_FIRST_SECONDS)
         finally:
             self._busy.discard(ref)
-            self._on_free()
+            if not is_over or ref in self._with_more:
+                self._on_free()
+            self._with_more.discard(ref)
 
     @asynccontextmanager
     async def _place(self, project_id: str) -> AsyncIterator[None]:
@@ -196,22 +236,22 @@ class DeliveryWorker:
             return False
         crash_point("delivery.before-work")
         try:
-            phase, verdict, decisions = await self._decide(record, link, project)
+            outcome = await self._decide(key, record, link, project)
         except _AWAY as error:
             await self._postpone(key, record, error)
             return False
         except SluicewayError as error:
-            phase, verdict, decisions = await self._fail(record, error)
-        crash_point("delivery.before-done")
-        await deliveries.finish(self._database, key, phase, verdict, decisions, now=self._clock.now())
+            outcome = await self._fail(record, error)
+        if outcome is not None:
+            crash_point("delivery.before-done")
+            await deliveries.finish(self._database, key, *outcome, now=self._clock.now())
         return True
 
     async def _postpone(self, key: str, record: pb.DeliveryRecord, error: SluicewayError) -> None:
         now = self._clock.now()
         waiting = now - record.delivery.receive_time.ToDatetime(tzinfo=UTC)
         if waiting > self._settings.give_up_after and not record.delivery.redeliveries:
-            phase, verdict, decisions = await self._fail(record, error)
-            await deliveries.finish(self._database, key, phase, verdict, decisions, now=now)
+            await deliveries.finish(self._database, key, *await self._fail(record, error), now=now)
             return
         pause = backoff_seconds(record.failures + 1, first=_RETRY_FIRST_SECONDS, limit=_RETRY_LIMIT_SECONDS)
         if isinstance(error, Unavailable):
@@ -221,15 +261,14 @@ class DeliveryWorker:
         await deliveries.postpone(self._database, key, sentence, until=now + timedelta(seconds=pause))
 
     async def _decide(
-        self, record: pb.DeliveryRecord, link: pb.LinkRecord | None, project: project_pb.Project | None
-    ) -> tuple[api.DeliveryPhase, Verdict, list[api.RunDecision]]:
-        """Make the runs of a delivery.
+        self, key: str, record: pb.DeliveryRecord, link: pb.LinkRecord | None, project: project_pb.Project | None
+    ) -> _Outcome | None:
+        """Make the runs of a delivery. Return how the work ended; None: that is stored already, with the last run.
 
         Raises:
             Unavailable, DeadlineExceeded: the provider or the database is away.
             SluicewayError: the provider refuses.
         """
-        project_id = record.delivery.project_id
         if link is None or project is None:
             return api.DELIVERY_PHASE_DONE, Verdict(api.DECISION_REASON_EVENT_IGNORED, "the project was deleted"), []
         try:
@@ -242,12 +281,31 @@ class DeliveryWorker:
             return api.DELIVERY_PHASE_DONE, Verdict(api.DECISION_REASON_COMMIT_GONE, sentence), []
         if isinstance(read, Verdict):
             return api.DELIVERY_PHASE_DONE, read, []
-        decisions = [await self._make(project_id, read.event, planned) for planned in read.plan.planned()]
-        return api.DELIVERY_PHASE_DONE, _verdict_of(read.plan, decisions), decisions
+        return await self._make_all(key, record, read)
 
-    async def _fail(
-        self, record: pb.DeliveryRecord, error: SluicewayError
-    ) -> tuple[api.DeliveryPhase, Verdict, list[api.RunDecision]]:
+    async def _make_all(self, key: str, record: pb.DeliveryRecord, read: ReadEvent) -> _Outcome | None:
+        """Make the planned runs in their order; store the outcome together with the last one, which saves a commit."""
+        plan = read.plan.planned()
+        decisions = [_decision_on(each) for each in plan]
+        last = max((place for place, each in enumerate(plan) if each.request is not None), default=-1)
+        # The size of a transaction is limited.
+        is_with_last = len(plan) <= _MOST_WITH_RUN
+
+        def end(view: View, decision: api.RunDecision) -> list[Action]:
+            every = [*decisions[:last], decision, *decisions[last + 1 :]]
+            verdict, now = _verdict_of(read.plan, every), self._clock.now()
+            return deliveries.ending(view, key, api.DELIVERY_PHASE_DONE, verdict, every, now=now)
+
+        is_stored = False
+        for place, planned in enumerate(plan):
+            with_run = end if is_with_last and place == last else None
+            if with_run is not None:
+                crash_point("delivery.before-done")
+            decisions[place], is_made = await self._make(record.delivery.project_id, read.event, planned, with_run)
+            is_stored = is_stored or (is_made and with_run is not None)
+        return None if is_stored else (api.DELIVERY_PHASE_DONE, _verdict_of(read.plan, decisions), decisions)
+
+    async def _fail(self, record: pb.DeliveryRecord, error: SluicewayError) -> _Outcome:
         """Give up, with a run that shows why.
 
         Raises:
@@ -270,39 +328,48 @@ class DeliveryWorker:
             name=project.name,
             attempt=record.delivery.redeliveries,
         )
-        return api.DELIVERY_PHASE_FAILED, verdict, [await self._make(project_id, event, planned)]
+        decision, _ = await self._make(project_id, event, planned)
+        return api.DELIVERY_PHASE_FAILED, verdict, [decision]
 
-    async def _make(self, project_id: str, event: pb.EventRecord, planned: PlannedRun) -> api.RunDecision:
+    async def _make(
+        self, project_id: str, event: pb.EventRecord, planned: PlannedRun, end: _End | None = None
+    ) -> tuple[api.RunDecision, bool]:
         """Make a planned run, or find the one that was made of it.
+
+        Returns the decision, and whether it is committed together with what `end` returns for it.
 
         Raises:
             Unavailable: the database is away, or too many large runs wait.
         """
-        decision = api.RunDecision(run_name=planned.name, reason=planned.reason, sentence=planned.sentence)
-        if planned.request is None:
-            return decision
+        request = planned.request
+        if request is None:
+            return _decision_on(planned), False
         creator = event.requested_by or creator_of(project_id)
-        known = await self._engine.run_of_request(creator, planned.request.request_id)
-        if known is None:
-            crash_point("delivery.before-run")
-            try:
-                committed = await self._engine.create_run(
-                    planned.request, created_by=creator, from_fork=event.from_fork
-                )
-            except _AWAY:
-                raise
-            except SluicewayError as error:
-                is_quota = error.reason == "QUOTA_EXCEEDED"
-                decision.reason = api.DECISION_REASON_QUOTA if is_quota else api.DECISION_REASON_FAILED
-                decision.sentence = error.message[:1000]
-                return decision
-            run = committed.value.run
-            crash_point("delivery.after-run")
-        else:
-            decision.reason, decision.sentence = api.DECISION_REASON_RUN_EXISTS, "this event has made it before"
-            run = known.run
-        decision.run_id = run.id
-        return decision
+        decision = _decision_on(planned)
+
+        def with_run(view: View, run_id: str, is_known: bool) -> list[Action]:
+            # The last call is the one that is committed.
+            nonlocal decision
+            decision = _decision_on(planned, run_id, is_known=is_known)
+            return end(view, decision) if end is not None else []
+
+        crash_point("delivery.before-run")
+        try:
+            await self._engine.create_run(request, created_by=creator, from_fork=event.from_fork, with_run=with_run)
+        except _AWAY:
+            raise
+        except SluicewayError as error:
+            # The project may have changed since the event made the run, so that it could not be made now.
+            known = await self._engine.run_of_request(creator, request.request_id)
+            if known is not None:
+                return _decision_on(planned, known.run.id, is_known=True), False
+            is_quota = error.reason == "QUOTA_EXCEEDED"
+            refused = _decision_on(planned)
+            refused.reason = api.DECISION_REASON_QUOTA if is_quota else api.DECISION_REASON_FAILED
+            refused.sentence = error.message[:1000]
+            return refused, False
+        crash_point("delivery.after-run")
+        return decision, True
 
     async def _sweep(self) -> None:
         """Delete old deliveries, now and then."""
@@ -313,6 +380,14 @@ class DeliveryWorker:
         while await deliveries.delete_old(self._database, before=before):
             pass
         self._swept_at = monotonic
+
+
+def _decision_on(planned: PlannedRun, run_id: str = "", *, is_known: bool = False) -> api.RunDecision:
+    """Return the decision on a run; with `run_id`, it was made, or an earlier call has made it (`is_known`)."""
+    decision = api.RunDecision(run_name=planned.name, reason=planned.reason, sentence=planned.sentence, run_id=run_id)
+    if is_known:
+        decision.reason, decision.sentence = api.DECISION_REASON_RUN_EXISTS, "this event has made it before"
+    return decision
 
 
 def _verdict_of(plan: EventPlan, decisions: list[api.RunDecision]) -> Verdict:

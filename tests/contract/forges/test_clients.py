@@ -9,6 +9,7 @@ import pytest
 from sluiceway_common.foundation.errors import InvalidInput
 from sluiceway_server.forges import errors
 from sluiceway_server.forges.port import MAX_FILE_BYTES, CommitState, CommitStatus, EntryKind
+from sluiceway_server.triggers.config_files import blob_id
 from tests.contract.forges.conftest import FILES, Provider
 from tests.fakes.forge import Kind, git
 
@@ -235,6 +236,8 @@ async def test_folder_has_its_entries(provider: Provider) -> None:
     inner = await provider.client.folder(provider.token, found, ".sluice", provider.commit)
     assert inner is not None
     assert [entry.path for entry in inner] == [".sluice/config.yml", ".sluice/lib"]
+    content = await provider.client.file(provider.token, found, inner[0].path, provider.commit)
+    assert inner[0].object_id == blob_id(content or b"")
 
 
 async def test_what_is_no_folder_is_none(provider: Provider) -> None:

@@ -16,6 +16,7 @@ from sluiceway_server.forges.errors import AddressRefused, BadForgeResponse, For
 from sluiceway_server.forges.git_command import GitAccess, run_git
 from sluiceway_server.forges.plain_git import GitFolders, PlainGit
 from sluiceway_server.forges.port import EntryKind, Repository
+from sluiceway_server.triggers.config_files import blob_id
 from tests.fakes.forge import FakeForge, Kind, fake_forge
 from tests.fakes.forge.model import Key, Repo, User
 
@@ -82,7 +83,8 @@ async def test_repository_is_read(reading: tuple[Served, PlainGit, Repository]) 
     assert await git.file("", repository, "a/none", served.commit) is None
     listed = await git.folder("", repository, "", served.commit)
     assert [(entry.path, entry.kind) for entry in listed or ()] == [("README", EntryKind.FILE), ("a", EntryKind.FOLDER)]
-    assert [entry.path for entry in await git.folder("", repository, "a", served.commit) or ()] == ["a/b.txt"]
+    (inner,) = await git.folder("", repository, "a", served.commit) or ()
+    assert (inner.path, inner.object_id) == ("a/b.txt", blob_id(b"content"))
     assert await git.folder("", repository, "none", served.commit) is None
     assert await git.commit_message("", repository, served.commit) == "Begin\n\nMore"
 

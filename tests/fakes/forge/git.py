@@ -107,6 +107,7 @@ class Entry:
     type: str
     path: str
     size: int
+    id: str
 
 
 async def entry(folder: Path, commit: str, path: str) -> Entry | None:
@@ -125,8 +126,8 @@ async def _list(folder: Path, commit: str, path: str) -> list[Entry]:
     found = []
     for line in out.decode().split("\0")[:-1]:
         head, name = line.split("\t")
-        mode, kind, _, size = head.split()
-        found.append(Entry(mode, kind, name, int(size) if size != "-" else 0))
+        mode, kind, id_, size = head.split()
+        found.append(Entry(mode, kind, name, int(size) if size != "-" else 0, id_))
     return found
 
 

@@ -199,7 +199,9 @@ class GitLabApi:
         found = await git.entries(repo.folder, commit, path)
         if path and not found:
             raise self.error(404, "404 invalid revision or path Not Found")
-        return self.paged(request, [{"path": one.path, "type": one.type, "mode": one.mode} for one in found])
+        return self.paged(
+            request, [{"id": one.id, "path": one.path, "type": one.type, "mode": one.mode} for one in found]
+        )
 
     async def _refs(self, request: web.Request, repo: Repo, prefix: str) -> web.Response:
         found = [

@@ -243,7 +243,8 @@ class HubApi:
     def _entry_json(entry: git.Entry) -> dict[str, Any]:
         kind = {"tree": "dir", "commit": "submodule"}.get(entry.type, "symlink" if entry.mode == "120000" else "file")
         name = entry.path.rpartition("/")[2]
-        return {"type": kind, "name": name, "path": entry.path, "size": entry.size, "submodule_git_url": None}
+        found = {"type": kind, "name": name, "path": entry.path, "sha": entry.id, "size": entry.size}
+        return {**found, "submodule_git_url": None}
 
     async def _refs(self, request: web.Request, repo: Repo, prefix: str) -> web.Response:
         key = "id" if prefix == "refs/heads/" and not self.is_github else "sha"

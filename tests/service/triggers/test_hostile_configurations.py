@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import pytest
 
@@ -20,10 +19,8 @@ NESTED = b"[" * 500_000
 
 
 @pytest.fixture
-async def reader(triggers: Triggers) -> AsyncIterator[EventReader]:
-    made = EventReader(triggers.providers, ConfigProcesses(2, waiting=100), at_a_time=8)
-    yield made
-    made.close()
+def reader(triggers: Triggers) -> EventReader:
+    return EventReader(triggers.providers, ConfigProcesses(2, waiting=100))
 
 
 def event(commit: str) -> pb.EventRecord:
