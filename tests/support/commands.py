@@ -23,7 +23,8 @@ from sluiceway_common.foundation.errors import NotFound
 from sluiceway_common.foundation.rpc.caller import Caller, CallerKind
 from sluiceway_common.foundation.rpc.server import RpcServer
 from sluiceway_server.app.config_service import VersionServicer
-from sluiceway_server.logs.reader import LogChunk, LogDescription
+from sluiceway_server.logs.layout import LineCounter
+from sluiceway_server.logs.reader import LogChunk, LogDescription, LogLines, timed
 from sluiceway_server.runs.engine import Engine
 from sluiceway_server.runs.executor_times import ExecutorTimes
 from sluiceway_server.runs.explainer import Explainer
@@ -47,18 +48,33 @@ class OneLog:
 
     def __init__(self) -> None:
         self.data = BYTES
+        self.times: list[tuple[int, float]] = []
 
     async def describe(self, run_id: str, task: str, *, step: int, attempt: int = 0) -> LogDescription:
         return LogDescription(1, len(self.data), "1")
 
+    async def lines(self, run_id: str, task: str, *, step: int, attempt: int = 0) -> LogLines:
+        counter = LineCounter()
+        counter.feed(self.data)
+        return LogLines(1, len(self.data), True, "", counter.newlines, counter.newlines_before, self.times)
+
     async def read(
-        self, run_id: str, task: str, *, step: int, attempt: int = 0, offset: int = 0, follow: bool = False
+        self,
+        run_id: str,
+        task: str,
+        *,
+        step: int,
+        attempt: int = 0,
+        offset: int = 0,
+        follow: bool = False,
+        timestamps: bool = False,
     ) -> AsyncGenerator[LogChunk]:
         if attempt > 1:
             raise NotFound(f"the task has no attempt {attempt}; its latest is 1")
         for begin in range(offset, len(self.data), 65536):
             data = self.data[begin : begin + 65536]
-            yield LogChunk(begin + len(data), data, None)
+            for chunk in timed(LogChunk(begin + len(data), data, None), self.times if timestamps else []):
+                yield chunk
 
     async def newlines_before(self, run_id: str, task: str, *, step: int, attempt: int, offset: int) -> int | None:
         return None

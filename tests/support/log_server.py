@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from sluiceway.api.executor.v1 import executor_service_pb2 as pb
 from sluiceway_common.foundation.clock import SystemClock
@@ -62,9 +62,21 @@ class PushStream:
     responses: list[pb.PushLogsResponse] = field(default_factory=list)
     changed: asyncio.Condition = field(default_factory=asyncio.Condition)
 
-    def send(self, offset: int, data: bytes, *, end: bool = False, step: int = 0, of: str = "assignment") -> None:
+    def send(
+        self,
+        offset: int,
+        data: bytes,
+        *,
+        end: bool = False,
+        step: int = 0,
+        of: str = "assignment",
+        time: datetime | None = None,
+    ) -> None:
         log = pb.LogReference(assignment_id=of, step=step)
-        self.requests.put_nowait(pb.PushLogsRequest(log=log, offset=offset, data=data, end=end))
+        request = pb.PushLogsRequest(log=log, offset=offset, data=data, end=end)
+        if time is not None:
+            request.time.FromDatetime(time)
+        self.requests.put_nowait(request)
 
     def finish(self) -> None:
         self.requests.put_nowait(None)

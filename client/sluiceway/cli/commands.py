@@ -226,3 +226,26 @@ class MomentType(click.ParamType[datetime]):
         except ValueError:
             self.fail(f'{value!r} is no time; write how long ago ("2h", "3d") or "2026-11-30T08:00:00Z"', param, ctx)
         return time if time.tzinfo is not None else time.replace(tzinfo=UTC)
+
+
+class LinesType(click.ParamType[tuple[int, int]]):
+    """A range of lines, counted from 1: `120-140`, `120-` to the end (with 0 as its last line), or `120` alone."""
+
+    name = "lines"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
+        """Read it.
+
+        Raises:
+            click.BadParameter: the value is not a range of lines.
+        """
+        if isinstance(value, tuple):
+            return value
+        first, dash, last = str(value).partition("-")
+        if not (first.isdecimal() and int(first) and (last.isdecimal() or not last)):
+            self.fail(f'{value!r} is no range of lines; write "120-140", "120-" or "120"', param, ctx)
+        begin = int(first)
+        end = int(last) if last else 0 if dash else begin
+        if last and end < begin:
+            self.fail(f"{value!r} ends before it begins", param, ctx)
+        return begin, end

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import codecs
 import re
+from datetime import UTC, datetime
 from typing import TextIO
 
 _COLOUR = re.compile(r"\x1b\[[0-9;:]*m")
@@ -69,35 +70,46 @@ class LogOutput:
         stream: of text, over a stream of bytes.
         raw: write the bytes as they are.
         prefix: begins each line; it distinguishes the lines of several logs, and a line is written when it is complete.
+        timestamps: begin each line with the time at which it was written; then, too, it is written when it is complete.
     """
 
-    def __init__(self, stream: TextIO, *, raw: bool, prefix: str = "") -> None:
+    def __init__(self, stream: TextIO, *, raw: bool, prefix: str = "", timestamps: bool = False) -> None:
         self._stream = stream
         self._raw = raw
         self._prefix = prefix
+        self._timestamps = timestamps
         self._text = LogText()
         self._line = bytearray()
+        # When the line that is not complete began.
+        self._began: datetime | None = None
 
-    def write(self, data: bytes) -> None:
-        """Write the next bytes of the log."""
-        if not self._prefix:
+    def write(self, data: bytes, time: datetime | None = None) -> None:
+        """Write the next bytes of the log, which were written at a time."""
+        if not self._is_by_line:
             self._put(data)
             return
+        began = self._began if self._line else time
         self._line += data
         *lines, rest = bytes(self._line).split(b"\n")
         while len(rest) > _MOST_OF_A_LINE:
             lines.append(rest[:_MOST_OF_A_LINE])
             rest = rest[_MOST_OF_A_LINE:]
         self._line = bytearray(rest)
-        self._put_lines(lines)
+        self._put_lines(lines[:1], began)
+        self._put_lines(lines[1:], time)
+        self._began = time if lines else began
 
     def finish(self) -> None:
         """Write what is left of the log."""
-        if not self._prefix:
+        if not self._is_by_line:
             self._put(b"", last=True)
         elif self._line:
-            self._put_lines([bytes(self._line)])
+            self._put_lines([bytes(self._line)], self._began)
             self._line.clear()
+
+    @property
+    def _is_by_line(self) -> bool:
+        return bool(self._prefix) or self._timestamps
 
     def _put(self, data: bytes, *, last: bool = False) -> None:
         if self._raw:
@@ -106,9 +118,12 @@ class LogOutput:
             self._stream.write(self._text.feed(data, last=last))
         self._stream.flush()
 
-    def _put_lines(self, lines: list[bytes]) -> None:
+    def _put_lines(self, lines: list[bytes], time: datetime | None) -> None:
+        prefix = self._prefix
+        if self._timestamps:
+            prefix += f"{time.astimezone(UTC):%Y-%m-%dT%H:%M:%S}.{time.microsecond // 1000:03}Z " if time else ""
         for line in lines:
-            self._stream.write(self._prefix)
+            self._stream.write(prefix)
             if self._raw:
                 self._stream.flush()
                 self._stream.buffer.write(line + b"\n")

@@ -6,9 +6,10 @@ import sys
 from collections.abc import Callable
 from contextlib import aclosing
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from sluiceway.api.run.v1 import run_pb2
+from sluiceway.api.run.v1 import run_pb2, run_service_pb2
 from sluiceway.cli.log_text import LogOutput
 from sluiceway.cli.terminal import clean
 from sluiceway.cli.units import size_text
@@ -19,6 +20,34 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sluiceway.client import Client
+
+
+@dataclass(frozen=True, slots=True)
+class LogPart:
+    """Which part of a log is copied; by default all of it. Only one place to begin at may be set.
+
+    Attributes:
+        offset: the first byte.
+        first_line: the first line, counted from 1; 0: not by lines.
+        tail_lines: how many lines before the present end; 0: not from the end.
+        since: when the first line was written, or later; None: not by time.
+        max_lines: how many lines at most; 0: all.
+        follow: wait for more until the step is over.
+        timestamps: ask for the time of each line.
+    """
+
+    offset: int = 0
+    first_line: int = 0
+    tail_lines: int = 0
+    since: datetime | None = None
+    max_lines: int = 0
+    follow: bool = False
+    timestamps: bool = False
+
+    @property
+    def is_of_lines(self) -> bool:
+        """Whether it is chosen by lines or by time."""
+        return bool(self.first_line or self.tail_lines or self.max_lines or self.since is not None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +93,9 @@ def is_raw() -> bool:
     return not sys.stdout.isatty()
 
 
+_ALL = LogPart()
+
+
 async def copy_log(
     client: Client,
     task: run_pb2.Task,
@@ -71,8 +103,7 @@ async def copy_log(
     output: LogOutput,
     *,
     attempt: int = 0,
-    offset: int = 0,
-    follow: bool = False,
+    part: LogPart = _ALL,
     say: Callable[[str], None],
 ) -> None:
     """Copy a log to its end, and say if there is nothing to see, or not all.
@@ -83,35 +114,43 @@ async def copy_log(
         log: the log.
         output: where it goes.
         attempt: from 1; 0: the latest.
-        offset: the first byte.
-        follow: wait for more until the step is over.
+        part: which part of it.
         say: prints a remark.
     """
-    chunks = client.runs.logs(
-        task.run_id,
-        task.id,
+    request = run_service_pb2.ReadLogsRequest(
+        run_id=task.run_id,
+        task_id=task.id,
         step=log.number or 0,
         setup=log.number is None,
         attempt=attempt,
-        offset=offset,
-        follow=follow,
+        offset=part.offset,
+        follow=part.follow,
+        first_line=part.first_line,
+        tail_lines=part.tail_lines,
+        max_lines=part.max_lines,
+        timestamps=part.timestamps,
     )
-    count = offset
+    if part.since is not None:
+        request.since.FromDatetime(part.since)
+    messages = client.runs.log_messages(request)
+    count = part.offset
     try:
-        async with aclosing(chunks):
-            async for chunk in chunks:
-                count += len(chunk)
-                output.write(chunk)
+        async with aclosing(messages):
+            async for message in messages:
+                count += len(message.data)
+                output.write(message.data, message.time.ToDatetime(UTC) if message.HasField("time") else None)
     except DataLoss as error:
         say(f"(the log is not here: {clean(error.message)})")
         return
     finally:
         output.finish()
+    if part.is_of_lines:
+        return
     if log.size is not None and count < log.size:
         # An import brings the records of runs, and not their logs.
         lost = "the log is not here" if not count else f"the log is not here after its first {size_text(count)}"
         say(f"({lost}: the step wrote {size_text(log.size)})")
-    elif not count and not follow:
+    elif not count and not part.follow:
         say("(no output)")
 
 
@@ -120,5 +159,11 @@ async def print_logs(client: Client, task: run_pb2.Task, prefix: str) -> None:
     for log in logs_of(task):
         output = LogOutput(sys.stdout, raw=is_raw(), prefix=prefix)
         await copy_log(
-            client, task, log, output, attempt=task.attempt, follow=True, say=lambda text: print(prefix + text)
+            client,
+            task,
+            log,
+            output,
+            attempt=task.attempt,
+            part=LogPart(follow=True),
+            say=lambda text: print(prefix + text),
         )

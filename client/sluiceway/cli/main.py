@@ -37,6 +37,7 @@ run = LazyGroup(
         "get": ("sluiceway.cli.runs:get", "Show a run and its tasks."),
         "watch": ("sluiceway.cli.run_create:watch", "Follow runs until they are over."),
         "logs": ("sluiceway.cli.run_logs:logs", "Print the logs of a run or of a task."),
+        "search": ("sluiceway.cli.run_search:search", "Search the logs of a run or of a task."),
         "artifacts": ("sluiceway.cli.run_artifacts:artifacts", "List or save the artifacts of a run."),
         "delete-logs": ("sluiceway.cli.run_delete_logs:delete_logs", "Delete the logs of a run or of a task."),
         "explain": ("sluiceway.cli.run_explain:explain", "Explain why a run and its tasks wait, or failed."),

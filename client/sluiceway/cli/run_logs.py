@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sluiceway.cli.commands import option, server_options
+from sluiceway.cli.commands import LinesType, MomentType, option, server_options
 from sluiceway.cli.connecting import with_client
 from sluiceway.cli.references import RUN_HELP, find_task, run_argument, run_id_of
 from sluiceway.cli.terminal import clean
@@ -16,6 +16,7 @@ from sluiceway_common.foundation.errors import InvalidInput, NotFound
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
 
     from sluiceway.api.run.v1 import run_pb2
     from sluiceway.cli.logs import StepLog
@@ -30,6 +31,10 @@ if TYPE_CHECKING:
 @option("--attempt", type=click.IntRange(min=1), metavar="N", help="The attempt, counted from 1. Default: the latest.")
 @option("--offset", type=click.IntRange(min=0), default=0, metavar="BYTE", help="Start at this byte, of a single step.")
 @option("--follow", "-f", is_flag=True, help="Wait for more output until the step is over.")
+@option("--tail", type=click.IntRange(min=1), metavar="N", help="Only the last N lines of each log.")
+@option("--since", type=MomentType(), metavar="TIME", help="Only lines written after TIME (10m ago, or RFC 3339).")
+@option("--lines", type=LinesType(), metavar="FIRST[-LAST]", help="Only these lines of a single step, from 1.")
+@option("--timestamps", "-t", is_flag=True, help="Begin each line with the time at which it was written, in UTC.")
 @option("--raw", is_flag=True, help="Do not write out control characters at a terminal.")
 @server_options
 def logs(
@@ -40,6 +45,10 @@ def logs(
     attempt: int | None,
     offset: int,
     follow: bool,
+    tail: int | None,
+    since: datetime | None,
+    lines: tuple[int, int] | None,
+    timestamps: bool,
     raw: bool,
     server: str | None,
     token: str | None,
@@ -51,13 +60,27 @@ def logs(
     """
     if offset and (task is None or (step is None and not setup)):
         raise InvalidInput("--offset needs a task and --step or --setup")
+    if lines and (task is None or (step is None and not setup)):
+        raise InvalidInput("--lines needs a task and --step or --setup")
+    if sum(1 for each in (offset, tail, since, lines) if each) > 1:
+        raise click.UsageError("--offset, --tail, --since and --lines exclude each other")
     if setup and step is not None:
         raise click.UsageError("--setup and --step exclude each other")
 
     async def conversation(client: Client) -> None:
         from sluiceway.cli.log_text import LogOutput
-        from sluiceway.cli.logs import copy_log, is_raw
+        from sluiceway.cli.logs import LogPart, copy_log, is_raw
 
+        first, last = lines or (0, 0)
+        part = LogPart(
+            offset=offset,
+            first_line=first,
+            tail_lines=tail or 0,
+            since=since,
+            max_lines=last - first + 1 if last else 0,
+            follow=follow,
+            timestamps=timestamps,
+        )
         tasks = await client.runs.tasks(await run_id_of(client, run))
         chosen = tasks if task is None else [find_task(tasks, task)]
         if follow and task is not None and attempt is None and chosen[0].attempt == 0:
@@ -73,8 +96,8 @@ def logs(
             for log in _chosen(each, step, setup=setup, attempt=attempt, coming=follow and task is not None):
                 if not single:
                     say(f"--- {clean(each.name)}: {clean(log.title)}")
-                output = LogOutput(sys.stdout, raw=raw or is_raw())
-                await copy_log(client, each, log, output, attempt=attempt or 0, offset=offset, follow=follow, say=say)
+                output = LogOutput(sys.stdout, raw=raw or is_raw(), timestamps=timestamps)
+                await copy_log(client, each, log, output, attempt=attempt or 0, part=part, say=say)
 
     with_client(server, token, conversation)
 

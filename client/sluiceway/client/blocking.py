@@ -158,11 +158,14 @@ class Runs:
         self.find_log_error = loop.call(runs.find_log_error)
         self.artifacts = loop.call(runs.artifacts)
         self.delete_logs = loop.call(runs.delete_logs)
+        self.log_index = loop.call(runs.log_index)
         self.explain = loop.call(runs.explain)
         self.explain_task = loop.call(runs.explain_task)
         self.watch = loop.stream(runs.watch)
         self.watch_all = loop.stream(runs.watch_all)
         self.logs = loop.stream(runs.logs)
+        self.log_messages = loop.stream(runs.log_messages)
+        self.search_logs = loop.stream(runs.search_logs)
         self.artifact = loop.stream(runs.artifact)
 
 

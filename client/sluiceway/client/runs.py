@@ -226,9 +226,13 @@ class Runs:
         attempt: int = 0,
         offset: int = 0,
         follow: bool = False,
+        first_line: int = 0,
+        tail_lines: int = 0,
+        since: datetime | None = None,
+        max_lines: int = 0,
         on_break: OnBreak | None = None,
     ) -> AsyncGenerator[bytes]:
-        """Read the log of a step from an offset on, in chunks. Resumes by itself at the byte at which it broke.
+        """Read the log of a step from an offset or a line on, in chunks. Resumes by itself where it broke.
 
         Args:
             run_id: the run's id.
@@ -238,31 +242,132 @@ class Runs:
             attempt: the number of the attempt, from 1; 0: the latest.
             offset: the offset of the first byte.
             follow: wait for more until the step has ended.
+            first_line: begin with this line, counted from 1. Only one of it, `tail_lines` and `since` may be set.
+            tail_lines: begin so many lines before the present end.
+            since: begin with the first line that was written then or later.
+            max_lines: read at most so many lines; 0: all.
+            on_break: called when the stream breaks, before it resumes.
+        """
+        request = self._connection.request(
+            pb.ReadLogsRequest,
+            run_id=run_id,
+            task_id=task_id,
+            step=step,
+            setup=setup,
+            attempt=attempt,
+            offset=offset,
+            follow=follow,
+            first_line=first_line,
+            tail_lines=tail_lines,
+            max_lines=max_lines,
+        )
+        if since is not None:
+            request.since.FromDatetime(since)
+        async with aclosing(self.log_messages(request, on_break=on_break)) as messages:
+            async for message in messages:
+                if message.data:
+                    yield message.data
+
+    async def log_messages(
+        self, request: pb.ReadLogsRequest, *, on_break: OnBreak | None = None
+    ) -> AsyncGenerator[pb.ReadLogsResponse]:
+        """Read a log as the messages of `ReadLogs`: with `timestamps`, each has the time of its bytes.
+
+        Resumes by itself at the byte at which it broke.
+
+        Args:
+            request: what to read.
             on_break: called when the stream breaks, before it resumes.
         """
         breaks = Breaks(self._connection.patience, on_break)
+        asked = pb.ReadLogsRequest()
+        asked.CopyFrom(request)
         while True:
-            request = self._connection.request(
-                pb.ReadLogsRequest,
-                run_id=run_id,
-                task_id=task_id,
-                step=step,
-                setup=setup,
-                attempt=attempt,
-                offset=offset,
-                follow=follow,
-            )
             try:
-                async with aclosing(self._connection.stream(self._stub.ReadLogs, request)) as messages:
+                async with aclosing(self._connection.stream(self._stub.ReadLogs, asked)) as messages:
                     async for message in messages:
                         breaks.came_back()
-                        offset = message.next_offset
                         if message.data:
-                            yield message.data
+                            # From here on by the offset: the last lines are others by then.
+                            asked.offset = message.next_offset
+                            for field in ("first_line", "tail_lines", "since", "tail", "describe"):
+                                asked.ClearField(field)
+                            if asked.max_lines:
+                                asked.max_lines -= message.data.count(b"\n")
+                        yield message
             except Unavailable as error:
+                if request.max_lines and not asked.max_lines:
+                    return
                 await breaks.wait(error)
             else:
                 return
+
+    async def log_index(
+        self,
+        run_id: str,
+        task_id: str,
+        *,
+        step: int = 0,
+        setup: bool = False,
+        attempt: int = 0,
+        with_times: bool = False,
+    ) -> pb.LogIndex:
+        """Return where the lines of a step's log are.
+
+        Args:
+            run_id: the run's id.
+            task_id: the task's id.
+            step: the index of the step, from 0; ignored with `setup`.
+            setup: the log of the pod's setup.
+            attempt: the number of the attempt, from 1; 0: the latest.
+            with_times: return when its bytes were written, too.
+        """
+        request = self._connection.request(
+            pb.GetLogIndexRequest,
+            run_id=run_id,
+            task_id=task_id,
+            step=step,
+            setup=setup,
+            attempt=attempt,
+            with_times=with_times,
+        )
+        return (await self._connection.call(self._stub.GetLogIndex, request)).index
+
+    async def search_logs(
+        self,
+        run_id: str,
+        pattern: str,
+        *,
+        task_id: str = "",
+        regexp: bool = False,
+        ignore_case: bool = False,
+        context: int = 0,
+        max_matches: int = 0,
+    ) -> AsyncGenerator[pb.SearchLogsResponse]:
+        """Search the logs of a run's tasks: yield each match, and then what was searched.
+
+        Args:
+            run_id: the run's id.
+            pattern: a text, or with `regexp` a regular expression in the syntax of RE2.
+            task_id: search the logs of this task only.
+            regexp: whether the pattern is a regular expression.
+            ignore_case: whether letters match in both cases.
+            context: how many lines before and after each match to return, at most 20.
+            max_matches: stop after so many, at most 10,000; 0: 1,000.
+        """
+        request = self._connection.request(
+            pb.SearchLogsRequest,
+            run_id=run_id,
+            pattern=pattern,
+            task_id=task_id,
+            regexp=regexp,
+            ignore_case=ignore_case,
+            context=context,
+            max_matches=max_matches,
+        )
+        async with aclosing(self._connection.stream(self._stub.SearchLogs, request)) as messages:
+            async for message in messages:
+                yield message
 
     async def artifacts(self, run_id: str) -> Sequence[pb.Artifact]:
         """List the artifacts of a run, by task and name."""

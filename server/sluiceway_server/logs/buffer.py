@@ -25,8 +25,9 @@ import structlog
 from sluiceway_common.foundation.clock import Clock
 from sluiceway_common.foundation.errors import DataLoss, NotFound, SluicewayError, Unavailable
 from sluiceway_common.foundation.time_limit import time_limit
-from sluiceway_server.logs.layout import Cover, LogKey
-from sluiceway_server.logs.store import LogStore
+from sluiceway_server.logs.layout import Cover, LineCounter, LogKey
+from sluiceway_server.logs.store import LogStore, times_of
+from sluiceway_server.logs.times import LogTimes, Times
 
 log = structlog.get_logger(__name__)
 
@@ -88,6 +89,8 @@ class LogBuffer:
         complete: it ended, all of it is stored, and so is its end.
         listeners: called, without an argument, when `stored` or `complete` changed; they must be quick.
         pushers: how many streams push it.
+        lines: counts its line ends; None: this server has not received it from its beginning.
+        times: when its bytes were written.
     """
 
     def __init__(self, key: LogKey, *, cover: Cover, buffers: LogBuffers) -> None:
@@ -98,6 +101,8 @@ class LogBuffer:
         self.stored = stored
         self.ended = complete
         self.complete = complete
+        self.lines = LineCounter() if not stored else None
+        self.times = LogTimes(times_of(cover))
         self.listeners: list[Callable[[], None]] = []
         self.pushers = 0
         self._buffers = buffers
@@ -118,8 +123,14 @@ class LogBuffer:
         """Bytes that arrived and are not stored."""
         return self.received - self.stored
 
-    async def push(self, offset: int, data: bytes, *, end: bool) -> bool:
+    async def push(self, offset: int, data: bytes, *, end: bool, time: datetime | None = None) -> bool:
         """Add bytes at an offset; wait while there is no memory for them.
+
+        Args:
+            offset: of the first byte.
+            data: the bytes, 64 KiB at most.
+            end: whether no byte follows.
+            time: when the first byte was written, by the executor's clock; None: now.
 
         Returns:
             False when bytes before `offset` are missing: nothing was added; the sender must continue from `stored`.
@@ -139,6 +150,9 @@ class LogBuffer:
                 raise DataLoss(f"{self.key.path} ended at {self.received}, and bytes after it came")
             return True
         if fresh:
+            self.times.note(self.received, (time or self._buffers.clock.now()).timestamp())
+            if self.lines is not None:
+                self.lines.feed(fresh)
             self._append(fresh)
         if end:
             self.ended = True
@@ -242,14 +256,16 @@ class LogBuffer:
             self.notify()
         if self.ended and not self.unstored:
             if await store.end(self.stored_as, self.received):
-                self._buffers.compose(self.stored_as)
+                self._buffers.compose(self.stored_as, self.times.entries)
             self.complete = True
             self.notify()
 
     async def _store_complete(self) -> None:
         """Store a log whose bytes are all in memory as one object, with its index."""
         data = self._bytes_from(0, self.received)
-        await self._buffers.store.put_complete(self.stored_as, data, has_segments=self.stored > 0)
+        await self._buffers.store.put_complete(
+            self.stored_as, data, has_segments=self.stored > 0, times=self.times.entries
+        )
         self._buffers.release_memory(self.unstored)
         self.stored = self.received
         self._oldest = None
@@ -264,6 +280,7 @@ class LogBuffer:
         self._buffers.release_memory(self.unstored)
         self._blocks.clear()
         self.received = self.stored = cover.length
+        self.lines, self.times = None, LogTimes(times_of(cover))
         self.ended = self.complete = True
         self.notify()
 
@@ -404,14 +421,14 @@ class LogBuffers:
             del self._logs[buffer.key]
             buffer.notify()  # its readers continue from the storage
 
-    def compose(self, key: LogKey) -> None:
+    def compose(self, key: LogKey, times: Times) -> None:
         """Compose a log in the background. If that fails, the due work of the store does it later."""
-        self._start(self._compose(key), f"compose {key.path}")
+        self._start(self._compose(key, times), f"compose {key.path}")
 
-    async def _compose(self, key: LogKey) -> None:
+    async def _compose(self, key: LogKey, times: Times) -> None:
         async with self._composers:
             try:
-                await self.store.compose(key)
+                await self.store.compose(key, times=times)
             except SluicewayError as error:
                 log.warning("log_not_composed", log=key.path, error=str(error))
 

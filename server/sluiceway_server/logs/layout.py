@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 
 from sluiceway_common.runmodel.model import Epoch
+from sluiceway_server.logs.times import Times
 from sluiceway_server.objectstorage.layout import Folder
 from sluiceway_server.runrecords.types import SETUP_STEP
 
@@ -105,7 +106,8 @@ class LogIndex:
         newlines: how many line ends it has.
         newlines_before: `newlines_before[i]` is how many line ends are before the byte `(i + 1) * LINE_BLOCK`: a line
             is found by its block and by counting inside it.
-        times: when its segments were stored, as (offset, seconds since 1970).
+        times: when its bytes were written, as (offset, seconds since 1970), see `LogTimes`; of parts that were stored
+            by a server that is gone, and in logs of earlier versions, when their segments were stored.
         composed: when this was written, in seconds since 1970.
     """
 
@@ -159,34 +161,46 @@ def cover_of(segments: tuple[Segment, ...]) -> tuple[tuple[Segment, ...], int]:
     return tuple(chosen), length
 
 
-class LineIndex:
-    """Builds the index of a log from its bytes. Not thread-safe; feed large chunks in a thread."""
+class LineCounter:
+    """Counts the line ends of a log while its bytes pass."""
 
     def __init__(self) -> None:
         self.size = 0
         self.newlines = 0
-        self._before: list[int] = []
-        self._digest = hashlib.sha256()
+        self.newlines_before: list[int] = []
+        """As of `LogIndex`."""
 
     def feed(self, data: bytes) -> None:
         """Add the next bytes."""
-        self._digest.update(data)
         begin = 0
         while begin < len(data):
             end = min(len(data), begin + LINE_BLOCK - self.size % LINE_BLOCK)
             self.newlines += data.count(b"\n", begin, end)
             self.size += end - begin
             if self.size % LINE_BLOCK == 0:
-                self._before.append(self.newlines)
+                self.newlines_before.append(self.newlines)
             begin = end
 
-    def finish(self, *, times: tuple[tuple[int, float], ...] = (), composed: float = 0.0) -> LogIndex:
+
+class LineIndex(LineCounter):
+    """Builds the index of a log from its bytes. Not thread-safe; feed large chunks in a thread."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._digest = hashlib.sha256()
+
+    def feed(self, data: bytes) -> None:
+        """Add the next bytes."""
+        self._digest.update(data)
+        super().feed(data)
+
+    def finish(self, *, times: Times = (), composed: float = 0.0) -> LogIndex:
         """Return the index of the bytes so far."""
         return LogIndex(
             size=self.size,
             sha256=self._digest.hexdigest(),
             newlines=self.newlines,
-            newlines_before=tuple(self._before),
-            times=times,
+            newlines_before=tuple(self.newlines_before),
+            times=tuple(times),
             composed=composed,
         )

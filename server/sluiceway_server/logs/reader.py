@@ -11,19 +11,23 @@ of a step that wrote nothing is seen in the changes of its run.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+import hashlib
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from sluiceway_common.foundation.errors import DataLoss, NotFound, OutOfRange
 from sluiceway_common.foundation.time_limit import time_limit
 from sluiceway_server.datamanager.model import Position
 from sluiceway_server.logs.buffer import LogBuffer, LogBuffers
-from sluiceway_server.logs.layout import CHUNK_BYTES, LINE_BLOCK, Cover, LogKey
+from sluiceway_server.logs.layout import CHUNK_BYTES, LINE_BLOCK, Cover, LineCounter, LogKey
 from sluiceway_server.logs.states import LogState, LogStates
-from sluiceway_server.logs.store import LogStore
+from sluiceway_server.logs.store import LogStore, times_of
+from sluiceway_server.logs.times import Times, next_change, time_at
 
 _READ_BYTES = 256 * 1024
+_COUNT_BYTES = 4 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +52,29 @@ class LogDescription:
     attempt: int
     size: int
     etag: str
+
+
+@dataclass(frozen=True, slots=True)
+class LogLines:
+    """Where the lines of a log are, and when they were written.
+
+    Attributes:
+        attempt: of the log, from 1.
+        size: in bytes.
+        is_complete: the log is over, and no more comes.
+        sha256: of all bytes, in hex; empty: it is not known, because the log is not composed yet.
+        newlines: how many line ends it has.
+        newlines_before: as of `LogIndex`.
+        times: see `logs.times`.
+    """
+
+    attempt: int
+    size: int
+    is_complete: bool
+    sha256: str
+    newlines: int
+    newlines_before: Sequence[int]
+    times: Times
 
 
 class LogReader:
@@ -91,8 +118,52 @@ class LogReader:
         epoch = key.epoch
         return LogDescription(epoch.attempt, size, f"{epoch.database}.{epoch.attempt}.{size}")
 
+    async def lines(self, run_id: str, task: str, *, step: int, attempt: int = 0) -> LogLines:
+        """Return where the lines of a log are. Of a log that has no index yet, all bytes may have to be read.
+
+        Args:
+            run_id: as of `describe`; so are the task, step and attempt.
+            task: the task's id.
+            step: its index.
+            attempt: from 1; 0: the latest.
+
+        Raises:
+            NotFound, Unavailable: as of `describe`.
+        """
+        state = await self._states.find(run_id, task, attempt=attempt, step=step)
+        _check_deleted(state)
+        buffer = self._buffers.get(state.key)
+        attempt = state.key.epoch.attempt
+        if buffer is not None and buffer.lines is not None:
+            counted, ended = buffer.lines, buffer.ended
+            before = tuple(counted.newlines_before)
+            return LogLines(attempt, counted.size, ended, "", counted.newlines, before, (*buffer.times.entries,))
+        cover = await self._store.cover(state.key)
+        if cover.composed:
+            if not cover.segments:
+                return LogLines(attempt, 0, True, hashlib.sha256().hexdigest(), 0, (), ())
+            found = await self._store.index(cover)
+            return LogLines(attempt, found.size, True, found.sha256, found.newlines, found.newlines_before, found.times)
+        if cover.length == 0 and state.is_over:
+            _check_whole(state, cover)
+        counter = LineCounter()
+        async for data in self._store.read(cover, 0, cover.length, at_most=_COUNT_BYTES):
+            await asyncio.to_thread(counter.feed, data)
+        ended = cover.ended or state.is_over
+        return LogLines(
+            attempt, counter.size, ended, "", counter.newlines, tuple(counter.newlines_before), times_of(cover)
+        )
+
     async def read(
-        self, run_id: str, task: str, *, step: int, attempt: int = 0, offset: int = 0, follow: bool = False
+        self,
+        run_id: str,
+        task: str,
+        *,
+        step: int,
+        attempt: int = 0,
+        offset: int = 0,
+        follow: bool = False,
+        timestamps: bool = False,
     ) -> AsyncGenerator[LogChunk]:
         """Yield the bytes of a log from an offset on, in order, each once.
 
@@ -105,6 +176,8 @@ class LogReader:
             attempt: from 1; 0: the one that is the latest at the beginning.
             offset: of the first byte.
             follow: wait for more.
+            timestamps: the time of a chunk is when its bytes were written, and a new chunk begins where that changes;
+                without it, the time is when the server got or stored them.
 
         Raises:
             NotFound: there is no such task, attempt or step; reason `LOG_DELETED`, or `LOG_MISSING`: nothing of it is
@@ -116,7 +189,30 @@ class LogReader:
         seen = self._states.position
         state = await self._states.find(run_id, task, attempt=attempt, step=step)
         _check_deleted(state)
+        chunks = self._chunks(run_id, task, state, offset, follow=follow, seen=seen)
+        times: Times | None = None
+        async with aclosing(chunks):
+            async for chunk in chunks:
+                if not timestamps:
+                    yield chunk
+                    continue
+                buffer = self._buffers.get(state.key)
+                if buffer is not None:
+                    times = buffer.times.entries
+                elif times is None:
+                    times = await self._stored_times(state.key)
+                for piece in timed(chunk, times):
+                    yield piece
+
+    async def _stored_times(self, key: LogKey) -> Times:
+        cover = await self._store.cover(key)
+        return (await self._store.index(cover)).times if cover.composed and cover.segments else ()
+
+    async def _chunks(
+        self, run_id: str, task: str, state: LogState, offset: int, *, follow: bool, seen: Position
+    ) -> AsyncGenerator[LogChunk]:
         key = state.key
+        step = key.step
         position = offset
         while True:
             buffer = self._buffers.get(key)
@@ -222,6 +318,20 @@ class LogReader:
             # Composed or deleted meanwhile, which the next cover shows. If that is the same, the object is damaged.
             if await self._store.cover(key) == cover:
                 raise DataLoss(f"an object of {key.path} is listed and cannot be read") from cause
+
+
+def timed(chunk: LogChunk, times: Times) -> Iterator[LogChunk]:
+    """Divide a chunk where the time changes. Without times, the chunk keeps its own."""
+    position = chunk.next_offset - len(chunk.data)
+    if not times or not chunk.data:
+        yield chunk
+        return
+    while position < chunk.next_offset:
+        end = min(next_change(times, position) or chunk.next_offset, chunk.next_offset)
+        seconds = time_at(times, position)
+        data = chunk.data[len(chunk.data) - (chunk.next_offset - position) :][: end - position]
+        yield LogChunk(end, data, chunk.time if seconds is None else datetime.fromtimestamp(seconds, UTC))
+        position = end
 
 
 def _is_whole(state: LogState, cover: Cover) -> bool:

@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from datetime import UTC
 from functools import partial
 
 import structlog
@@ -132,7 +133,8 @@ class _PushStream:
             self._refuse(pushed, Exhausted(f"a log may have {self._limit_bytes} bytes", reason="LOG_LIMIT"))
             return
         try:
-            if await buffer.push(request.offset, request.data, end=request.end):
+            time = request.time.ToDatetime(UTC) if request.HasField("time") else None
+            if await buffer.push(request.offset, request.data, end=request.end, time=time):
                 pushed.is_rewinding = False
             elif not pushed.is_rewinding:
                 pushed.is_rewinding = pushed.is_rewind_due = True

@@ -46,6 +46,7 @@ from sluiceway_server.logs.layout import (
     complete_size,
     cover_of,
 )
+from sluiceway_server.logs.times import Times
 from sluiceway_server.objectstorage.layout import Folder
 from sluiceway_server.objectstorage.port import ObjectStorage
 
@@ -146,13 +147,14 @@ class LogStore:
             raise NotFound(f"the segment {where} existed and was deleted", resource_name=where)
         return offset + min(taken.size_bytes, len(data))
 
-    async def put_complete(self, key: LogKey, data: bytes, *, has_segments: bool) -> None:
+    async def put_complete(self, key: LogKey, data: bytes, *, has_segments: bool, times: Times = ()) -> None:
         """Store a whole log in one object; nothing if it is empty. May be repeated.
 
         Args:
             key: the log.
             data: all its bytes.
             has_segments: some of them may be stored as segments, which are deleted later.
+            times: when its bytes were written; empty: not known.
         """
         if not data:
             return
@@ -166,7 +168,9 @@ class LogStore:
             if has_segments:
                 await self._schedule(key, self._keep_segments)
             # If the object exists, it has the same bytes.
-            await self._storage.put_if_absent(name, data + lines.finish(times=((0, now),), composed=now).encode())
+            await self._storage.put_if_absent(
+                name, data + lines.finish(times=times or ((0, now),), composed=now).encode()
+            )
 
     async def end(self, key: LogKey, size: int) -> bool:
         """Store the end of a log of which all `size` bytes are stored. May be repeated.
@@ -185,8 +189,12 @@ class LogStore:
             await self._storage.put_if_absent(self._path(key) + _END, json.dumps({"size": size}).encode())
         return True
 
-    async def compose(self, key: LogKey) -> LogIndex:
+    async def compose(self, key: LogKey, *, times: Times = ()) -> LogIndex:
         """Store a log that is over as one object with its index. May be repeated, and by several servers at once.
+
+        Args:
+            key: the log.
+            times: when its bytes were written; empty: when its segments were stored.
 
         Raises:
             NotFound: the log is not over.
@@ -207,7 +215,7 @@ class LogStore:
                 await asyncio.to_thread(lines.feed, chunk)
                 async with self._deadline("write", name):
                     await upload.write(chunk)
-            index = lines.finish(times=_times(cover), composed=self._seconds())
+            index = lines.finish(times=times or times_of(cover), composed=self._seconds())
             async with self._deadline("write", name):
                 await upload.write(index.encode())
                 await self._schedule(key, self._keep_segments)
@@ -376,5 +384,6 @@ class LogStore:
             raise Unavailable(f"the object storage did not {verb} {key} within {self._timeout:g} s") from cause
 
 
-def _times(cover: Cover) -> tuple[tuple[int, float], ...]:
+def times_of(cover: Cover) -> Times:
+    """Return when the segments of a cover were stored."""
     return tuple((s.offset, s.time.timestamp()) for s in cover.segments if s.time is not None)

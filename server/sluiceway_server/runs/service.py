@@ -15,7 +15,6 @@ from sluiceway_common.foundation.errors import InvalidInput, NotFound, Violation
 from sluiceway_common.foundation.rpc.access import Right
 from sluiceway_common.foundation.rpc.caller import (
     Caller,
-    announce_stream,
     current_caller,
     requested_position,
     set_response_position,
@@ -28,13 +27,10 @@ from sluiceway_server.archives.artifacts import Artifacts
 from sluiceway_server.datamanager.model import Position, View
 from sluiceway_server.datamanager.port import Database
 from sluiceway_server.datamanager.queries import Place, place_of, token_of
-from sluiceway_server.logs.excerpts import LogExcerpts, Logs
 from sluiceway_server.projects.auditing import Auditor
 from sluiceway_server.projects.rights import role_missing
-from sluiceway_server.runrecords import codec
 from sluiceway_server.runrecords.types import (
     RUN,
-    SETUP_STEP,
     TASK,
     TERMINAL_PHASES,
     TOPIC_RUNS,
@@ -48,6 +44,7 @@ from sluiceway_server.runs.attempts import with_attempts
 from sluiceway_server.runs.engine import Engine, no_run
 from sluiceway_server.runs.explainer import Explainer
 from sluiceway_server.runs.listing import check_list, group_filter, page_faults
+from sluiceway_server.runs.log_calls import LogCalls, Logs
 from sluiceway_server.runs.log_deletion import LogDeletion
 from sluiceway_server.runs.names import Names, group_named
 from sluiceway_server.runs.references import resolve
@@ -92,8 +89,7 @@ class RunServicer(pb_grpc.RunServiceServicer):
         self._right_on_scope = right_on_scope
         self._engine = engine
         self._explainer = explainer
-        self._logs = logs
-        self._excerpts = LogExcerpts(logs)
+        self._logs = LogCalls(logs)
         self._deletion = deletion
         self._artifacts = artifacts
 
@@ -352,51 +348,34 @@ class RunServicer(pb_grpc.RunServiceServicer):
             raise _no_task(run_id, task)
         return pb.ExplainTaskResponse(explanation=explained)
 
-    async def ReadLogs(self, request: pb.ReadLogsRequest, context: object) -> AsyncIterator[pb.ReadLogsResponse]:
-        found = [
-            Violation(name, "it must not be negative")
-            for name in ("step", "attempt", "offset")
-            if getattr(request, name) < 0
-        ]
-        if found:
-            raise InvalidInput(found)
+    async def _check_task(self, run_id: str, task: str) -> None:
         try:
-            await self._db.get(TASK, task_id(request.run_id, request.task_id), after=_requested())
+            await self._db.get(TASK, task_id(run_id, task), after=_requested())
         except NotFound as cause:
-            raise _no_task(request.run_id, request.task_id) from cause
-        step = SETUP_STEP if request.setup else request.step
-        attempt, offset = request.attempt, request.offset
-        if request.describe or request.tail or request.follow:
-            log = await self._logs.describe(request.run_id, request.task_id, step=step, attempt=attempt)
-            attempt = log.attempt  # the latest one may be another by the time that the log is read
-            if request.tail:
-                offset = max(0, log.size - request.tail)
-            if request.describe:
-                size = None if request.follow else log.size
-                yield pb.ReadLogsResponse(next_offset=offset, size=size, etag=log.etag)
-            elif request.follow and offset <= log.size:
-                await announce_stream()
-        chunks = self._logs.read(
-            request.run_id, request.task_id, step=step, attempt=attempt, offset=offset, follow=request.follow
-        )
-        async for chunk in chunks:
-            response = pb.ReadLogsResponse(next_offset=chunk.next_offset, data=chunk.data)
-            if chunk.time is not None:
-                codec.put_time(response.time, chunk.time)
+            raise _no_task(run_id, task) from cause
+
+    async def ReadLogs(self, request: pb.ReadLogsRequest, context: object) -> AsyncIterator[pb.ReadLogsResponse]:
+        await self._check_task(request.run_id, request.task_id)
+        async for response in self._logs.read(request):
+            yield response
+
+    async def GetLogIndex(self, request: pb.GetLogIndexRequest, context: object) -> pb.GetLogIndexResponse:
+        await self._check_task(request.run_id, request.task_id)
+        return pb.GetLogIndexResponse(index=await self._logs.index(request))
+
+    async def SearchLogs(self, request: pb.SearchLogsRequest, context: object) -> AsyncIterator[pb.SearchLogsResponse]:
+        await self._run_record(request.run_id)
+        tasks = await self._db.read(lambda view: tasks_of(view, request.run_id), after=_requested())
+        if request.task_id:
+            tasks = [task for task in tasks if task.id == request.task_id]
+            if not tasks:
+                raise _no_task(request.run_id, request.task_id)
+        async for response in self._logs.search(request, tasks):
             yield response
 
     async def FindLogError(self, request: pb.FindLogErrorRequest, context: object) -> pb.FindLogErrorResponse:
         await self._run_record(request.run_id)
-        step = SETUP_STEP if request.setup else request.step
-        found = await self._excerpts.find(request.run_id, request.task_id, step=step, attempt=request.attempt)
-        excerpt = pb.LogExcerpt(
-            attempt=found.attempt,
-            error_line=found.error_line,
-            first_line=found.first_line,
-            lines=found.lines,
-            size=found.size,
-        )
-        return pb.FindLogErrorResponse(excerpt=excerpt)
+        return pb.FindLogErrorResponse(excerpt=await self._logs.first_error(request))
 
     async def ListArtifacts(self, request: pb.ListArtifactsRequest, context: object) -> pb.ListArtifactsResponse:
         await self._run_record(request.run_id)

@@ -29,7 +29,7 @@ from sluiceway_common.foundation.errors import (
 )
 from sluiceway_common.foundation.rpc.caller import Caller, CallerKind, requested_position, set_response_position
 from sluiceway_common.foundation.rpc.server import RpcServer
-from sluiceway_server.logs.reader import LogDescription
+from sluiceway_server.logs.reader import LogDescription, LogLines
 from sluiceway_server.runs.executor_times import ExecutorTimes
 from sluiceway_server.runs.explainer import Explainer
 from sluiceway_server.runs.service import RunServicer
@@ -115,8 +115,19 @@ class NoLogs:
     async def describe(self, run_id: str, task: str, *, step: int, attempt: int = 0) -> LogDescription:
         raise NotFound("no log")
 
+    async def lines(self, run_id: str, task: str, *, step: int, attempt: int = 0) -> LogLines:
+        raise NotFound("no log")
+
     async def read(
-        self, run_id: str, task: str, *, step: int, attempt: int = 0, offset: int = 0, follow: bool = False
+        self,
+        run_id: str,
+        task: str,
+        *,
+        step: int,
+        attempt: int = 0,
+        offset: int = 0,
+        follow: bool = False,
+        timestamps: bool = False,
     ) -> AsyncGenerator[Any]:
         raise NotFound("no log")
         yield  # type: ignore[unreachable]  # what makes it a generator

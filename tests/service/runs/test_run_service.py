@@ -21,7 +21,7 @@ from sluiceway_common.foundation.rpc.caller import STREAM_KEY, STREAM_OPEN, Call
 from sluiceway_common.foundation.rpc.channel import open_channel
 from sluiceway_common.foundation.rpc.server import RpcServer
 from sluiceway_common.foundation.rpc.status import error_of
-from sluiceway_server.logs.reader import LogChunk, LogDescription
+from sluiceway_server.logs.reader import LogChunk, LogDescription, LogLines
 from sluiceway_server.runs.engine import Engine
 from sluiceway_server.runs.executor_times import ExecutorTimes
 from sluiceway_server.runs.explainer import Explainer
@@ -43,8 +43,19 @@ class TwoChunks:
     async def describe(self, run_id: str, task: str, *, step: int, attempt: int = 0) -> LogDescription:
         return LogDescription(attempt or 3, 100, "tag")
 
+    async def lines(self, run_id: str, task: str, *, step: int, attempt: int = 0) -> LogLines:
+        return LogLines(attempt or 3, 100, True, "", 0, (), ())
+
     async def read(
-        self, run_id: str, task: str, *, step: int, attempt: int = 0, offset: int = 0, follow: bool = False
+        self,
+        run_id: str,
+        task: str,
+        *,
+        step: int,
+        attempt: int = 0,
+        offset: int = 0,
+        follow: bool = False,
+        timestamps: bool = False,
     ) -> AsyncGenerator[LogChunk]:
         yield LogChunk(offset + 2, b"hi", None)
         yield LogChunk(offset + 10, f"step{step}at{attempt}".encode(), None)

@@ -220,6 +220,12 @@ export interface GetDeviceLoginResponse {
   deviceLogin?: DeviceLogin;
 }
 
+/** The response of `GetLogIndex`. */
+export interface GetLogIndexResponse {
+  /** The index. */
+  index?: LogIndex;
+}
+
 /** A repository that is read with git alone. */
 export interface GitRepository {
   /** The URL: `https://`, `http://` (without a password), `ssh://`, or `user@host:path`. */
@@ -400,6 +406,66 @@ export interface LogExcerpt {
   lines: string[];
   /** The number of bytes that the log had. */
   size: string;
+}
+
+/** Where the lines of a log are. */
+export interface LogIndex {
+  /** The number of the attempt whose log it is, from 1. */
+  attempt: number;
+  /** The number of bytes that the log has now. */
+  size: string;
+  /** Whether the log is over. */
+  complete: boolean;
+  /** The SHA-256 digest of all bytes, in hex. Empty: it has not been computed yet. */
+  sha256: string;
+  /** The number of line ends (U+000A). */
+  newlines: string;
+  /** The distance of the offsets for which `newlinesBefore` has values, in bytes. */
+  stride: string;
+  /** The number of line ends before the offset `stride`, before twice as much, and so on, up to the end. At most 4096. */
+  newlinesBefore: string[];
+  /** When its bytes were written, in order. Only with `withTimes`. */
+  times: LogTime[];
+}
+
+/** A line of a log that matches. */
+export interface LogMatch {
+  /** The task's id. */
+  taskId: string;
+  /** The task's name. */
+  taskName: string;
+  /** The number of the attempt, from 1. */
+  attempt: number;
+  /** Whether it is in the log of the pod's setup. Then `step` is 0. */
+  setup: boolean;
+  /** The index of the step, from 0. */
+  step: number;
+  /** The number of the line, from 1. */
+  line: string;
+  /** The line, with escape sequences in it. What is not UTF-8 is U+FFFD. Of a line of more than 1000 bytes, a part with the match. */
+  text: string;
+  /** The lines before it. */
+  before: string[];
+  /** The lines after it. */
+  after: string[];
+}
+
+/** What was searched. */
+export interface LogSearchEnd {
+  /** The number of bytes that were read. */
+  searchedBytes: string;
+  /** Whether there may be more matches than were sent. */
+  truncated: boolean;
+  /** The logs that could not be read to their ends, and why, for people. */
+  unread: string[];
+}
+
+/** When bytes of a log were written. */
+export interface LogTime {
+  /** The offset of the first of them. They end where the next time begins. */
+  offset: string;
+  /** The time, by the clock of the executor. */
+  time?: string;
 }
 
 /** A remote source that users log in with. */
@@ -693,6 +759,14 @@ export interface Schedule {
   lastTime?: string;
   /** The id of the delivery that was made then. */
   lastDeliveryId: string;
+}
+
+/** A message of `SearchLogs`: one of its fields is set. */
+export interface SearchLogsResponse {
+  /** A match. */
+  match?: LogMatch;
+  /** The end of the search, in the last message. */
+  end?: LogSearchEnd;
 }
 
 /** A secret. */

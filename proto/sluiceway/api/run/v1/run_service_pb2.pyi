@@ -428,7 +428,7 @@ class ExplainTaskResponse(_message.Message):
 
 class ReadLogsRequest(_message.Message):
     """The request of `ReadLogs`."""
-    __slots__ = ("run_id", "task_id", "step", "setup", "attempt", "offset", "follow", "tail", "describe")
+    __slots__ = ("run_id", "task_id", "step", "setup", "attempt", "offset", "follow", "tail", "describe", "first_line", "tail_lines", "since", "max_lines", "timestamps")
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
     TASK_ID_FIELD_NUMBER: _ClassVar[int]
     STEP_FIELD_NUMBER: _ClassVar[int]
@@ -438,6 +438,11 @@ class ReadLogsRequest(_message.Message):
     FOLLOW_FIELD_NUMBER: _ClassVar[int]
     TAIL_FIELD_NUMBER: _ClassVar[int]
     DESCRIBE_FIELD_NUMBER: _ClassVar[int]
+    FIRST_LINE_FIELD_NUMBER: _ClassVar[int]
+    TAIL_LINES_FIELD_NUMBER: _ClassVar[int]
+    SINCE_FIELD_NUMBER: _ClassVar[int]
+    MAX_LINES_FIELD_NUMBER: _ClassVar[int]
+    TIMESTAMPS_FIELD_NUMBER: _ClassVar[int]
     run_id: str
     """The run's id."""
     task_id: str
@@ -456,23 +461,38 @@ class ReadLogsRequest(_message.Message):
     """Read from this many bytes before the end that the log has now, instead of from `offset`. 0: from `offset`."""
     describe: bool
     """Send a first message without data, with `size`, `etag`, and in `next_offset` where the data will begin."""
-    def __init__(self, run_id: _Optional[str] = ..., task_id: _Optional[str] = ..., step: _Optional[int] = ..., setup: _Optional[bool] = ..., attempt: _Optional[int] = ..., offset: _Optional[int] = ..., follow: _Optional[bool] = ..., tail: _Optional[int] = ..., describe: _Optional[bool] = ...) -> None: ...
+    first_line: int
+    """Read from the beginning of this line, counted from 1. 0: from `offset`. If `offset` is set as well, that is where the
+    stream resumes; this holds for `tail_lines` and `since` too.
+    """
+    tail_lines: int
+    """Read from this many lines before the end that the log has now. 0: from `offset`."""
+    since: _timestamp_pb2.Timestamp
+    """Read from the first line that was written at this time or later."""
+    max_lines: int
+    """Read at most so many lines. 0: all."""
+    timestamps: bool
+    """Begin a new message where the time changes, so that `time` is when `data` was written. There are at most 8192 times in
+    a log: that of a step of an hour has one for each half second.
+    """
+    def __init__(self, run_id: _Optional[str] = ..., task_id: _Optional[str] = ..., step: _Optional[int] = ..., setup: _Optional[bool] = ..., attempt: _Optional[int] = ..., offset: _Optional[int] = ..., follow: _Optional[bool] = ..., tail: _Optional[int] = ..., describe: _Optional[bool] = ..., first_line: _Optional[int] = ..., tail_lines: _Optional[int] = ..., since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., max_lines: _Optional[int] = ..., timestamps: _Optional[bool] = ...) -> None: ...
 
 class ReadLogsResponse(_message.Message):
     """A message of `ReadLogs`."""
-    __slots__ = ("next_offset", "data", "time", "size", "etag", "text")
+    __slots__ = ("next_offset", "data", "time", "size", "etag", "text", "first_line")
     NEXT_OFFSET_FIELD_NUMBER: _ClassVar[int]
     DATA_FIELD_NUMBER: _ClassVar[int]
     TIME_FIELD_NUMBER: _ClassVar[int]
     SIZE_FIELD_NUMBER: _ClassVar[int]
     ETAG_FIELD_NUMBER: _ClassVar[int]
     TEXT_FIELD_NUMBER: _ClassVar[int]
+    FIRST_LINE_FIELD_NUMBER: _ClassVar[int]
     next_offset: int
     """The offset after `data`, at which to resume."""
     data: bytes
     """At most 64 KiB of the log, as the step wrote it, with secrets masked."""
     time: _timestamp_pb2.Timestamp
-    """When the server received these bytes."""
+    """With `timestamps`, when these bytes were written; otherwise, when the server received or stored them."""
     size: int
     """The number of bytes that the log has now. Only in the first message with `describe`, and not with `follow`."""
     etag: str
@@ -481,7 +501,167 @@ class ReadLogsResponse(_message.Message):
     """`data` as text. Only over HTTP, in events and JSON lines: what is not UTF-8 is U+FFFD, and a character that is split
     between two messages is in the second one. `data` is exact.
     """
-    def __init__(self, next_offset: _Optional[int] = ..., data: _Optional[bytes] = ..., time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., size: _Optional[int] = ..., etag: _Optional[str] = ..., text: _Optional[str] = ...) -> None: ...
+    first_line: int
+    """The number of the line in which the data begins, from 1. Only in the first message, and only with `first_line`,
+    `tail_lines` or `since`.
+    """
+    def __init__(self, next_offset: _Optional[int] = ..., data: _Optional[bytes] = ..., time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., size: _Optional[int] = ..., etag: _Optional[str] = ..., text: _Optional[str] = ..., first_line: _Optional[int] = ...) -> None: ...
+
+class GetLogIndexRequest(_message.Message):
+    """The request of `GetLogIndex`."""
+    __slots__ = ("run_id", "task_id", "step", "setup", "attempt", "with_times")
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    TASK_ID_FIELD_NUMBER: _ClassVar[int]
+    STEP_FIELD_NUMBER: _ClassVar[int]
+    SETUP_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPT_FIELD_NUMBER: _ClassVar[int]
+    WITH_TIMES_FIELD_NUMBER: _ClassVar[int]
+    run_id: str
+    """The run's id."""
+    task_id: str
+    """The task's id."""
+    step: int
+    """The index of the step, from 0. Ignored with `setup`."""
+    setup: bool
+    """The log of the pod's setup instead of a step's."""
+    attempt: int
+    """The number of the attempt, from 1. 0: the latest."""
+    with_times: bool
+    """Return `times` as well."""
+    def __init__(self, run_id: _Optional[str] = ..., task_id: _Optional[str] = ..., step: _Optional[int] = ..., setup: _Optional[bool] = ..., attempt: _Optional[int] = ..., with_times: _Optional[bool] = ...) -> None: ...
+
+class LogTime(_message.Message):
+    """When bytes of a log were written."""
+    __slots__ = ("offset", "time")
+    OFFSET_FIELD_NUMBER: _ClassVar[int]
+    TIME_FIELD_NUMBER: _ClassVar[int]
+    offset: int
+    """The offset of the first of them. They end where the next time begins."""
+    time: _timestamp_pb2.Timestamp
+    """The time, by the clock of the executor."""
+    def __init__(self, offset: _Optional[int] = ..., time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class LogIndex(_message.Message):
+    """Where the lines of a log are."""
+    __slots__ = ("attempt", "size", "complete", "sha256", "newlines", "stride", "newlines_before", "times")
+    ATTEMPT_FIELD_NUMBER: _ClassVar[int]
+    SIZE_FIELD_NUMBER: _ClassVar[int]
+    COMPLETE_FIELD_NUMBER: _ClassVar[int]
+    SHA256_FIELD_NUMBER: _ClassVar[int]
+    NEWLINES_FIELD_NUMBER: _ClassVar[int]
+    STRIDE_FIELD_NUMBER: _ClassVar[int]
+    NEWLINES_BEFORE_FIELD_NUMBER: _ClassVar[int]
+    TIMES_FIELD_NUMBER: _ClassVar[int]
+    attempt: int
+    """The number of the attempt whose log it is, from 1."""
+    size: int
+    """The number of bytes that the log has now."""
+    complete: bool
+    """Whether the log is over."""
+    sha256: str
+    """The SHA-256 digest of all bytes, in hex. Empty: it has not been computed yet."""
+    newlines: int
+    """The number of line ends (U+000A)."""
+    stride: int
+    """The distance of the offsets for which `newlines_before` has values, in bytes."""
+    newlines_before: _containers.RepeatedScalarFieldContainer[int]
+    """The number of line ends before the offset `stride`, before twice as much, and so on, up to the end. At most 4096."""
+    times: _containers.RepeatedCompositeFieldContainer[LogTime]
+    """When its bytes were written, in order. Only with `with_times`."""
+    def __init__(self, attempt: _Optional[int] = ..., size: _Optional[int] = ..., complete: _Optional[bool] = ..., sha256: _Optional[str] = ..., newlines: _Optional[int] = ..., stride: _Optional[int] = ..., newlines_before: _Optional[_Iterable[int]] = ..., times: _Optional[_Iterable[_Union[LogTime, _Mapping]]] = ...) -> None: ...
+
+class GetLogIndexResponse(_message.Message):
+    """The response of `GetLogIndex`."""
+    __slots__ = ("index",)
+    INDEX_FIELD_NUMBER: _ClassVar[int]
+    index: LogIndex
+    """The index."""
+    def __init__(self, index: _Optional[_Union[LogIndex, _Mapping]] = ...) -> None: ...
+
+class SearchLogsRequest(_message.Message):
+    """The request of `SearchLogs`."""
+    __slots__ = ("run_id", "pattern", "regexp", "ignore_case", "task_id", "context", "max_matches")
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    PATTERN_FIELD_NUMBER: _ClassVar[int]
+    REGEXP_FIELD_NUMBER: _ClassVar[int]
+    IGNORE_CASE_FIELD_NUMBER: _ClassVar[int]
+    TASK_ID_FIELD_NUMBER: _ClassVar[int]
+    CONTEXT_FIELD_NUMBER: _ClassVar[int]
+    MAX_MATCHES_FIELD_NUMBER: _ClassVar[int]
+    run_id: str
+    """The run's id."""
+    pattern: str
+    """What to search for: a text, or with `regexp` a regular expression."""
+    regexp: bool
+    """Whether the pattern is a regular expression in the syntax of RE2. It matches within a line."""
+    ignore_case: bool
+    """Whether letters match in both cases."""
+    task_id: str
+    """The id of the task whose logs are searched. Empty: all tasks."""
+    context: int
+    """How many lines before and after each match are sent with it."""
+    max_matches: int
+    """Stop after so many matches. 0: 1000."""
+    def __init__(self, run_id: _Optional[str] = ..., pattern: _Optional[str] = ..., regexp: _Optional[bool] = ..., ignore_case: _Optional[bool] = ..., task_id: _Optional[str] = ..., context: _Optional[int] = ..., max_matches: _Optional[int] = ...) -> None: ...
+
+class LogMatch(_message.Message):
+    """A line of a log that matches."""
+    __slots__ = ("task_id", "task_name", "attempt", "setup", "step", "line", "text", "before", "after")
+    TASK_ID_FIELD_NUMBER: _ClassVar[int]
+    TASK_NAME_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPT_FIELD_NUMBER: _ClassVar[int]
+    SETUP_FIELD_NUMBER: _ClassVar[int]
+    STEP_FIELD_NUMBER: _ClassVar[int]
+    LINE_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    BEFORE_FIELD_NUMBER: _ClassVar[int]
+    AFTER_FIELD_NUMBER: _ClassVar[int]
+    task_id: str
+    """The task's id."""
+    task_name: str
+    """The task's name."""
+    attempt: int
+    """The number of the attempt, from 1."""
+    setup: bool
+    """Whether it is in the log of the pod's setup. Then `step` is 0."""
+    step: int
+    """The index of the step, from 0."""
+    line: int
+    """The number of the line, from 1."""
+    text: str
+    """The line, with escape sequences in it. What is not UTF-8 is U+FFFD. Of a line of more than 1000 bytes, a part with the
+    match.
+    """
+    before: _containers.RepeatedScalarFieldContainer[str]
+    """The lines before it."""
+    after: _containers.RepeatedScalarFieldContainer[str]
+    """The lines after it."""
+    def __init__(self, task_id: _Optional[str] = ..., task_name: _Optional[str] = ..., attempt: _Optional[int] = ..., setup: _Optional[bool] = ..., step: _Optional[int] = ..., line: _Optional[int] = ..., text: _Optional[str] = ..., before: _Optional[_Iterable[str]] = ..., after: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class LogSearchEnd(_message.Message):
+    """What was searched."""
+    __slots__ = ("searched_bytes", "truncated", "unread")
+    SEARCHED_BYTES_FIELD_NUMBER: _ClassVar[int]
+    TRUNCATED_FIELD_NUMBER: _ClassVar[int]
+    UNREAD_FIELD_NUMBER: _ClassVar[int]
+    searched_bytes: int
+    """The number of bytes that were read."""
+    truncated: bool
+    """Whether there may be more matches than were sent."""
+    unread: _containers.RepeatedScalarFieldContainer[str]
+    """The logs that could not be read to their ends, and why, for people."""
+    def __init__(self, searched_bytes: _Optional[int] = ..., truncated: _Optional[bool] = ..., unread: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class SearchLogsResponse(_message.Message):
+    """A message of `SearchLogs`: one of its fields is set."""
+    __slots__ = ("match", "end")
+    MATCH_FIELD_NUMBER: _ClassVar[int]
+    END_FIELD_NUMBER: _ClassVar[int]
+    match: LogMatch
+    """A match."""
+    end: LogSearchEnd
+    """The end of the search, in the last message."""
+    def __init__(self, match: _Optional[_Union[LogMatch, _Mapping]] = ..., end: _Optional[_Union[LogSearchEnd, _Mapping]] = ...) -> None: ...
 
 class FindLogErrorRequest(_message.Message):
     """The request of `FindLogError`."""

@@ -117,6 +117,16 @@ class RunServiceStub:
                 request_serializer=sluiceway_dot_api_dot_run_dot_v1_dot_run__service__pb2.ReadLogsRequest.SerializeToString,
                 response_deserializer=sluiceway_dot_api_dot_run_dot_v1_dot_run__service__pb2.ReadLogsResponse.FromString,
                 _registered_method=True)
+        self.GetLogIndex = channel.unary_unary(
+                '/sluiceway.api.run.v1.RunService/GetLogIndex',
+                request_serializer=sluiceway_dot_api_dot_run_dot_v1_dot_run__service__pb2.GetLogIndexRequest.SerializeToString,
+                response_deserializer=sluiceway_dot_api_dot_run_dot_v1_dot_run__service__pb2.GetLogIndexResponse.FromString,
+                _registered_method=True)
+        self.SearchLogs = channel.unary_stream(
+                '/sluiceway.api.run.v1.RunService/SearchLogs',
+                request_serializer=sluiceway_dot_api_dot_run_dot_v1_dot_run__service__pb2.SearchLogsRequest.SerializeToString,
+                response_deserializer=sluiceway_dot_api_dot_run_dot_v1_dot_run__service__pb2.SearchLogsResponse.FromString,
+                _registered_method=True)
         self.FindLogError = channel.unary_unary(
                 '/sluiceway.api.run.v1.RunService/FindLogError',
                 request_serializer=sluiceway_dot_api_dot_run_dot_v1_dot_run__service__pb2.FindLogErrorRequest.SerializeToString,
@@ -339,6 +349,34 @@ class RunServiceServicer:
         the object storage.
         - DATA_LOSS: Only a part of the log is in the object storage. The part is sent before the error.
         - OUT_OF_RANGE: The log is complete, and the offset is beyond its end.
+        - INVALID_ARGUMENT: More than one of `tail`, `first_line`, `tail_lines` and `since` is set.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetLogIndex(self, request, context):
+        """Returns where the lines of a step's log are, and when they were written. Of a complete log, this is read from the index
+        that is stored with it. May be repeated.
+
+        Errors:
+        - NOT_FOUND: There is no such task, attempt or step. With the reason `LOG_DELETED`: A user deleted the log, or it was
+        older than the installation keeps logs. With the reason `LOG_MISSING`: The log had content, and nothing of it is in
+        the object storage.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SearchLogs(self, request, context):
+        """Searches the logs of a run, or of one of its tasks, in their latest attempts, for a text or a regular expression. Sends
+        each line with a match once, in the order of tasks, steps and lines, and then what was searched. Escape sequences, such
+        as those of colours, are ignored. If the stream breaks, search again.
+
+        Errors:
+        - NOT_FOUND: There is no such task.
+        - INVALID_ARGUMENT: The pattern is not a regular expression of RE2.
+        - RESOURCE_EXHAUSTED: Too many searches run at a time. Search again later.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -471,6 +509,16 @@ def add_RunServiceServicer_to_server(servicer, server):
                     servicer.ReadLogs,
                     request_deserializer=sluiceway_dot_api_dot_run_dot_v1_dot_run__service__pb2.ReadLogsRequest.FromString,
                     response_serializer=sluiceway_dot_api_dot_run_dot_v1_dot_run__service__pb2.ReadLogsResponse.SerializeToString,
+            ),
+            'GetLogIndex': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetLogIndex,
+                    request_deserializer=sluiceway_dot_api_dot_run_dot_v1_dot_run__service__pb2.GetLogIndexRequest.FromString,
+                    response_serializer=sluiceway_dot_api_dot_run_dot_v1_dot_run__service__pb2.GetLogIndexResponse.SerializeToString,
+            ),
+            'SearchLogs': grpc.unary_stream_rpc_method_handler(
+                    servicer.SearchLogs,
+                    request_deserializer=sluiceway_dot_api_dot_run_dot_v1_dot_run__service__pb2.SearchLogsRequest.FromString,
+                    response_serializer=sluiceway_dot_api_dot_run_dot_v1_dot_run__service__pb2.SearchLogsResponse.SerializeToString,
             ),
             'FindLogError': grpc.unary_unary_rpc_method_handler(
                     servicer.FindLogError,
@@ -906,6 +954,60 @@ class RunService:
             '/sluiceway.api.run.v1.RunService/ReadLogs',
             sluiceway_dot_api_dot_run_dot_v1_dot_run__service__pb2.ReadLogsRequest.SerializeToString,
             sluiceway_dot_api_dot_run_dot_v1_dot_run__service__pb2.ReadLogsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetLogIndex(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sluiceway.api.run.v1.RunService/GetLogIndex',
+            sluiceway_dot_api_dot_run_dot_v1_dot_run__service__pb2.GetLogIndexRequest.SerializeToString,
+            sluiceway_dot_api_dot_run_dot_v1_dot_run__service__pb2.GetLogIndexResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SearchLogs(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/sluiceway.api.run.v1.RunService/SearchLogs',
+            sluiceway_dot_api_dot_run_dot_v1_dot_run__service__pb2.SearchLogsRequest.SerializeToString,
+            sluiceway_dot_api_dot_run_dot_v1_dot_run__service__pb2.SearchLogsResponse.FromString,
             options,
             channel_credentials,
             insecure,

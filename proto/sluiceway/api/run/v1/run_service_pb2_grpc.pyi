@@ -174,6 +174,26 @@ class RunServiceStub:
       the object storage.
     - DATA_LOSS: Only a part of the log is in the object storage. The part is sent before the error.
     - OUT_OF_RANGE: The log is complete, and the offset is beyond its end.
+    - INVALID_ARGUMENT: More than one of `tail`, `first_line`, `tail_lines` and `since` is set.
+    """
+    GetLogIndex: _grpc.UnaryUnaryMultiCallable[_run_service_pb2.GetLogIndexRequest, _run_service_pb2.GetLogIndexResponse]
+    """Returns where the lines of a step's log are, and when they were written. Of a complete log, this is read from the index
+    that is stored with it. May be repeated.
+
+    Errors:
+    - NOT_FOUND: There is no such task, attempt or step. With the reason `LOG_DELETED`: A user deleted the log, or it was
+      older than the installation keeps logs. With the reason `LOG_MISSING`: The log had content, and nothing of it is in
+      the object storage.
+    """
+    SearchLogs: _grpc.UnaryStreamMultiCallable[_run_service_pb2.SearchLogsRequest, _run_service_pb2.SearchLogsResponse]
+    """Searches the logs of a run, or of one of its tasks, in their latest attempts, for a text or a regular expression. Sends
+    each line with a match once, in the order of tasks, steps and lines, and then what was searched. Escape sequences, such
+    as those of colours, are ignored. If the stream breaks, search again.
+
+    Errors:
+    - NOT_FOUND: There is no such task.
+    - INVALID_ARGUMENT: The pattern is not a regular expression of RE2.
+    - RESOURCE_EXHAUSTED: Too many searches run at a time. Search again later.
     """
     FindLogError: _grpc.UnaryUnaryMultiCallable[_run_service_pb2.FindLogErrorRequest, _run_service_pb2.FindLogErrorResponse]
     """Finds the first line of a step's log that looks like an error, and returns the lines around it; if there is none, the
@@ -356,6 +376,26 @@ class RunServiceAsyncStub(RunServiceStub):
       the object storage.
     - DATA_LOSS: Only a part of the log is in the object storage. The part is sent before the error.
     - OUT_OF_RANGE: The log is complete, and the offset is beyond its end.
+    - INVALID_ARGUMENT: More than one of `tail`, `first_line`, `tail_lines` and `since` is set.
+    """
+    GetLogIndex: _aio.UnaryUnaryMultiCallable[_run_service_pb2.GetLogIndexRequest, _run_service_pb2.GetLogIndexResponse]  # type: ignore[assignment]
+    """Returns where the lines of a step's log are, and when they were written. Of a complete log, this is read from the index
+    that is stored with it. May be repeated.
+
+    Errors:
+    - NOT_FOUND: There is no such task, attempt or step. With the reason `LOG_DELETED`: A user deleted the log, or it was
+      older than the installation keeps logs. With the reason `LOG_MISSING`: The log had content, and nothing of it is in
+      the object storage.
+    """
+    SearchLogs: _aio.UnaryStreamMultiCallable[_run_service_pb2.SearchLogsRequest, _run_service_pb2.SearchLogsResponse]  # type: ignore[assignment]
+    """Searches the logs of a run, or of one of its tasks, in their latest attempts, for a text or a regular expression. Sends
+    each line with a match once, in the order of tasks, steps and lines, and then what was searched. Escape sequences, such
+    as those of colours, are ignored. If the stream breaks, search again.
+
+    Errors:
+    - NOT_FOUND: There is no such task.
+    - INVALID_ARGUMENT: The pattern is not a regular expression of RE2.
+    - RESOURCE_EXHAUSTED: Too many searches run at a time. Search again later.
     """
     FindLogError: _aio.UnaryUnaryMultiCallable[_run_service_pb2.FindLogErrorRequest, _run_service_pb2.FindLogErrorResponse]  # type: ignore[assignment]
     """Finds the first line of a step's log that looks like an error, and returns the lines around it; if there is none, the
@@ -625,6 +665,38 @@ class RunServiceServicer(metaclass=_abc_1.ABCMeta):
           the object storage.
         - DATA_LOSS: Only a part of the log is in the object storage. The part is sent before the error.
         - OUT_OF_RANGE: The log is complete, and the offset is beyond its end.
+        - INVALID_ARGUMENT: More than one of `tail`, `first_line`, `tail_lines` and `since` is set.
+        """
+
+    @_abc_1.abstractmethod
+    def GetLogIndex(
+        self,
+        request: _run_service_pb2.GetLogIndexRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_run_service_pb2.GetLogIndexResponse, _abc.Awaitable[_run_service_pb2.GetLogIndexResponse]]:
+        """Returns where the lines of a step's log are, and when they were written. Of a complete log, this is read from the index
+        that is stored with it. May be repeated.
+
+        Errors:
+        - NOT_FOUND: There is no such task, attempt or step. With the reason `LOG_DELETED`: A user deleted the log, or it was
+          older than the installation keeps logs. With the reason `LOG_MISSING`: The log had content, and nothing of it is in
+          the object storage.
+        """
+
+    @_abc_1.abstractmethod
+    def SearchLogs(
+        self,
+        request: _run_service_pb2.SearchLogsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_run_service_pb2.SearchLogsResponse], _abc.AsyncIterator[_run_service_pb2.SearchLogsResponse]]:
+        """Searches the logs of a run, or of one of its tasks, in their latest attempts, for a text or a regular expression. Sends
+        each line with a match once, in the order of tasks, steps and lines, and then what was searched. Escape sequences, such
+        as those of colours, are ignored. If the stream breaks, search again.
+
+        Errors:
+        - NOT_FOUND: There is no such task.
+        - INVALID_ARGUMENT: The pattern is not a regular expression of RE2.
+        - RESOURCE_EXHAUSTED: Too many searches run at a time. Search again later.
         """
 
     @_abc_1.abstractmethod
