@@ -5,7 +5,10 @@ So a name cannot be resolved to one address for the check and to another for the
 
 from __future__ import annotations
 
+import asyncio
 import socket
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import aiohttp
@@ -15,6 +18,8 @@ from sluiceway_common.foundation.version import VERSION
 from sluiceway_server.forges.addresses import AddressPolicy
 
 _PER_HOST = 20
+_LOOKUPS = 32
+_NUMERIC = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
 
 
 class RefusedAddress(OSError):
@@ -34,8 +39,10 @@ def guarded_session(
         resolver: of names; None: that of the system.
     """
     connector = aiohttp.TCPConnector(
-        resolver=_GuardedResolver(policy, resolver or aiohttp.ThreadedResolver()),
+        resolver=_GuardedResolver(policy, resolver or _Resolver()),
         socket_factory=lambda info: _guarded_socket(policy, info),
+        # No limit of all connections: hosts that hang would take those of others. Callers limit what they begin.
+        limit=0,
         limit_per_host=_PER_HOST,
     )
     return aiohttp.ClientSession(
@@ -46,6 +53,30 @@ def guarded_session(
         # A proxy of the environment would be the one to resolve names.
         trust_env=False,
     )
+
+
+class _Resolver(AbstractResolver):
+    """Resolves names in threads of its own: a name server that hangs takes none from other work of the process."""
+
+    def __init__(self) -> None:
+        self._threads = ThreadPoolExecutor(_LOOKUPS, thread_name_prefix="resolve")
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
+    ) -> list[ResolveResult]:
+        find = partial(
+            socket.getaddrinfo, host, port, type=socket.SOCK_STREAM, family=family, flags=socket.AI_ADDRCONFIG
+        )
+        infos = await asyncio.get_running_loop().run_in_executor(self._threads, find)
+        return [
+            ResolveResult(
+                hostname=host, host=str(address[0]), port=port, family=of_family, proto=protocol, flags=_NUMERIC
+            )
+            for of_family, _, protocol, _, address in infos
+        ]
+
+    async def close(self) -> None:
+        self._threads.shutdown(wait=False, cancel_futures=True)
 
 
 class _GuardedResolver(AbstractResolver):

@@ -11,6 +11,7 @@ import asyncio
 import hashlib
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 
 import structlog
 
@@ -24,6 +25,7 @@ from sluiceway_server.forges.port import Repository
 from sluiceway_server.projects.records import PROJECT
 from sluiceway_server.triggers.changes import Changes
 from sluiceway_server.triggers.git_repositories import poll_interval
+from sluiceway_server.triggers.host_work import HostWork
 from sluiceway_server.triggers.known_refs import MAX_RECORD_BYTES, CaughtUp, catch_up
 from sluiceway_server.triggers.providers import Providers
 from sluiceway_server.triggers.records import LINK
@@ -31,7 +33,7 @@ from sluiceway_server.triggers.settings import TriggerSettings
 
 log = structlog.get_logger(__name__)
 
-_AT_A_TIME = 4
+_OF_A_HOST = 4
 _FIRST_WITHIN = timedelta(minutes=1)
 _LIMIT_SECONDS = 3600.0
 
@@ -55,11 +57,10 @@ class CatchUp:
         self._ids = ids
         self._settings = settings
         self._is_elected = is_elected
-        self._places = asyncio.Semaphore(_AT_A_TIME)
+        self._looking = HostWork(_OF_A_HOST)
         # In memory: an elected server starts from an empty state, which finds what was missed before.
         self._due: dict[str, float] = {}
         self._failures: dict[str, int] = {}
-        self._busy: set[str] = set()
         self._wake: Callable[[], None] = lambda: None
 
     async def run(self) -> None:
@@ -96,10 +97,9 @@ class CatchUp:
         self._due = {id_: self._due.get(id_, now + self._first_after(link)) for id_, link in links.items()}
         self._failures = {id_: count for id_, count in self._failures.items() if id_ in links}
         for id_, link in links.items():
-            if self._due[id_] <= now and id_ not in self._busy:
-                self._busy.add(id_)
-                group.create_task(self._look_in_turn(link), name="catch-up")
-        waits = [due - now for id_, due in self._due.items() if id_ not in self._busy]
+            if self._due[id_] <= now:
+                self._looking.start(group, id_, link, partial(self._look_in_turn, link), on_end=self._wake)
+        waits = [due - now for id_, due in self._due.items() if id_ not in self._looking.keys]
         return max(0.0, min(waits)) if waits else None
 
     def _interval_of(self, link: pb.LinkRecord) -> timedelta:
@@ -111,13 +111,8 @@ class CatchUp:
         return share * min(self._interval_of(link), _FIRST_WITHIN).total_seconds()
 
     async def _look_in_turn(self, link: pb.LinkRecord) -> None:
-        try:
-            async with self._places:
-                pause = await self._look_at(link)
-            self._due[link.project_id] = self._clock.monotonic() + pause
-        finally:
-            self._busy.discard(link.project_id)
-            self._wake()
+        pause = await self._look_at(link)
+        self._due[link.project_id] = self._clock.monotonic() + pause
 
     async def _look_at(self, link: pb.LinkRecord) -> float:
         """List the refs of a project; return the seconds until the next list."""

@@ -18,7 +18,7 @@ from sluiceway_server.datamanager.model import Action, Applied, Decision, Delete
 from sluiceway_server.datamanager.port import Committed, Database
 from sluiceway_server.datamanager.queries import walk_rows
 from sluiceway_server.triggers.event_rules import Verdict, describe
-from sluiceway_server.triggers.records import DELIVERY, delivery_key
+from sluiceway_server.triggers.records import DELIVERY, LINK, delivery_key
 
 __all__ = [
     "MAX_STORED_MESSAGE",
@@ -57,10 +57,12 @@ class RefQueue:
     Attributes:
         keys: of the first ones, in the order of their receipt.
         due: when the first one is to be worked on (Unix time).
+        link: of the project; one without a host, if it has none any more.
     """
 
     keys: tuple[str, ...]
     due: float
+    link: pb.LinkRecord
 
 
 def new_delivery(
@@ -227,7 +229,7 @@ def queues_of(view: View, busy: Collection[Ref]) -> Mapping[Ref, RefQueue]:
     for ref, found in keys.items():
         first = view.get(DELIVERY, found[0]) if found else None
         if first is not None:
-            queues[ref] = RefQueue(tuple(found), due_time(first))
+            queues[ref] = RefQueue(tuple(found), due_time(first), view.get(LINK, ref[0]) or pb.LinkRecord())
     return queues
 
 

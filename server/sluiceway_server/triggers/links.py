@@ -12,6 +12,7 @@ import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 
 import structlog
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -37,6 +38,7 @@ from sluiceway_server.projects.records import PROJECT
 from sluiceway_server.triggers.changes import Changes
 from sluiceway_server.triggers.git_repositories import faults as git_faults
 from sluiceway_server.triggers.git_repositories import sealed_key_name, sealed_password_name
+from sluiceway_server.triggers.host_work import HostWork
 from sluiceway_server.triggers.providers import AccountMissing, LinkedRepository, Providers
 from sluiceway_server.triggers.records import LINK
 from sluiceway_server.triggers.remote_sources import find_source
@@ -45,6 +47,7 @@ from sluiceway_server.triggers.settings import TriggerSettings
 log = structlog.get_logger(__name__)
 
 _SECRET_BYTES = 32
+_OF_A_HOST = 4
 _RETRY_FIRST_SECONDS = 5.0
 _RETRY_LIMIT_SECONDS = 3600.0
 
@@ -213,11 +216,13 @@ class LinkCleaner:
         # In memory: after a restart all are tried at once.
         self._failures: dict[str, int] = {}
         self._not_before: dict[str, float] = {}
+        self._removing = HostWork(_OF_A_HOST)
 
     async def run(self) -> None:
         """Clean up until cancelled."""
         changes = Changes(self._database, (LINK, PROJECT), interval=self._settings.interval)
-        await changes.drive(self.clean, is_elected=self._is_elected, event="links_not_cleaned")
+        async with asyncio.TaskGroup() as group:
+            await changes.drive(partial(self._begin, group), is_elected=self._is_elected, event="links_not_cleaned")
 
     async def clean(self) -> None:
         """Take away what is due, once.
@@ -225,12 +230,23 @@ class LinkCleaner:
         Raises:
             Unavailable: the database is away.
         """
+        async with asyncio.TaskGroup() as group:
+            await self._begin(group)
+
+    async def _begin(self, group: asyncio.TaskGroup) -> None:
+        """Begin to take away what is due; a provider that hangs delays its own links only."""
         now, monotonic = self._clock.now(), self._clock.monotonic()
         for link in await self._database.read(lambda view: _without_project(view, now - self._settings.installing)):
             if self._not_before.get(link.project_id, 0.0) <= monotonic:
-                await self._remove(link)
+                self._removing.start(group, link.project_id, link, partial(self._remove, link))
 
     async def _remove(self, link: pb.LinkRecord) -> None:
+        try:
+            await self._remove_once(link)
+        except SluicewayError as error:
+            log.warning("links_not_cleaned", error=str(error))  # of the database
+
+    async def _remove_once(self, link: pb.LinkRecord) -> None:
         try:
             await self._take_away(link)
         except (AccountMissing, NotAtForge) as error:

@@ -3,6 +3,8 @@
 What is to be posted is not an event but a difference: the state that the run has now, and the state that the provider
 has (`CommitStatusRecord.posted`). So nothing is lost by a restart, and states that a run has passed are skipped. One
 run name has one status at a commit: a newer run of that name takes it over.
+
+Each status is posted by itself, one state after the other. A provider that hangs delays its own statuses only.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from typing import Protocol
 
 import structlog
@@ -28,6 +31,7 @@ from sluiceway_server.datamanager.queries import walk_records
 from sluiceway_server.runrecords.types import RUN
 from sluiceway_server.runs.transaction import tasks_of
 from sluiceway_server.triggers.changes import Changes
+from sluiceway_server.triggers.host_work import HostWork
 from sluiceway_server.triggers.providers import Providers
 from sluiceway_server.triggers.records import COMMIT_STATUS, LINK, status_id
 from sluiceway_server.triggers.settings import TriggerSettings
@@ -39,7 +43,7 @@ log = structlog.get_logger(__name__)
 
 declare_crash_points("status.before-post", "status.after-post")
 
-_AT_A_TIME = 8
+_OF_A_HOST = 8
 # Runs change hundreds of times a second; nobody sees a status a moment earlier.
 _GATHER = timedelta(milliseconds=200)
 _RETRY_FIRST_SECONDS = 2.0
@@ -104,13 +108,18 @@ class StatusWorker:
         # In memory: after a restart, all are tried at once.
         self._failures: dict[str, int] = {}
         self._not_before: dict[str, float] = {}
+        self._posting = HostWork(_OF_A_HOST)
 
     async def run(self) -> None:
         """Post until cancelled."""
         changes = Changes(self._database, (RUN, COMMIT_STATUS), interval=self._settings.interval, gather=_GATHER)
-        await changes.drive(
-            self.post_due, is_elected=self._is_elected, event="statuses_not_posted", retry_seconds=_RETRY_FIRST_SECONDS
-        )
+        async with asyncio.TaskGroup() as group:
+            await changes.drive(
+                partial(self._begin, group, changes.wake),
+                is_elected=self._is_elected,
+                event="statuses_not_posted",
+                retry_seconds=_RETRY_FIRST_SECONDS,
+            )
 
     async def post_due(self) -> float | None:
         """Post what differs, once. Returns the seconds until something is to be tried again; None: nothing is.
@@ -118,27 +127,41 @@ class StatusWorker:
         Raises:
             Unavailable: the database is away.
         """
-        now = self._clock.monotonic()
-        keys = await self._database.read(_differing)
-        due = [key for key in keys if self._not_before.get(key, 0.0) <= now]
-        if due:
-            await self._durable.wait()
-            places = asyncio.Semaphore(_AT_A_TIME)
-
-            async def post(key: str) -> None:
-                async with places:
-                    await self._post(key)
-
-            async with asyncio.TaskGroup() as group:
-                for key in due:
-                    group.create_task(post(key))
-        waits = [self._not_before[key] for key in keys if key in self._not_before]
+        async with asyncio.TaskGroup() as group:
+            await self._begin(group, lambda: None)
+        waits = self._not_before.values()
         return max(0.0, min(waits) - self._clock.monotonic()) if waits else None
 
+    async def _begin(self, group: asyncio.TaskGroup, wake: Callable[[], None]) -> float | None:
+        """Begin to post what differs and is not being posted; `wake` is called when a post has ended.
+
+        Returns the seconds until something is to be tried again; None: nothing is.
+
+        Raises:
+            Unavailable: the database is away.
+        """
+        now = self._clock.monotonic()
+        links = await self._database.read(_differing)
+        self._not_before = {key: at for key, at in self._not_before.items() if key in links}
+        for key, link in links.items():
+            if self._not_before.get(key, 0.0) <= now:
+                self._posting.start(group, key, link, partial(self._post, key), on_end=wake)
+        waits = [at for key, at in self._not_before.items() if key not in self._posting.keys]
+        return max(0.0, min(waits) - now) if waits else None
+
     async def _post(self, key: str) -> None:
+        try:
+            await self._post_once(key)
+        except SluicewayError as error:
+            # Of the database: nothing is known of it.
+            log.warning("statuses_not_posted", error=str(error))
+            self._not_before[key] = self._clock.monotonic() + _RETRY_FIRST_SECONDS
+
+    async def _post_once(self, key: str) -> None:
         found = await self._database.read(lambda view: _work(view, key))
         if found is None:
             return
+        await self._durable.wait()
         record, run, tasks, link = found
         state = state_of(run)
         failures = self._failures.get(key, 0)
@@ -182,14 +205,14 @@ class StatusWorker:
         await self._database.transact(store)
 
 
-def _differing(view: View) -> tuple[str, ...]:
-    """Return the statuses whose run has another state than the provider, or has come to its end."""
-    found: list[str] = []
+def _differing(view: View) -> dict[str, pb.LinkRecord]:
+    """Return the statuses whose run has another state than the provider, or has come to its end, with their links."""
+    found: dict[str, pb.LinkRecord] = {}
     for key, record in walk_records(view, COMMIT_STATUS, {"open": 1}):
-        run = view.get(RUN, record.run_id)
-        if run is None or state_of(run.run) != record.posted or is_last(run.run):
-            found.append(key)
-    return tuple(found)
+        run, link = view.get(RUN, record.run_id), view.get(LINK, record.project_id)
+        if run is not None and link is not None and (state_of(run.run) != record.posted or is_last(run.run)):
+            found[key] = link
+    return found
 
 
 def _work(view: View, key: str) -> tuple[pb.CommitStatusRecord, run_api.Run, list[run_api.Task], pb.LinkRecord] | None:

@@ -1,9 +1,9 @@
 """The work on deliveries: from an event to runs. Runs on the elected server.
 
 The events of one project and ref are worked on one at a time, in the order of their receipt; those of others beside
-them, a few of each project, so that a slow provider delays its own projects only. Everything may be done twice: a run
-that an event made already is found by its request id. So a server that dies between the response to the provider and
-the last decision leaves nothing but work for the next one.
+them, a few of each project and of each host, so that a slow provider delays its own projects only. Everything may be
+done twice: a run that an event made already is found by its request id. So a server that dies between the response to
+the provider and the last decision leaves nothing but work for the next one.
 
 While a provider is away, its deliveries wait, and are tried again with back-off. After `give_up_after`, and when the
 provider refuses, a run with a setup error shows it, and the delivery can be delivered again.
@@ -12,9 +12,7 @@ provider refuses, a run with a setup error shows it, and the delivery can be del
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from datetime import UTC, timedelta
 
 import structlog
@@ -38,6 +36,7 @@ from sluiceway_server.triggers.changes import Changes
 from sluiceway_server.triggers.event_plans import EventPlan
 from sluiceway_server.triggers.event_reading import EventReader, ReadEvent
 from sluiceway_server.triggers.event_rules import Verdict
+from sluiceway_server.triggers.host_work import HostPlaces
 from sluiceway_server.triggers.planning import PlannedRun, setup_error_run
 from sluiceway_server.triggers.providers import Providers
 from sluiceway_server.triggers.records import DELIVERY, LINK
@@ -49,7 +48,7 @@ log = structlog.get_logger(__name__)
 
 declare_crash_points("delivery.before-work", "delivery.before-run", "delivery.after-run", "delivery.before-done")
 
-_AT_A_TIME = 16
+_OF_A_HOST = 16
 _OF_A_PROJECT = 4
 # After looking for work, for so many times as long as that took, nobody looks again: in a burst there is always more.
 _LOOK_SHARE = 4
@@ -89,9 +88,7 @@ class DeliveryWorker:
         self._settings = settings
         self._is_elected = is_elected
         self._swept_at: float | None = None
-        self._places = asyncio.Semaphore(_AT_A_TIME)
-        self._of_projects: dict[str, asyncio.Semaphore] = {}
-        self._waiting: Counter[str] = Counter()
+        self._places = HostPlaces(_OF_A_HOST)
         self._busy: set[deliveries.Ref] = set()
         # Refs that may have more to work on than the last look has seen.
         self._with_more: set[deliveries.Ref] = set()
@@ -183,21 +180,21 @@ class DeliveryWorker:
         for ref, queue in queues.items():
             if queue.due <= now:
                 self._busy.add(ref)
-                group.create_task(self._work_on_ref(ref, queue.keys), name="deliveries")
+                group.create_task(self._work_on_ref(ref, queue), name="deliveries")
             else:
                 waits.append(queue.due - now)
         return min(waits, default=None)
 
-    async def _work_on_ref(self, ref: deliveries.Ref, keys: Sequence[str]) -> None:
+    async def _work_on_ref(self, ref: deliveries.Ref, queue: deliveries.RefQueue) -> None:
         """Work on deliveries one after the other, until one has to wait."""
         is_over = False
         try:
-            for key in keys:
-                async with self._place(ref[0]):
+            for key in queue.keys:
+                async with self._places.take(queue.link, (f"project {ref[0]}", _OF_A_PROJECT)):
                     if not await self._work_on(key):
                         break
             else:
-                is_over = len(keys) < deliveries.MOST_OF_A_REF
+                is_over = len(queue.keys) < deliveries.MOST_OF_A_REF
         except SluicewayError as error:
             log.warning("deliveries_wait", error=str(error))
             await asyncio.sleep(_RETRY_FIRST_SECONDS)
@@ -206,19 +203,6 @@ class DeliveryWorker:
             if not is_over or ref in self._with_more:
                 self._on_free()
             self._with_more.discard(ref)
-
-    @asynccontextmanager
-    async def _place(self, project_id: str) -> AsyncIterator[None]:
-        """Hold one of the places of a project, and one of all, while the block runs."""
-        places = self._of_projects.setdefault(project_id, asyncio.Semaphore(_OF_A_PROJECT))
-        self._waiting[project_id] += 1
-        try:
-            async with places, self._places:
-                yield
-        finally:
-            self._waiting[project_id] -= 1
-            if not self._waiting[project_id]:
-                del self._waiting[project_id], self._of_projects[project_id]
 
     async def _work_on(self, key: str) -> bool:
         """Work on a delivery. Returns whether the next one of its ref may follow.

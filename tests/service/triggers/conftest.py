@@ -31,11 +31,11 @@ from sluiceway_server.runs.config_workers import MOST_TIME
 from sluiceway_server.runs.engine import Engine
 from sluiceway_server.triggers.audit_subjects import AUDIT_SUBJECTS
 from sluiceway_server.triggers.catching_up import CatchUp
-from sluiceway_server.triggers.grants import Grants
+from sluiceway_server.triggers.grants import Grants, sealed_token_name
 from sluiceway_server.triggers.linked_accounts import LinkedAccountServicer
 from sluiceway_server.triggers.links import LinkCleaner, RepositoryLinks, sealed_secret_name
 from sluiceway_server.triggers.providers import Providers
-from sluiceway_server.triggers.records import COMMIT_STATUS, LINK
+from sluiceway_server.triggers.records import COMMIT_STATUS, LINK, LINKED_ACCOUNT, account_id
 from sluiceway_server.triggers.remote_sources import RemoteSourceServicer
 from sluiceway_server.triggers.schedules import ScheduleServicer, ScheduleWorker
 from sluiceway_server.triggers.service import DeliveryServicer
@@ -95,6 +95,7 @@ class Triggers:
     schedules: ScheduleServicer
     scheduler: ScheduleWorker
     catch_up: CatchUp
+    forges: dict[str, FakeForge]
     secret: str = ""
 
     async def link_project(self) -> None:
@@ -112,6 +113,33 @@ class Triggers:
         await self.database.commit([Put(PROJECT, PROJECT_ID, project), *linked.actions])
         link = await self.database.get(LINK, PROJECT_ID)
         self.secret = self.envelope.open_(sealed_secret_name(PROJECT_ID), link.encrypted_webhook_secret).decode()
+
+    async def link_another(self, name: str, forge: FakeForge, *, project_id: str) -> records.LinkRecord:
+        """Create a project of the same user whose repository is at another provider; return its link."""
+        api_url = f"https://{name}.example.org/api/v1"
+        self.forges[api_url] = forge
+        source = source_api.RemoteSource(name=name, type="gitea", api_url=api_url)
+        with as_caller(OPERATOR):
+            request = source_api.CreateRemoteSourceRequest(remote_source=source)
+            made = (await self.sources.CreateRemoteSource(request, None)).remote_source
+        account = await self.database.read(lambda view: next(record for _, record in view.scan(LINKED_ACCOUNT)))
+        changed = records.LinkedAccountRecord()
+        changed.CopyFrom(account)
+        changed.remote_source_id = made.id
+        changed.encrypted_access_token = self.envelope.seal(sealed_token_name(EVE.id, made.id), forge.token.encode())
+        link = records.LinkRecord()
+        link.CopyFrom(await self.database.get(LINK, PROJECT_ID))
+        link.project_id, link.remote_source_id = project_id, made.id
+        link.encrypted_webhook_secret = self.envelope.seal(sealed_secret_name(project_id), self.secret.encode())
+        project = project_records.Project(name=name, parent_id=EVE.id)
+        await self.database.commit(
+            [
+                Put(LINKED_ACCOUNT, account_id(EVE.id, made.id), changed),
+                Put(LINK, project_id, link),
+                Put(PROJECT, project_id, project),
+            ]
+        )
+        return link
 
     async def deliver(self, **event: Any) -> api.ReceiveDeliveryResponse:
         """Deliver an event to the project, with a good signature."""
@@ -148,8 +176,9 @@ async def triggers() -> Triggers:
     world = World(types=RECORD_TYPES, with_new_run=with_new_run)
     database, clock, forge = world.db, world.clock, FakeForge()
     envelope = world.envelope
+    forges: dict[str, FakeForge] = {}
     grants = Grants(database, envelope, ForgeHttp(AddressPolicy(())), clock, ids=world.ids)
-    providers = Providers(database, lambda kind, api_url, through=None: forge, grants, clock=clock)
+    providers = Providers(database, lambda kind, api_url, through=None: forges.get(api_url, forge), grants, clock=clock)
     engine = await world.placing_engine()
     settings = TriggerSettings(public_url="https://ci.example.org")
 
@@ -181,6 +210,7 @@ async def triggers() -> Triggers:
         schedules=ScheduleServicer(audited, providers, clock, ids=world.ids),
         scheduler=ScheduleWorker(database, clock, ids=world.ids, settings=settings, is_elected=is_elected),
         catch_up=CatchUp(database, providers, clock, ids=world.ids, settings=settings, is_elected=is_elected),
+        forges=forges,
     )
     await made.link_project()
     return made
