@@ -3,7 +3,8 @@
 A graph is written as `a; b: a; c! *2: a[on_failure,on_skipped] b`: a name, its marks, then its parents with the
 conditions of each edge. Marks: `~` its `when` did not match, `!` its failure is ignored, `?` it needs an approval
 (`?2d` with a timeout), `*3` at most three attempts, `%lost` retried after that cause too, `@1h` its timeout, `^5` its
-priority, `=x` it takes the lock x.
+priority, `=x` it takes the lock x, `+10m` its wait timeout, `$75` it is retried after this exit status only, `&` its
+retry avoids the executor.
 
 The simulator holds each step to what is always true: the state keeps every invariant, a second pass changes nothing,
 and a pass that remembers nothing comes to the same state, events and runnable tasks.
@@ -80,7 +81,7 @@ def graph(text: str) -> tuple[TaskDefinition, ...]:
 
 def _definition(text: str) -> TaskDefinition:
     head, _, parents = text.partition(":")
-    name, *marks = re.findall(r"^[\w./-]+|[~!]|[?*%@^=][\w-]*", head)
+    name, *marks = re.findall(r"^[\w./-]+|[~!&]|[?*%@^=+$][\w-]*", head)
     retry_on = set(Retry().on) | {RetryCause(m[1:]) for m in marks if m[0] == "%"}
     found = {m[0]: m[1:] for m in marks}
     approval = ApprovalNeed(span(found["?"])) if found.get("?") else ApprovalNeed()
@@ -93,8 +94,14 @@ def _definition(text: str) -> TaskDefinition:
         skip="~" in found,
         ignore_failure="!" in found,
         approval=approval if "?" in found else None,
-        retry=Retry(max_attempts=int(found.get("*", "1")), on=frozenset(retry_on)),
+        retry=Retry(
+            max_attempts=int(found.get("*", "1")),
+            on=frozenset(retry_on),
+            exit_codes=frozenset({int(found["$"])} if "$" in found else ()),
+            avoid_executor="&" in found,
+        ),
         timeout=span(found["@"]) if "@" in found else None,
+        wait_timeout=span(found["+"]) if "+" in found else None,
         priority=int(found["^"]) if "^" in found else None,
         lock=found.get("=", ""),
         steps=STEPS,
@@ -264,12 +271,18 @@ class Simulator:
     def approve(self, name: str) -> None:
         self.settle(requests.approve(self.state, self.task(name).id, ApprovalGiven("ann", self.now)))
 
+    def reject(self, name: str, why: str = "") -> None:
+        self.settle(requests.reject(self.state, self.task(name).id, by="ann", why=why, now=self.now))
+
     def wait(self, time: timedelta) -> None:
         self.now += time
         self.settle(Change(self.state, self.state))
 
     def does(self, story: str) -> Simulator:
-        """Apply sentences, split by `;`: `a succeeds`, `b runs`, `stop`, `force stop`, `approve a`, `wait 8d`."""
+        """Apply sentences, split by `;`.
+
+        `a succeeds`, `b runs`, `a exits 3`, `stop`, `force stop`, `approve a`, `reject a`, `wait 8d`.
+        """
         for sentence in filter(None, map(str.strip, story.split(";"))):
             match sentence.split():
                 case ["start"]:
@@ -282,6 +295,13 @@ class Simulator:
                     self.settle(requests.cancel(self.state, by="ann", now=self.now))
                 case ["approve", name]:
                     self.approve(name)
+                case ["reject", name]:
+                    self.reject(name)
+                case [name, "exits", code]:
+                    if self.task(name).status is not TaskStatus.RUNNING:
+                        self.assign(name)
+                    failed = {0: step("failed", exit_status=int(code))}
+                    self.report(name, AssignmentPhase.FAILED, RetryCause.FAILED, steps=failed)
                 case ["wait", time]:
                     self.wait(span(time))
                 case ["assign", *names]:

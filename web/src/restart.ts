@@ -3,7 +3,7 @@
 import type { Task } from "./api/types.ts";
 
 const CAME_TO_NOTHING = new Set(["TASK_STATUS_FAILED", "TASK_STATUS_LOST", "TASK_STATUS_STOPPED", "TASK_STATUS_CANCELLED"]);
-const SKIPPED_BY_CHANCE = new Set(["RUN_STOPPED", "RUN_TIMED_OUT", "APPROVAL_EXPIRED"]);
+const SKIPPED_BY_CHANCE = new Set(["RUN_STOPPED", "RUN_TIMED_OUT", "APPROVAL_EXPIRED", "APPROVAL_REJECTED"]);
 
 /** Whether a task can be chosen: one that its `when` skipped cannot. */
 export function canRunAgain(task: Task): boolean {

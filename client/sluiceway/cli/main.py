@@ -43,6 +43,7 @@ run = LazyGroup(
         "explain": ("sluiceway.cli.run_explain:explain", "Explain why a run and its tasks wait, or failed."),
         "restart": ("sluiceway.cli.run_actions:restart", "Run a run that is over again, all or some of its tasks."),
         "approve": ("sluiceway.cli.run_actions:approve", "Approve a task that waits for an approval."),
+        "reject": ("sluiceway.cli.run_actions:reject", "Refuse the approval of a task; it is skipped."),
         "stop": ("sluiceway.cli.run_actions:stop", "Stop a run; cancel it if it is queued."),
         "cancel": ("sluiceway.cli.run_actions:cancel", "Cancel a queued run."),
     },

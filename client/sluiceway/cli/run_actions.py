@@ -1,4 +1,4 @@
-"""`sluice run stop|cancel|restart|approve`: what changes a run. Each says what it did, and can wait for the end."""
+"""`sluice run stop|cancel|restart|approve|reject`: what changes a run. Each says what it did."""
 
 from __future__ import annotations
 
@@ -147,6 +147,27 @@ def approve(
             return 0
         ended = await within(timeout, _end_of_task(client, found.id, chosen.id), f"{name} is not over")
         return _task_exit_code(ended)
+
+    return with_client(server, token, conversation)
+
+
+@click.command(epilog=RUN_HELP)
+@run_argument
+@click.argument("task")
+@option("--comment", default="", metavar="TEXT", help="Why, for those who read the run.")
+@server_options
+def reject(run: str, task: str, comment: str, server: str | None, token: str | None) -> int:
+    """Refuse the approval of TASK, which waits for it.
+
+    The task is skipped, and so are the tasks that need its success. The run continues without them.
+    """
+
+    async def conversation(client: Client) -> int:
+        found = await resolve(client, run)
+        chosen = find_task(await client.runs.tasks(found.id), task)
+        await client.runs.reject(found.id, chosen.id, comment=comment)
+        say(f"task {clean(chosen.name)} of {title_of(found)} is rejected")
+        return 0
 
     return with_client(server, token, conversation)
 

@@ -155,6 +155,7 @@ class Runs:
         self.cancel = loop.call(runs.cancel)
         self.restart = loop.call(runs.restart)
         self.approve = loop.call(runs.approve)
+        self.reject = loop.call(runs.reject)
         self.find_log_error = loop.call(runs.find_log_error)
         self.artifacts = loop.call(runs.artifacts)
         self.delete_logs = loop.call(runs.delete_logs)

@@ -122,6 +122,11 @@ class Runs:
         request = self._connection.request(pb.ApproveTaskRequest, run_id=run_id, task_id=task_id, commit_sha=commit_sha)
         await self._connection.call(self._stub.ApproveTask, request)
 
+    async def reject(self, run_id: str, task_id: str, *, comment: str = "") -> None:
+        """Refuse the approval of a task that waits for it: the task is skipped. `comment`: why, in one line."""
+        request = self._connection.request(pb.RejectTaskRequest, run_id=run_id, task_id=task_id, comment=comment)
+        await self._connection.call(self._stub.RejectTask, request)
+
     async def find_log_error(
         self, run_id: str, task_id: str, *, step: int = 0, setup: bool = False, attempt: int = 0
     ) -> pb.LogExcerpt:

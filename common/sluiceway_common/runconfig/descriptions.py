@@ -59,6 +59,7 @@ DESCRIPTIONS: Final[Mapping[str, Mapping[str, str]]] = {
         "docker_registries_auth": _REGISTRIES,
         "task_timeout_interval": _TASK_TIMEOUT,
         "retry": "When a failed attempt is followed by another one.",
+        "wait_timeout": "How long it may wait for an executor; then it fails. Default: without end.",
         "labels": "Labels that the executor must have.",
         "priority": "Tasks with a higher priority get slots first. 0: the priority of the run.",
         "resources": "Limits of the whole pod.",
@@ -112,6 +113,8 @@ DESCRIPTIONS: Final[Mapping[str, Mapping[str, str]]] = {
         ITSELF: "When a failed attempt is followed by another one.",
         "max_attempts": "The most attempts, the first one included.",
         "on": "The causes after which to try again. Default: `failed`, `timeout` and `setup`; `lost` must be named.",
+        "exit_codes": "Try again after `failed` only if the step that failed ended with one of these. Default: any.",
+        "avoid": "What the next attempt avoids: the `executor` of the last one, if another one could run the task.",
     },
     "When": {
         ITSELF: (

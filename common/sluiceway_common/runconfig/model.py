@@ -36,7 +36,8 @@ from sluiceway_common.runconfig.values import (
     without_nulls,
 )
 from sluiceway_common.runconfig.when_model import When, one_or_many
-from sluiceway_common.runmodel.conditions import Condition, RetryCause
+from sluiceway_common.runmodel.conditions import Condition, RetryAvoid, RetryCause
+from sluiceway_common.runmodel.limits import MAX_EXIT_CODE
 
 MAX_RUNS: Final = 1_000
 MAX_TASKS: Final = 2_000
@@ -187,6 +188,12 @@ class Retry(Model):
     on: list[Annotated[RetryCause, BeforeValidator(choice(RetryCause, "cause"))]] = Field(
         default_factory=lambda: [RetryCause.FAILED, RetryCause.TIMEOUT, RetryCause.SETUP], min_length=1
     )
+    exit_codes: list[Annotated[int, Field(ge=1, le=MAX_EXIT_CODE)]] = Field(
+        default_factory=list, max_length=MAX_EXIT_CODE
+    )
+    avoid: list[Annotated[RetryAvoid, BeforeValidator(choice(RetryAvoid, "thing to avoid"))]] = Field(
+        default_factory=list
+    )
 
 
 class Task(Model):
@@ -207,6 +214,7 @@ class Task(Model):
     docker_registries_auth: Registries
     task_timeout_interval: Duration | None = None
     retry: Retry | None = None
+    wait_timeout: Duration | None = None
     labels: Annotated[dict[FilledText, Text], BeforeValidator(without_nulls)] = Field(default_factory=dict)
     priority: Priority = 0
     resources: Resources | None = None

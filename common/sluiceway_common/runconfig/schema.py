@@ -12,7 +12,7 @@ from typing import Any, Final
 from sluiceway_common.runconfig.descriptions import CONFIGURATION, DESCRIPTIONS, ITSELF
 from sluiceway_common.runconfig.model import Config
 from sluiceway_common.runconfig.step_model import STEP_MODELS
-from sluiceway_common.runmodel.conditions import Condition, RetryCause
+from sluiceway_common.runmodel.conditions import Condition, RetryAvoid, RetryCause
 
 SCHEMA_ID: Final = "https://sluiceway.dev/schema/run-config-v1.json"
 
@@ -31,6 +31,7 @@ def json_schema() -> dict[str, Any]:
     definitions["Task"]["properties"]["depends"]["items"] = _any_depend(conditions)
     definitions["Task"]["properties"]["approval"] = _nullable({"type": "boolean"}, {"$ref": "#/$defs/Approval"})
     definitions["Retry"]["properties"]["on"]["items"] = {"enum": [c.value for c in RetryCause]}
+    definitions["Retry"]["properties"]["avoid"]["items"] = {"enum": [each.value for each in RetryAvoid]}
     definitions["Container"]["properties"]["ready"] = _nullable(
         {"type": "string"}, {"type": "integer", "minimum": 1, "maximum": 65535}, {"$ref": "#/$defs/Ready"}
     )
@@ -38,7 +39,7 @@ def json_schema() -> dict[str, Any]:
     definitions["RefRules"]["properties"] = {"include": _nullable(*rules), "exclude": _nullable(*rules)}
     for name in ("branch", "tag", "ref", "paths"):
         definitions["When"]["properties"][name] = _nullable(*rules, {"$ref": "#/$defs/RefRules"})
-    for name in ("Condition", "RetryCause", "Depend"):
+    for name in ("Condition", "RetryAvoid", "RetryCause", "Depend"):
         # The forms above have taken their place.
         definitions.pop(name, None)
     for definition in (schema, *definitions.values()):

@@ -131,7 +131,12 @@ class _Making:
         retry = None
         if task.retry is not None:
             causes = [f"RETRY_CAUSE_{cause.upper()}" for cause in dict.fromkeys(task.retry.on)]
-            retry = api.Retry(max_attempts=task.retry.max_attempts, on=causes)
+            retry = api.Retry(
+                max_attempts=task.retry.max_attempts,
+                on=causes,
+                exit_codes=sorted(set(task.retry.exit_codes)),
+                avoid=[f"RETRY_AVOID_{each.upper()}" for each in dict.fromkeys(task.retry.avoid)],
+            )
         return api.TaskDefinition(
             name=task.name,
             runtime=api.Runtime(
@@ -153,6 +158,7 @@ class _Making:
             docker_registries_auth={name: self._registry(auth) for name, auth in registries.items()},
             task_timeout_interval=_duration(task.task_timeout_interval or self._timeout),
             retry=retry,
+            wait_timeout=None if task.wait_timeout is None else _duration(task.wait_timeout),
             labels=task.labels,
             priority=0 if self._from_fork else task.priority,
             resources=_resources(task.resources),

@@ -22,3 +22,9 @@ class RetryCause(StrEnum):
     LOST = "lost"
     TIMEOUT = "timeout"
     SETUP = "setup"
+
+
+class RetryAvoid(StrEnum):
+    """What the next attempt of a task avoids."""
+
+    EXECUTOR = "executor"

@@ -20,7 +20,7 @@ from sluiceway_common.foundation.errors import InvalidInput, Violation
 from sluiceway_common.foundation.texts import name_fault
 from sluiceway_common.runmodel import groups
 from sluiceway_common.runmodel.definitions import TaskDefinition
-from sluiceway_common.runmodel.limits import MAX_ATTEMPTS, MAX_TASKS
+from sluiceway_common.runmodel.limits import MAX_ATTEMPTS, MAX_EXIT_CODE, MAX_TASKS
 from sluiceway_common.runmodel.model import Edge, RestartOf, Run, RunId, RunPhase, Source, Task, TaskId, TaskStatus
 from sluiceway_common.runmodel.reasons import Reason, ReasonCode
 from sluiceway_common.runmodel.state import Event, EventKind
@@ -182,6 +182,7 @@ def _task(definition: TaskDefinition, ids: Mapping[str, TaskId], level: int, run
         lock=definition.lock,
         retry=definition.retry,
         timeout=definition.timeout,
+        wait_timeout=definition.wait_timeout,
         priority=0 if run.from_fork else priority,
         needs=definition.needs,
         steps=definition.steps,
@@ -200,6 +201,10 @@ def _task_faults(path: str, task: TaskDefinition) -> list[Violation]:
         found.append(Violation(f"{path}.retry.max_attempts", f"it must be from 1 to {MAX_ATTEMPTS}"))
     if task.timeout is not None and task.timeout <= timedelta():
         found.append(Violation(f"{path}.timeout", "it must be longer than nothing"))
+    if task.wait_timeout is not None and task.wait_timeout <= timedelta():
+        found.append(Violation(f"{path}.wait_timeout", "it must be longer than nothing"))
+    if any(not 1 <= code <= MAX_EXIT_CODE for code in task.retry.exit_codes):
+        found.append(Violation(f"{path}.retry.exit_codes", f"they must be from 1 to {MAX_EXIT_CODE}"))
     if task.approval is not None and task.approval.timeout <= timedelta():
         found.append(Violation(f"{path}.approval.timeout", "it must be longer than nothing"))
     seen: set[str] = set()

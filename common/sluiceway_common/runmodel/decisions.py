@@ -10,12 +10,23 @@ stop or a timeout over what conditions say, but for clean-ups (R7). A condition 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
 
-from sluiceway_common.runmodel.model import Condition, Edge, Run, RunPhase, RunResult, Task, TaskId, TaskStatus
+from sluiceway_common.runmodel.model import (
+    ApprovalState,
+    AttemptEnd,
+    Condition,
+    Edge,
+    Run,
+    RunPhase,
+    RunResult,
+    Task,
+    TaskId,
+    TaskStatus,
+)
 from sluiceway_common.runmodel.reasons import Reason, ReasonCode
 from sluiceway_common.runmodel.state import Tally, fast_replace
 from sluiceway_common.runmodel.wording import duration, quoted, run_timed_out, status_words, wanted, why_ending
@@ -29,8 +40,10 @@ _HOLDS: Final[Mapping[TaskStatus, frozenset[Condition]]] = {
     TaskStatus.STOPPED: frozenset({_C.ALWAYS, _C.ON_STOPPED}),
     TaskStatus.CANCELLED: frozenset({_C.ALWAYS, _C.ON_STOPPED}),
 }
-# A task whose approval expired was meant to run: to a child that waits for "not needed" it is not skipped (R9).
-_HOLDS_AFTER_EXPIRY: Final = frozenset({_C.ALWAYS})
+# A task whose approval expired or was refused was meant to run: to a child that waits for "not needed" it is not
+# skipped (R9, R23).
+_HOLDS_WITHOUT_APPROVAL: Final = frozenset({_C.ALWAYS})
+_WITHOUT_APPROVAL: Final = {ApprovalState.EXPIRED: "expired", ApprovalState.REJECTED: "was rejected"}
 
 
 def _edge_matches(edge: Edge, parent: Task) -> bool:
@@ -39,13 +52,9 @@ def _edge_matches(edge: Edge, parent: Task) -> bool:
     `ignore_failure` changes nothing here (R11): a failure that is ignored is still a failure to the children.
     """
     holds = _HOLDS[parent.status]
-    if parent.status is TaskStatus.SKIPPED and _has_expired(parent):
-        holds = _HOLDS_AFTER_EXPIRY
+    if parent.status is TaskStatus.SKIPPED and parent.approval_state in _WITHOUT_APPROVAL:
+        holds = _HOLDS_WITHOUT_APPROVAL
     return not edge.conditions.isdisjoint(holds)
-
-
-def _has_expired(task: Task) -> bool:
-    return task.reason is not None and task.reason.code == ReasonCode.APPROVAL_EXPIRED
 
 
 def decide_run(run: Run, tally: Tally, now: datetime, *, assigned: bool) -> Run:
@@ -73,7 +82,7 @@ def decide_run(run: Run, tally: Tally, now: datetime, *, assigned: bool) -> Run:
 
 
 def decide_task(run: Run, task: Task, tasks: Mapping[TaskId, Task], now: datetime) -> Task:
-    """Apply the first of R14, R7, R6, R8 and R9 that decides on a task that is not started.
+    """Apply the first of R14, R7, R6, R8, R9 and R22 that decides on a task that is not started.
 
     Returns:
         The task as it is to be; the task itself if nothing changes.
@@ -86,14 +95,18 @@ def decide_task(run: Run, task: Task, tasks: Mapping[TaskId, Task], now: datetim
 
 
 def _restore_last_attempt(run: Run, task: Task, tasks: Mapping[TaskId, Task], now: datetime) -> Task | None:
-    last = task.previous
-    if not run.is_ending or last is None or not task.waits_for_retry:
+    if not run.is_ending or task.previous is None or not task.waits_for_retry:
         return None
+    return _ended_as_before(task, task.previous, task.previous.reason)
+
+
+def _ended_as_before(task: Task, last: AttemptEnd, reason: Reason | None) -> Task:
+    """Return a task that waits for its retry, with the outcome of its last attempt."""
     return replace(
         task,
         status=last.status,
         timed_out=last.timed_out,
-        reason=last.reason,
+        reason=reason,
         attempt=last.attempt,
         assignment=last.assignment,
         executor=last.executor,
@@ -135,8 +148,8 @@ def _follow_parents(run: Run, task: Task, tasks: Mapping[TaskId, Task], now: dat
     # The first by name, not by place: the order in which edges were written decides nothing.
     edge, parent = min(unmatched, key=lambda item: item[:2])[2:]
     why = status_words(parent.status)
-    if _has_expired(parent):
-        why += " because its approval expired"
+    if parent.approval_state in _WITHOUT_APPROVAL:
+        why += f" because its approval {_WITHOUT_APPROVAL[parent.approval_state]}"
     sentence = f"depends on {quoted(parent.name)} {wanted(edge.conditions)}, which {why}"
     return ended(task, TaskStatus.SKIPPED, Reason(ReasonCode.EDGE_NOT_MATCHED, sentence), now)
 
@@ -154,6 +167,18 @@ def _wait_for_approval(run: Run, task: Task, tasks: Mapping[TaskId, Task], now: 
     return ended(task, TaskStatus.SKIPPED, reason, now)
 
 
+def _give_up_waiting(run: Run, task: Task, tasks: Mapping[TaskId, Task], now: datetime) -> Task | None:
+    if task.wait_timeout is None or task.runnable_since is None or now - task.runnable_since < task.wait_timeout:
+        return None
+    sentence = f"no executor took it within {duration(task.wait_timeout)}"
+    if task.previous is None:
+        return ended(task, TaskStatus.FAILED, Reason(ReasonCode.WAIT_TIMED_OUT, sentence), now)
+    last = task.previous.reason
+    sentence = f"no executor took attempt {task.attempt} within {duration(task.wait_timeout)}"
+    sentence += f"; attempt {task.previous.attempt}: {last.sentence}" if last is not None else ""
+    return _ended_as_before(task, task.previous, Reason(ReasonCode.WAIT_TIMED_OUT, sentence))
+
+
 _TaskRule = Callable[[Run, Task, Mapping[TaskId, Task], datetime], Task | None]
 _TASK_RULES: Final[tuple[tuple[str, _TaskRule], ...]] = (
     # In this order; each returns the task as it is to be, the task itself if it stays, or None if it does not decide.
@@ -162,12 +187,21 @@ _TASK_RULES: Final[tuple[tuple[str, _TaskRule], ...]] = (
     ("R6", _cancel_when_decided),  # the result is set before a task without parents started
     ("R8", _follow_parents),  # not all parents count yet, or one does not match
     ("R9", _wait_for_approval),  # an approval is missing, or expired
+    ("R22", _give_up_waiting),  # no executor took it in time
 )
 
 
 def ended(task: Task, status: TaskStatus, reason: Reason, now: datetime) -> Task:
     """Return a task without an attempt as finished: skipped or cancelled, and why."""
     return fast_replace(task, status=status, reason=reason, end_time=now, waiting_since=None, runnable_since=None)
+
+
+def with_notes(run: Run, notes: Iterable[Reason]) -> Run:
+    """Note on a run which approvals were not given (R9, R23), since it may still be a success."""
+    added = set(notes)
+    if not added:
+        return run
+    return replace(run, notes=tuple(sorted(added.union(run.notes), key=lambda note: (note.code, note.sentence))))
 
 
 def is_ready(task: Task, tasks: Mapping[TaskId, Task]) -> bool:

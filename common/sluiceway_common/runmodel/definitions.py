@@ -25,6 +25,7 @@ class TaskDefinition:
         skip: its `when` did not match; it is created as skipped (R12).
         priority: None: that of the run.
         timeout: the one of the task, else of the run, else of the configuration; None: none.
+        wait_timeout: how long it may wait for an executor; None: without end.
         steps: its steps, none of which has started.
     """
 
@@ -37,5 +38,6 @@ class TaskDefinition:
     lock: str = ""
     retry: Retry = DEFAULT_RETRY
     timeout: timedelta | None = None
+    wait_timeout: timedelta | None = None
     priority: int | None = None
     needs: Needs = ANY_EXECUTOR

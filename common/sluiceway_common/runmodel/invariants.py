@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from sluiceway_common.runmodel.model import ApprovalState, RunPhase, RunResult, Task, TaskStatus
+from sluiceway_common.runmodel.reasons import ReasonCode
 from sluiceway_common.runmodel.state import InvariantBroken, RunState
 from sluiceway_common.runmodel.wording import quoted, story_of
 
@@ -94,8 +95,9 @@ def _of_task(state: RunState, task: Task) -> Iterator[str]:
         yield f"is {status} and its end time is {task.end_time}"
     if status is TaskStatus.NOT_STARTED and task.assignment:
         yield "is not started, but has an assignment"
+    gave_up = status is TaskStatus.FAILED and task.reason is not None and task.reason.code == ReasonCode.WAIT_TIMED_OUT
     if status in (TaskStatus.SUCCESS, TaskStatus.FAILED, TaskStatus.LOST, TaskStatus.STOPPED) and not (
-        task.was_attempted or task.kept_from
+        task.was_attempted or task.kept_from or gave_up
     ):
         yield f"is {status}, but was never attempted"
     if status in (TaskStatus.SKIPPED, TaskStatus.CANCELLED) and task.reason is None:
@@ -131,8 +133,8 @@ def _of_step(before: RunState, after: RunState) -> Iterator[str]:
             continue
         if was.status.is_finished and task.status is not was.status:
             yield f"task {quoted(task.name)} went from {was.status} to {task.status}"
-        ended_by_stop = was.waits_for_retry and task.status.is_finished
-        if task.attempt < was.attempt and not ended_by_stop:
+        ended_before_retry = was.waits_for_retry and task.status.is_finished
+        if task.attempt < was.attempt and not ended_before_retry:
             yield f"task {quoted(task.name)} went from attempt {was.attempt} to {task.attempt}"
         back = was.status is TaskStatus.RUNNING and task.status is TaskStatus.NOT_STARTED
         if back and task.attempt != was.attempt + 1:

@@ -140,6 +140,7 @@ class ApprovalState(StrEnum):
     WAITING = "waiting"
     GIVEN = "given"
     EXPIRED = "expired"
+    REJECTED = "rejected"
 
 
 class RestartKind(StrEnum):
@@ -276,10 +277,17 @@ class ApprovalGiven:
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """How often a task may be attempted, the first time included, and after which causes."""
+    """How often a task may be attempted, the first time included, and after which causes.
+
+    Attributes:
+        exit_codes: after the cause `failed` only if the step that failed ended with one of these; empty: any.
+        avoid_executor: the next attempt goes to another executor than the last one, if another one could run the task.
+    """
 
     max_attempts: int = 1
     on: frozenset[RetryCause] = frozenset({RetryCause.FAILED, RetryCause.TIMEOUT, RetryCause.SETUP})
+    exit_codes: frozenset[int] = frozenset()
+    avoid_executor: bool = False
 
 
 DEFAULT_RETRY = Retry()
@@ -366,6 +374,7 @@ class Task:
         executor: the executor of `assignment`.
         previous: how the attempt before this one ended, when there was one.
         runnable_since: it has been runnable since then (R10); empty once it is assigned.
+        wait_timeout: how long it may be runnable without an executor that takes it (R22); None: without end.
         kept_from: in a restart: the run in which this task ran; its id, logs and archives are shared.
         steps: of the present attempt; those of earlier ones are in their assignments.
     """
@@ -385,6 +394,7 @@ class Task:
     lock: str = ""
     retry: Retry = DEFAULT_RETRY
     timeout: timedelta | None = None
+    wait_timeout: timedelta | None = None
     priority: int = 0
     needs: Needs = ANY_EXECUTOR
     attempt: int = 1
@@ -403,6 +413,11 @@ class Task:
         return self.attempt > 1 or self.assignment != ""
 
     @property
+    def avoids(self) -> ExecutorId:
+        """The executor that its next attempt avoids; empty: none."""
+        return self.previous.executor if self.retry.avoid_executor and self.previous is not None else ""
+
+    @property
     def waits_for_retry(self) -> bool:
         """Whether an attempt ended and the next one is due."""
         return self.status is TaskStatus.NOT_STARTED and self.attempt > 1
@@ -416,9 +431,10 @@ class Task:
             return ApprovalState.GIVEN
         if self.waiting_since is not None:
             return ApprovalState.WAITING
-        if self.reason is not None and self.reason.code == ReasonCode.APPROVAL_EXPIRED:
+        code = self.reason.code if self.reason is not None else ""
+        if code == ReasonCode.APPROVAL_EXPIRED:
             return ApprovalState.EXPIRED
-        return ApprovalState.NOT_ASKED
+        return ApprovalState.REJECTED if code == ReasonCode.APPROVAL_REJECTED else ApprovalState.NOT_ASKED
 
     @property
     def is_clean_up(self) -> bool:

@@ -7,7 +7,8 @@ while a task waits, no task starves.
 A task that no executor can run does not block others: it is skipped, with the reason, and uses neither lock nor slot.
 
 An executor fits when nothing is missing (`missing`). Of those that fit, the least loaded is chosen, then the one that
-has more of the wanted workspaces and caches, then the one with the smaller id. A permanent reason (arch, labels) is
+has more of the wanted workspaces and caches, then the one with the smaller id. A retry that avoids the executor of its
+last attempt waits for another one that fits, if there is one. A permanent reason (arch, labels) is
 reported before a temporary one (offline, draining, full); an executor that does not serve the project has no other
 reason.
 
@@ -280,12 +281,13 @@ class _Fleet:
         if key in self._full:
             return None
         used, wants = self._used, candidate.wants
+        avoided = self._avoided(candidate)
         best = min(
-            (e for e in self._fitting[key] if used[e.id] < e.slots),
+            (e for e in self._fitting[key] if used[e.id] < e.slots and e.id != avoided),
             key=lambda e: (used[e.id] / e.slots, -len(wants & e.holds), e.id),
             default=None,
         )
-        if best is None:
+        if best is None and not avoided:
             # Slots are only taken during a placement, so this stays so for all of the same needs.
             self._full.add(key)
         return best
@@ -296,12 +298,14 @@ class _Fleet:
     def passed_over(self, candidate: Candidate, chosen: ExecutorView) -> tuple[PassedOver, ...]:
         key = self._match(candidate)
         found = [PassedOver(e.id, lack.code, lack.line) for e, lack in self._lacking[key]]
-        mine = self._used[chosen.id]
+        mine, avoided = self._used[chosen.id], self._avoided(candidate)
         for executor in self._fitting[key]:
             if executor is chosen:
                 continue
             used = self._used[executor.id]
-            if used >= executor.slots:
+            if executor.id == avoided:
+                found.append(PassedOver(executor.id, _AVOIDED.code, _AVOIDED.line))
+            elif used >= executor.slots:
                 lack = _full(used, executor.slots)
                 found.append(PassedOver(executor.id, lack.code, lack.line))
             elif used / executor.slots > mine / chosen.slots:
@@ -315,8 +319,16 @@ class _Fleet:
     def lines(self, candidate: Candidate) -> tuple[str, ...]:
         key = self._match(candidate)
         found = [(lack, e.id) for e, lack in self._lacking[key]]
-        found += [(_full(self._used[e.id], e.slots), e.id) for e in self._fitting[key]]
+        avoided = self._avoided(candidate)
+        found += [(_AVOIDED if e.id == avoided else _full(self._used[e.id], e.slots), e.id) for e in self._fitting[key]]
         return _lines(found)
+
+    def _avoided(self, candidate: Candidate) -> ExecutorId:
+        """Return the executor that a task avoids; empty: none, or no other one fits."""
+        avoided = candidate.task.avoids
+        if not avoided or all(e.id == avoided for e in self._fitting[self._match(candidate)]):
+            return ""
+        return avoided
 
     def _match(self, candidate: Candidate) -> _NeedsKey:
         run, needs = candidate.run, candidate.task.needs
@@ -351,8 +363,9 @@ _MOST_NAMED: Final = 4
 # These adjectives stand for the executors: "1 draining", not "1 executor: draining".
 _STATES: Final = frozenset({"offline", "draining", "full"})
 _LINE_ORDER: Final = (
-    "not_served", "fork", "arch", "labels", "privileged", "runtime", "driver", "offline", "draining", "full",
+    "not_served", "fork", "arch", "labels", "privileged", "runtime", "driver", "avoided", "offline", "draining", "full",
 )  # fmt: skip
+_AVOIDED: Final = Missing("avoided", "ran the last attempt, and the retry avoids it")
 
 
 def _full(used: int, slots: int) -> Missing:

@@ -16,6 +16,7 @@ class ReasonCode(StrEnum):
     WHEN_NOT_MATCHED = "when_not_matched"
     EDGE_NOT_MATCHED = "edge_not_matched"
     APPROVAL_EXPIRED = "approval_expired"
+    APPROVAL_REJECTED = "approval_rejected"
     RUN_STOPPED = "run_stopped"
     RUN_TIMED_OUT = "run_timed_out"
     RUN_CANCELLED = "run_cancelled"
@@ -23,6 +24,7 @@ class ReasonCode(StrEnum):
     # why an attempt, or a run, ended as it did
     TASK_FAILED = "task_failed"
     TIMEOUT = "timeout"
+    WAIT_TIMED_OUT = "wait_timed_out"
     SETUP = "setup"
     ARCHIVE = "archive"
     STOPPED = "stopped"

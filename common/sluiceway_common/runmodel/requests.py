@@ -1,4 +1,4 @@
-"""What people ask of a run: R0, R17 and R18.
+"""What people ask of a run: R0, R17, R18 and R23.
 
 Each function makes a `Change`; `rules.settle` applies the pass to it. The scheduler uses them too: it starts runs, and
 stops or cancels those that a newer run of their group supersedes.
@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from sluiceway_common.foundation.errors import FailedPrecondition, NotFound
-from sluiceway_common.runmodel.decisions import ended
+from sluiceway_common.runmodel.decisions import ended, with_notes
 from sluiceway_common.runmodel.model import (
     ApprovalGiven,
     ApprovalState,
@@ -42,7 +42,7 @@ class RunNotQueued(FailedPrecondition):
 
 
 class TaskNotWaiting(FailedPrecondition):
-    """Only a task that waits for its approval can be approved, and only once."""
+    """Only a task that waits for its approval can be approved or rejected, and only once."""
 
     reason = "TASK_NOT_WAITING_FOR_APPROVAL"
 
@@ -118,6 +118,20 @@ def cancel(state: RunState, *, by: str, now: datetime, superseded: bool = False)
     return Change(before=state, state=replace(state.with_run(cancelled), tasks=tasks))
 
 
+def reject(state: RunState, task_id: TaskId, *, by: str, why: str, now: datetime) -> Change:
+    """Refuse the approval of a task that waits for it (R23): the task is skipped, and the run continues without it.
+
+    Raises:
+        NotFound: the run has no such task.
+        TaskNotWaiting: it does not wait for an approval.
+    """
+    task = _waiting_task(state, task_id, "rejected")
+    reason = Reason(ReasonCode.APPROVAL_REJECTED, f"rejected by {by}" + (f": {why}" if why else ""))
+    note = Reason(ReasonCode.APPROVAL_REJECTED, f"approval of {quoted(task.name)} rejected")
+    rejected = ended(task, TaskStatus.SKIPPED, reason, now)
+    return Change(before=state, state=state.with_task(rejected).with_run(with_notes(state.run, [note])))
+
+
 def approve(state: RunState, task_id: TaskId, given: ApprovalGiven) -> Change:
     """Approve a task that waits for its approval (R18). One approval is enough.
 
@@ -129,15 +143,7 @@ def approve(state: RunState, task_id: TaskId, given: ApprovalGiven) -> Change:
         ApprovalOutdated: `given` names another commit or configuration than the run's.
     """
     run = state.run
-    task = state.tasks.get(task_id)
-    if task is None:
-        raise NotFound(f"run {run.id} has no task {task_id}", resource_type="task", resource_name=task_id)
-    if (
-        run.phase is not RunPhase.RUNNING
-        or task.status is not TaskStatus.NOT_STARTED
-        or task.approval_state is not ApprovalState.WAITING
-    ):
-        raise TaskNotWaiting(_why_not_waiting(run, task), metadata={"status": task.status, "run_phase": run.phase})
+    task = _waiting_task(state, task_id, "approved")
     for word, approved, present in (
         ("commit", given.commit_sha, run.source.commit_sha),
         ("configuration", given.config_digest, run.config_digest),
@@ -151,14 +157,31 @@ def approve(state: RunState, task_id: TaskId, given: ApprovalGiven) -> Change:
     return Change(before=state, state=state.with_task(replace(task, approved=kept, waiting_since=None, reason=None)))
 
 
-def _why_not_waiting(run: Run, task: Task) -> str:
+def _waiting_task(state: RunState, task_id: TaskId, done: str) -> Task:
+    """Return a task that waits for its approval; `done`: what was to be done with it, as a participle."""
+    run = state.run
+    task = state.tasks.get(task_id)
+    if task is None:
+        raise NotFound(f"run {run.id} has no task {task_id}", resource_type="task", resource_name=task_id)
+    if (
+        run.phase is not RunPhase.RUNNING
+        or task.status is not TaskStatus.NOT_STARTED
+        or task.approval_state is not ApprovalState.WAITING
+    ):
+        raise TaskNotWaiting(
+            _why_not_waiting(run, task, done), metadata={"status": task.status, "run_phase": run.phase}
+        )
+    return task
+
+
+def _why_not_waiting(run: Run, task: Task, done: str) -> str:
     name = f"task {quoted(task.name)}"
     if run.phase is not RunPhase.RUNNING:
-        return f"{name} cannot be approved: its run is {run.phase}"
+        return f"{name} cannot be {done}: its run is {run.phase}"
     if task.approval is None:
         return f"{name} needs no approval"
     if task.approved is not None:
         return f"{name} was approved already, by {task.approved.by}"
     if task.status is not TaskStatus.NOT_STARTED:
-        return f"{name} cannot be approved: it {status_words(task.status)}"
+        return f"{name} cannot be {done}: it {status_words(task.status)}"
     return f"{name} does not wait for an approval yet: its parents come first"

@@ -36,7 +36,9 @@ from sluiceway_common.runmodel.state import Event, EventKind, RunState
 from sluiceway_common.runmodel.wording import listing, quoted
 
 _CAME_TO_NOTHING: Final = frozenset({TaskStatus.FAILED, TaskStatus.LOST, TaskStatus.STOPPED, TaskStatus.CANCELLED})
-_SKIPPED_BY_CHANCE: Final = frozenset({ReasonCode.RUN_STOPPED, ReasonCode.RUN_TIMED_OUT, ReasonCode.APPROVAL_EXPIRED})
+_SKIPPED_BY_CHANCE: Final = frozenset(
+    {ReasonCode.RUN_STOPPED, ReasonCode.RUN_TIMED_OUT, ReasonCode.APPROVAL_EXPIRED, ReasonCode.APPROVAL_REJECTED}
+)
 
 
 class RunCannotBeRestarted(FailedPrecondition):
@@ -250,6 +252,7 @@ def _created_again(task: Task, new_ids: Mapping[TaskId, TaskId], now: datetime) 
         lock=task.lock,
         retry=task.retry,
         timeout=task.timeout,
+        wait_timeout=task.wait_timeout,
         priority=task.priority,
         needs=task.needs,
         steps=task.steps.blank(),

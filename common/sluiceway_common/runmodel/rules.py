@@ -17,7 +17,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from sluiceway_common.runmodel.decisions import decide_run, decide_task, is_ready
+from sluiceway_common.runmodel.decisions import decide_run, decide_task, is_ready, with_notes
 from sluiceway_common.runmodel.model import (
     ApprovalState,
     Assignment,
@@ -107,20 +107,20 @@ def advance(state: RunState, now: datetime, *, since: RunState | None = None) ->
         # R7: what runs at this moment is ordered to stop; clean-ups that are assigned later are not.
         live, ordered = order_to_stop(live.values(), now, forced=False, reason=why_ending(after.run))
         marked |= ordered
-    runnable, waiting = after.sets(whole=whole)
+    runnable, waiting, timed = after.sets(whole=whole)
     tasks = after.tasks
     after.put(
         [fast_replace(tasks[key], runnable_since=now) for key in after.seen & runnable if not tasks[key].runnable_since]
     )
     run = count_approval_wait(after.run, now, only_approvals=bool(waiting) and not live and not runnable)
     if run.phase is not RunPhase.RUNNING:
-        runnable, waiting = frozenset(), frozenset()
+        runnable = waiting = timed = frozenset()
     settled = RunState(
         run=run,
         tasks=tasks,
         assignments=live,
         graph=state.graph,
-        tally=replace(after.tally, waiting=waiting, runnable=runnable, task_deadline=task_deadline),
+        tally=replace(after.tally, waiting=waiting, runnable=runnable, timed=timed, task_deadline=task_deadline),
     )
     return _summarise(before, settled, runnable=runnable, assignments=by_id(marked))
 
@@ -146,8 +146,8 @@ class _Pass:
         if state.tally is None:
             self._next: set[TaskId] = set(self.tasks)
         else:
-            # An approval can expire by time alone.
-            self._next = self._with_children(state.dirty) | state.tally.waiting
+            # An approval and a wait can end by time alone.
+            self._next = self._with_children(state.dirty) | state.tally.waiting | state.tally.timed
 
     def run_rounds(self) -> _Pass:
         for _ in range(self._graph.levels + 3):
@@ -174,7 +174,14 @@ class _Pass:
         if decided is run and not changes:
             return False
         self.put(changes)
-        self.run = _with_notes(decided, changes)
+        self.run = with_notes(
+            decided,
+            [
+                Reason(ReasonCode.APPROVAL_EXPIRED, f"approval of {quoted(task.name)} expired")
+                for task in changes
+                if task.approval_state is ApprovalState.EXPIRED
+            ],
+        )
         self._next = self._with_children([t.id for t in changes])
         if decided.is_ending is not run.is_ending:
             self._next = set(tasks)
@@ -186,32 +193,22 @@ class _Pass:
         self.tally = self.tally.moved([(self.tasks[new.id], new) for new in changes])
         self.tasks.update((new.id, new) for new in changes)
 
-    def sets(self, *, whole: bool) -> tuple[frozenset[TaskId], frozenset[TaskId]]:
-        """Return the tasks that are runnable, and those that wait for an approval."""
+    def sets(self, *, whole: bool) -> tuple[frozenset[TaskId], frozenset[TaskId], frozenset[TaskId]]:
+        """Return the tasks that are runnable, those that wait for an approval, and those of `Tally.timed`."""
         tasks = self.tasks
         ready = {key for key in self.seen if is_ready(tasks[key], tasks)}
         waiting = {key for key in self.seen if tasks[key].waiting_since is not None}
+        timed = {key for key in ready if tasks[key].wait_timeout is not None}
         if whole:
-            return frozenset(ready), frozenset(waiting)
-        return (self.tally.runnable - self.seen) | ready, (self.tally.waiting - self.seen) | waiting
+            return frozenset(ready), frozenset(waiting), frozenset(timed)
+        old, seen = self.tally, self.seen
+        return (old.runnable - seen) | ready, (old.waiting - seen) | waiting, (old.timed - seen) | timed
 
     def _with_children(self, ids: Iterable[TaskId]) -> set[TaskId]:
         found = set(ids)
         for task_id in tuple(found):
             found.update(self._graph.children[task_id])
         return found
-
-
-def _with_notes(run: Run, changes: Iterable[Task]) -> Run:
-    """Note on the run which approvals expired (R9), since it may still be a success."""
-    notes = {
-        Reason(ReasonCode.APPROVAL_EXPIRED, f"approval of {quoted(t.name)} expired")
-        for t in changes
-        if t.approval_state is ApprovalState.EXPIRED
-    }
-    if not notes:
-        return run
-    return replace(run, notes=tuple(sorted(notes.union(run.notes), key=lambda r: (r.code, r.sentence))))
 
 
 def _summarise(

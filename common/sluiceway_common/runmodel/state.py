@@ -66,7 +66,8 @@ class Tally:
     Attributes:
         unfinished: tasks that are not finished.
         failures: tasks failed or lost, without `ignore_failure`; `stops`: tasks stopped, without it.
-        waiting: tasks that wait for an approval; `runnable`: those that R10 names. Both as of the last pass.
+        waiting: tasks that wait for an approval; `runnable`: those that R10 names; `timed`: those of `runnable` that
+            have a `wait_timeout`. All as of the last pass.
         task_deadline: no live assignment's timeout passes before this; None: none will.
     """
 
@@ -75,6 +76,7 @@ class Tally:
     stops: int
     waiting: frozenset[TaskId] = frozenset()
     runnable: frozenset[TaskId] = frozenset()
+    timed: frozenset[TaskId] = frozenset()
     task_deadline: datetime | None = None
 
     def moved(self, changes: Iterable[tuple[Task, Task]]) -> Tally:

@@ -13,7 +13,7 @@ from sluiceway_common.runmodel.wording import task_timed_out
 
 
 def next_deadline(state: RunState) -> datetime | None:
-    """Return the time of the next pass if nothing happens before: a timeout of the run, a task or an approval.
+    """Return the time of the next pass if nothing happens before: a timeout of the run, a task, an approval or a wait.
 
     None: time alone changes nothing. For a fixpoint that remembers its last pass this is cheap, and may be too early,
     by the timeout of an attempt that has ended. For a state without memory it is exact.
@@ -24,12 +24,14 @@ def next_deadline(state: RunState) -> datetime | None:
     tasks: Iterable[Task] = state.tasks.values()
     if state.tally is not None and not state.dirty:
         times = [state.tally.task_deadline] if state.tally.task_deadline is not None else []
-        tasks = (state.tasks[key] for key in state.tally.waiting)
+        tasks = (state.tasks[key] for key in state.tally.waiting | state.tally.timed)
     else:
         times = [d for a in state.assignments.values() if (d := _deadline(a, state.tasks[a.task_id])) is not None]
     for task in tasks:
         if task.waiting_since is not None and task.approval is not None and not task.status.is_finished:
             times.append(task.waiting_since + task.approval.timeout)
+        if task.runnable_since is not None and task.wait_timeout is not None and not task.status.is_finished:
+            times.append(task.runnable_since + task.wait_timeout)
     if run.timeout is not None and run.start_time is not None and not run.timed_out and run.approval_wait_since is None:
         times.append(run.start_time + run.timeout + run.approval_waited)
     return min(times, default=None)

@@ -360,6 +360,11 @@ def _finish(
 
 
 def _retry_is_due(run: Run, task: Task, cause: RetryCause | None) -> bool:
+    """Return whether another attempt follows one that failed for a cause; `task` has the steps of that attempt."""
+    if cause is RetryCause.FAILED and task.retry.exit_codes:
+        failed = task.steps.failed()
+        if failed is None or failed.exit_status not in task.retry.exit_codes:
+            return False
     return (
         cause is not None
         and cause in task.retry.on

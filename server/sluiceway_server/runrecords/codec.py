@@ -100,11 +100,21 @@ def encode_source(source: model.Source) -> definition_api.Source:
 def decode_retry(retry: definition_api.Retry) -> model.Retry:
     """Decode how often a task is attempted, and after which causes."""
     causes = frozenset(enums.RETRY_CAUSE_OF[cause] for cause in retry.on) or _DEFAULT_RETRY.on
-    return model.Retry(max_attempts=retry.max_attempts or 1, on=causes)
+    return model.Retry(
+        max_attempts=retry.max_attempts or 1,
+        on=causes,
+        exit_codes=frozenset(retry.exit_codes),
+        avoid_executor=definition_api.RETRY_AVOID_EXECUTOR in retry.avoid,
+    )
 
 
 def _encode_retry(retry: model.Retry) -> definition_api.Retry:
-    return definition_api.Retry(max_attempts=retry.max_attempts, on=sorted(enums.RETRY_CAUSES[c] for c in retry.on))
+    return definition_api.Retry(
+        max_attempts=retry.max_attempts,
+        on=sorted(enums.RETRY_CAUSES[c] for c in retry.on),
+        exit_codes=sorted(retry.exit_codes),
+        avoid=[definition_api.RETRY_AVOID_EXECUTOR] if retry.avoid_executor else [],
+    )
 
 
 def decode_conditions(depend: definition_api.Depend) -> frozenset[model.Condition]:
@@ -247,6 +257,7 @@ def decode_task(record: pb.TaskRecord) -> model.Task:
         lock=task.lock,
         retry=decode_retry(task.retry),
         timeout=read_duration(task.timeout) if task.HasField("timeout") else None,
+        wait_timeout=read_duration(task.wait_timeout) if task.HasField("wait_timeout") else None,
         priority=task.priority,
         needs=model.Needs(
             arch=task.arch,
@@ -382,6 +393,8 @@ def _encode_fixed(
     message.retry.CopyFrom(_encode_retry(task.retry))
     if task.timeout is not None:
         put_duration(message.timeout, task.timeout)
+    if task.wait_timeout is not None:
+        put_duration(message.wait_timeout, task.wait_timeout)
     message.labels.update(task.needs.labels)
     message.arch, message.privileged = task.needs.arch, task.needs.privileged
     record.runtime, record.scope = task.needs.runtime, scope

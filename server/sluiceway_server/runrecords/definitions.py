@@ -101,6 +101,7 @@ def decode_definition(definition: definition_api.TaskDefinition) -> TaskDefiniti
         lock=definition.lock,
         retry=codec.decode_retry(definition.retry),
         timeout=timeout,
+        wait_timeout=codec.read_duration(definition.wait_timeout) if definition.HasField("wait_timeout") else None,
         priority=definition.priority or None,
         needs=model.Needs(
             arch=runtime.arch,

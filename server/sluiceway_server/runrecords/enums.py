@@ -72,6 +72,7 @@ APPROVAL_WORDS = {
     model.ApprovalState.WAITING: "waiting",
     model.ApprovalState.GIVEN: "approved",
     model.ApprovalState.EXPIRED: "expired",
+    model.ApprovalState.REJECTED: "rejected",
 }
 
 FINAL_PHASES = frozenset(value for phase, value in ASSIGNMENT_PHASES.items() if phase.is_final)

@@ -301,6 +301,7 @@ def _is_unreadable(request: service_api.CreateRunRequest) -> bool:
         any(c not in conditions for depend in task.depends for c in depend.conditions)
         or any(cause not in causes for cause in task.retry.on)
         or any(duration_faults("", task.task_timeout_interval))
+        or any(duration_faults("", task.wait_timeout))
         or any(duration_faults("", task.approval.timeout))
         for task in request.tasks
     )

@@ -79,6 +79,9 @@ def task_faults(path: str, task: definition_api.TaskDefinition) -> Iterator[Viol
     for index, cause in enumerate(task.retry.on):
         if cause not in _CAUSES:
             yield Violation(f"{path}.retry.on[{index}]", "this cause is not known")
+    for index, avoided in enumerate(task.retry.avoid):
+        if avoided != definition_api.RETRY_AVOID_EXECUTOR:
+            yield Violation(f"{path}.retry.avoid[{index}]", "this is not known")
     yield from _runtime_faults(f"{path}.runtime", task.runtime)
     kinds = [step.WhichOneof("kind") or _ANY_STEP for step in task.steps]
     for part, message in unsupported_parts(task.runtime, task.user, kinds):
@@ -96,6 +99,7 @@ def task_faults(path: str, task: definition_api.TaskDefinition) -> Iterator[Viol
     for registry in sorted(task.docker_registries_auth):
         yield from _registry_faults(path, registry, task.docker_registries_auth[registry])
     yield from duration_faults(f"{path}.task_timeout_interval", task.task_timeout_interval)
+    yield from duration_faults(f"{path}.wait_timeout", task.wait_timeout)
     yield from duration_faults(f"{path}.approval.timeout", task.approval.timeout)
     yield from _resource_faults(f"{path}.resources", task.resources)
 

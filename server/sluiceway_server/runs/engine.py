@@ -248,6 +248,22 @@ class Engine:
         what = f"approve {task} {commit_sha} {config_digest}"
         return await self._change(run_id, change, by=by, request_id=request_id, what=what, audit=audit)
 
+    async def reject_task(
+        self, run_id: str, task: str, *, by: str, comment: str = "", request_id: str = "", audit: Auditor | None = None
+    ) -> Position:
+        """Refuse the approval of a task that waits (R23). `comment`: why, in one line.
+
+        Raises:
+            NotFound: there is no such run or task.
+            FailedPrecondition: it does not wait.
+        """
+
+        def change(state: RunState, transaction: RunTransaction) -> Change:
+            return requests.reject(state, task, by=by, why=comment, now=transaction.now)
+
+        what = f"reject {task} {comment}"
+        return await self._change(run_id, change, by=by, request_id=request_id, what=what, audit=audit)
+
     async def restart_run(
         self,
         run_id: str,

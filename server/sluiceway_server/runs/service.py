@@ -20,6 +20,7 @@ from sluiceway_common.foundation.rpc.caller import (
     set_response_position,
 )
 from sluiceway_common.foundation.rpc.fields import checks_fields_itself
+from sluiceway_common.foundation.texts import line_fault
 from sluiceway_common.runmodel import groups
 from sluiceway_common.runmodel.limits import MAX_TASKS
 from sluiceway_common.runmodel.model import RestartKind
@@ -52,6 +53,8 @@ from sluiceway_server.runs.transaction import tasks_of
 from sluiceway_server.runs.waits import put_waits
 
 T = TypeVar("T")
+
+_MAX_COMMENT = 500
 
 MAX_TASKS_PAGE = 2_000
 
@@ -329,6 +332,20 @@ class RunServicer(pb_grpc.RunServiceServicer):
         )
         set_response_position(str(position))
         return pb.ApproveTaskResponse()
+
+    async def RejectTask(self, request: pb.RejectTaskRequest, context: object) -> pb.RejectTaskResponse:
+        if request.comment and (fault := line_fault(request.comment, most=_MAX_COMMENT)) is not None:
+            raise InvalidInput([Violation("comment", fault)])
+        position = await self._engine.reject_task(
+            request.run_id,
+            request.task_id,
+            by=current_caller().id,
+            comment=request.comment,
+            request_id=request.request_id,
+            audit=self._auditor(),
+        )
+        set_response_position(str(position))
+        return pb.RejectTaskResponse()
 
     # --- and explained --------------------------------------------------------------------------------------------
 

@@ -349,6 +349,16 @@ async def test_wait_that_times_out_says_what_is_not_done(served: ServedEngine) -
     assert (await served.sluice("run", "stop", run.id, "--timeout", "1s")).code == 2
 
 
+async def test_reject_skips_the_task(served: ServedEngine) -> None:
+    run = await served.client.runs.create(request(definition("deploy", approval=definition_pb2.Approval())))
+    rejected = await served.sluice("run", "reject", run.id, "deploy", "--comment", "not today")
+    assert (rejected.code, rejected.out) == (0, b"task deploy of run 1 (ci) is rejected\n")
+    shown = await served.sluice("run", "explain", run.id)
+    assert b"not today" in shown.out
+    again = await served.sluice("run", "reject", run.id, "deploy")
+    assert (again.code, "cannot be rejected" in again.err) == (1, True)
+
+
 async def test_approve_can_wait_for_the_end_of_the_task(served: ServedEngine) -> None:
     run = await served.client.runs.create(request(definition("deploy", approval=definition_pb2.Approval())))
     approving = await served.start("run", "approve", run.id, "deploy", "--wait")

@@ -98,6 +98,22 @@ async def test_approval_expires_at_its_time_and_the_run_says_so() -> None:
     assert "build: waiting>expired" in world.told(run_id)
 
 
+async def test_task_that_no_executor_takes_fails_at_its_time() -> None:
+    world = World()
+    engine = await world.placing_engine(slots=0)
+    task = definition("build", wait_timeout=Duration(seconds=60))
+    run_id = (await engine.create_run(request(task, definition("then", "build")), created_by="a")).value.run.id
+    world.later(seconds=59)
+    await engine.look_at_due()
+    assert await world.statuses(run_id) == {"build": "not_started", "then": "not_started"}
+    world.later(seconds=1)
+    await engine.look_at_due()
+    assert await world.statuses(run_id) == {"build": "failed", "then": "skipped"}
+    reason = (await world.tasks(run_id))["build"].reason
+    assert (reason.code, reason.message) == ("WAIT_TIMED_OUT", "no executor took it within 1m")
+    assert await world.result(run_id) == "failed"
+
+
 async def test_wait_for_an_approval_moves_the_deadline_of_its_run() -> None:
     world = World()
     engine = await world.placing_engine()

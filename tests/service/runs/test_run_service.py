@@ -173,6 +173,25 @@ async def test_stop_and_approve_move_the_run() -> None:
         assert (await at.stub.GetRun(pb.GetRunRequest(run_id=run.id))).run.result == api.RUN_RESULT_STOPPED
 
 
+async def test_rejected_task_is_skipped_and_says_why() -> None:
+    async with serving() as at:
+        gate = definition("gate", approval=definition_api.Approval())
+        run = (await at.stub.CreateRun(request(gate))).run
+        task_id = await at.world.task_id(run.id, "gate")
+        broken = pb.RejectTaskRequest(run_id=run.id, task_id=task_id, comment="two\nlines")
+        assert (await refusal(at.stub.RejectTask(broken))).code is Code.INVALID_ARGUMENT
+        rejecting = pb.RejectTaskRequest(run_id=run.id, task_id=task_id, comment="not today", request_id="once")
+        await at.stub.RejectTask(rejecting)
+        await at.stub.RejectTask(rejecting)
+        again = pb.RejectTaskRequest(run_id=run.id, task_id=task_id)
+        assert (await refusal(at.stub.RejectTask(again))).reason == "TASK_NOT_WAITING_FOR_APPROVAL"
+        task = (await at.stub.GetTask(pb.GetTaskRequest(run_id=run.id, task_id=task_id))).task
+        assert (task.status, task.reason.code) == (api.TASK_STATUS_SKIPPED, "APPROVAL_REJECTED")
+        assert task.reason.message.endswith(": not today")
+        ended = (await at.stub.GetRun(pb.GetRunRequest(run_id=run.id))).run
+        assert (ended.result, list(ended.warnings)) == (api.RUN_RESULT_SUCCESS, ['approval of "gate" rejected'])
+
+
 async def test_action_with_a_request_id_may_be_sent_again() -> None:
     async with serving() as at:
         await at.stub.CreateRun(request())

@@ -1,4 +1,4 @@
-"""The rules R1-R19, a row a case: this graph, then this happens, then the run is in this state.
+"""The rules R1-R19, R22 and R23, a row a case: this graph, then this happens, then the run is in this state.
 
 One table, so that a change of a rule is seen in all its consequences. What a row cannot say is in `test_rules`.
 """
@@ -255,6 +255,59 @@ CASES = [
         "a failed, b running",
         "",
     ),
+    ("r14-named-exit-status-is-retried", "a *2 $75", "a exits 75", "running unset", "a not_started", "a"),
+    ("r14-other-exit-status-is-not", "a *2 $75", "a exits 1", "finished failed", "a failed", ""),
+    ("r14-exit-statuses-say-nothing-of-timeouts", "a *2 $75", "a times_out", "running unset", "a not_started", "a"),
+    ("r14-failure-without-exit-status-is-not", "a *2 $75", "a fails", "finished failed", "a failed", ""),
+    ("r22-waits-below-its-limit", "a +10m; b: a", "wait 9m", "running unset", "a not_started, b not_started", "a"),
+    ("r22-fails-at-its-limit", "a +10m; b: a", "wait 10m", "finished failed", "a failed, b skipped", ""),
+    (
+        "r22-runs-what-acts-on-failure",
+        "a +10m; b: a[on_failure]",
+        "wait 10m",
+        "running failed",
+        "a failed, b not_started",
+        "b",
+    ),
+    ("r22-ignored-failure", "a! +10m; b: a[always]", "wait 10m", "running unset", "a failed, b not_started", "b"),
+    (
+        "r22-counts-from-when-it-is-runnable",
+        "a; b +10m: a",
+        "wait 9m; a succeeds; wait 9m",
+        "running unset",
+        "a success, b not_started",
+        "b",
+    ),
+    (
+        "r22-does-not-count-the-approval",
+        "a? +10m",
+        "wait 1h; approve a; wait 9m",
+        "running unset",
+        "a not_started",
+        "a",
+    ),
+    ("r22-does-not-count-once-assigned", "a +10m", "assign a; wait 1h", "running unset", "a running", ""),
+    ("r22-counts-anew-for-a-retry", "a *2 +10m", "wait 9m; a fails; wait 9m", "running unset", "a not_started", "a"),
+    (
+        "r22-ends-a-waiting-retry-with-its-last-outcome",
+        "a *2 %lost +10m",
+        "lose a; wait 10m",
+        "finished failed",
+        "a lost",
+        "",
+    ),
+    ("r22-stop-comes-first", "a +10m; b", "assign b; stop; wait 10m", "running stopped", "a skipped, b running", ""),
+    ("r23-rejected-is-skipped", "a?; b: a", "reject a", "finished success", "a skipped, b skipped", ""),
+    (
+        "r23-on-skipped-does-not-match",
+        "a?; b: a[on_skipped]",
+        "reject a",
+        "finished success",
+        "a skipped, b skipped",
+        "",
+    ),
+    ("r23-always-matches", "a?; b: a[always]", "reject a", "running unset", "a skipped, b not_started", "b"),
+    ("r23-other-tasks-go-on", "a?; b", "reject a", "running unset", "a skipped, b not_started", "b"),
     ("r14-an-approval-holds-for-all-attempts", "a? *2", "approve a; a fails", "running unset", "a not_started", "a"),
 ]
 

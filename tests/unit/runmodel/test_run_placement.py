@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sluiceway_common.runmodel.model import Needs, Run, RunPhase, Task
+from sluiceway_common.runmodel.model import AttemptEnd, Needs, Retry, Run, RunPhase, Task, TaskStatus
 from sluiceway_common.runmodel.placement import Candidate, ExecutorView, Owner, Placement, effective_priority, place
 from sluiceway_common.runmodel.reasons import ReasonCode
 from tests.fakes.run_simulator import START, STEPS
@@ -242,3 +242,42 @@ def test_placement_is_sound_whatever_the_order_of_its_arguments(seed: int) -> No
             again = placed(left, on=after)
             assert not again.choices
             assert again.waiting[0].lines == waiting.lines
+
+
+def second_attempt(executor: str = "e1", *, avoids: bool = True) -> Candidate:
+    last = AttemptEnd(TaskStatus.FAILED, 1, "assignment-1", executor, STEPS, START)
+    retry = Retry(max_attempts=3, avoid_executor=avoids)
+    return candidate("a", attempt=2, previous=last, retry=retry)
+
+
+AVOIDS = [
+    ("another-is-chosen-though-it-has-more-load", second_attempt(), [executor("e1"), executor("e2", used=3)], ["e2"]),
+    ("not-asked-for", second_attempt(avoids=False), [executor("e1"), executor("e2", used=3)], ["e1"]),
+    ("no-other-fits", second_attempt(), [executor("e1"), executor("e2", draining=True)], ["e1"]),
+    ("it-is-the-only-one", second_attempt(), [executor("e1")], ["e1"]),
+    ("the-other-is-full", second_attempt(), [executor("e1"), executor("e2", used=4)], []),
+    ("it-is-gone", second_attempt("e0"), [executor("e1")], ["e1"]),
+    ("first-attempt", candidate("a", retry=Retry(avoid_executor=True)), [executor("e1")], ["e1"]),
+]
+
+
+@pytest.mark.parametrize(("task", "fleet", "chosen"), [pytest.param(*row[1:], id=row[0]) for row in AVOIDS])
+def test_retry_avoids_the_executor_of_the_last_attempt(
+    task: Candidate, fleet: list[ExecutorView], chosen: list[str]
+) -> None:
+    assert [choice.executor for choice in placed(task, on=fleet).choices] == chosen
+
+
+def test_retry_that_waits_for_another_executor_says_so() -> None:
+    fleet = [executor("e1"), executor("e2", used=4)]
+    (waiting,) = placed(second_attempt(), on=fleet).waiting
+    avoided = "1 executor (e1): ran the last attempt, and the retry avoids it"
+    assert waiting.lines == (avoided, "1 full, 4 of 4: e2")
+    # A task with the same needs that avoids nothing still gets the slot.
+    other = candidate("b", waited=20)
+    assert [choice.task_id for choice in placed(second_attempt(), other, on=fleet).choices] == [other.task.id]
+
+
+def test_avoided_executor_is_named_among_those_passed_over() -> None:
+    (choice,) = placed(second_attempt(), on=[executor("e1"), executor("e2")]).choices
+    assert [(each.executor, each.code) for each in choice.passed_over] == [("e1", "avoided")]

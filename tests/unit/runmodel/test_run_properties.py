@@ -43,7 +43,9 @@ def graphs(draw: st.DrawFn, max_tasks: int = 9) -> tuple[TaskDefinition, ...]:
                 retry=Retry(
                     max_attempts=draw(st.sampled_from((1, 1, 1, 2, 3))),
                     on=draw(st.frozensets(st.sampled_from(list(RetryCause)), max_size=4)),
+                    exit_codes=draw(st.sampled_from((frozenset(), frozenset(), frozenset({75})))),
                 ),
+                wait_timeout=draw(st.none() | st.none() | st.just(timedelta(hours=1))),
                 timeout=draw(st.none() | st.just(timedelta(hours=2))),
             )
         )
@@ -55,7 +57,12 @@ def act(run: Simulator, rng: random.Random) -> None:
     moves = ["wait", "stop", "force", "duplicate", "stale"] if rng.random() < 0.15 else []
     waiting = [t.name for t in run.state.tasks.values() if t.waiting_since is not None]
     live = [run.state.tasks[a.task_id].name for a in run.state.assignments.values()]
-    moves += ["approve"] * len(waiting) + ["assign"] * len(run.runnable) + ["end"] * len(live) + ["runs"] * len(live)
+    moves += (
+        ["approve", "reject"] * len(waiting)
+        + ["assign"] * len(run.runnable)
+        + ["end"] * len(live)
+        + ["runs"] * len(live)
+    )
     moves += ["lose"] * (len(live) > 0)
     match rng.choice(moves or ["wait"]):
         case "wait":
@@ -70,6 +77,8 @@ def act(run: Simulator, rng: random.Random) -> None:
             run.report(rng.choice(live), AssignmentPhase.SUCCESS, session="another")
         case "approve":
             run.approve(rng.choice(waiting))
+        case "reject":
+            run.reject(rng.choice(waiting))
         case "assign":
             run.assign(rng.choice(run.names(run.runnable)))
         case "end":

@@ -43,6 +43,8 @@ CASES = [
     ("stopped", "a; b: a", "assign a; stop; a is_stopped", FAILED, "", "a b"),
     ("cancelled-roots", "a; b; c: b", "a fails", FAILED, "", "a b c"),
     ("skipped-by-an-expired-approval", "a; b?60s; c", "assign a c; c succeeds; wait 60s; a fails", FAILED, "", "a b"),
+    ("skipped-by-a-rejected-approval", "a; b?; c", "assign a c; c succeeds; reject b; a fails", FAILED, "", "a b"),
+    ("given-up-waiting", "a; b +10m; c: b", "a succeeds; wait 10m", FAILED, "", "b c"),
     ("skipped-by-when-is-kept", "a~; b: a[on_skipped]; c", "assign b c; b succeeds; c fails", FAILED, "", "c"),
     ("skipped-by-an-edge-is-kept", "a; b: a[on_failure]; c: a", "a succeeds; c fails", FAILED, "", "c"),
     ("a-success-below-a-failure-runs-again", "a!; b: a[always]; c: b", "a fails; b succeeds; c fails", FAILED, "",

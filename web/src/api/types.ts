@@ -592,7 +592,15 @@ export interface Retry {
   maxAttempts: number;
   /** The causes after which the task is retried. Empty: `FAILED`, `TIMEOUT` and `SETUP`. */
   on: RetryCause[];
+  /** After the cause `FAILED` the task is retried only if the step that failed ended with one of these exit statuses. Empty: with any. */
+  exitCodes: number[];
+  /** What the next attempt avoids. */
+  avoid: RetryAvoid[];
 }
+
+/** What the next attempt of a task avoids. */
+export type RetryAvoid =
+  | "RETRY_AVOID_EXECUTOR";
 
 /** Why an attempt of a task failed. An attempt has exactly one cause. */
 export type RetryCause =
@@ -906,6 +914,8 @@ export interface Task {
   retry?: Retry;
   /** The timeout of an attempt, from the start of its pod. */
   timeout?: string;
+  /** How long the task may wait for an executor. Not set: without end. */
+  waitTimeout?: string;
   /** All attempts, oldest first. Only in the responses of `GetTask` and `ListTasks`. */
   attempts: Attempt[];
   /** When a user deleted the logs of the task. Not set: no user did. */

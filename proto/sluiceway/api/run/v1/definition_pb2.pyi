@@ -41,6 +41,14 @@ class RetryCause(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     """The attempt timed out."""
     RETRY_CAUSE_SETUP: _ClassVar[RetryCause]
     """The pod could not be set up."""
+
+class RetryAvoid(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    """What the next attempt of a task avoids."""
+    __slots__ = ()
+    RETRY_AVOID_UNSPECIFIED: _ClassVar[RetryAvoid]
+    """Not set. Refused in requests."""
+    RETRY_AVOID_EXECUTOR: _ClassVar[RetryAvoid]
+    """The executor of the last attempt, if another one could run the task."""
 DEPEND_CONDITION_UNSPECIFIED: DependCondition
 DEPEND_CONDITION_ON_SUCCESS: DependCondition
 DEPEND_CONDITION_ON_FAILURE: DependCondition
@@ -52,6 +60,8 @@ RETRY_CAUSE_FAILED: RetryCause
 RETRY_CAUSE_LOST: RetryCause
 RETRY_CAUSE_TIMEOUT: RetryCause
 RETRY_CAUSE_SETUP: RetryCause
+RETRY_AVOID_UNSPECIFIED: RetryAvoid
+RETRY_AVOID_EXECUTOR: RetryAvoid
 
 class EnvironmentValue(_message.Message):
     """The value of an environment variable."""
@@ -96,14 +106,22 @@ class Depend(_message.Message):
 
 class Retry(_message.Message):
     """Whether and when a failed attempt is followed by another one."""
-    __slots__ = ("max_attempts", "on")
+    __slots__ = ("max_attempts", "on", "exit_codes", "avoid")
     MAX_ATTEMPTS_FIELD_NUMBER: _ClassVar[int]
     ON_FIELD_NUMBER: _ClassVar[int]
+    EXIT_CODES_FIELD_NUMBER: _ClassVar[int]
+    AVOID_FIELD_NUMBER: _ClassVar[int]
     max_attempts: int
     """The largest number of attempts, including the first. 0: 1."""
     on: _containers.RepeatedScalarFieldContainer[RetryCause]
     """The causes after which the task is retried. Empty: `FAILED`, `TIMEOUT` and `SETUP`."""
-    def __init__(self, max_attempts: _Optional[int] = ..., on: _Optional[_Iterable[_Union[RetryCause, str]]] = ...) -> None: ...
+    exit_codes: _containers.RepeatedScalarFieldContainer[int]
+    """After the cause `FAILED` the task is retried only if the step that failed ended with one of these exit statuses.
+    Empty: with any.
+    """
+    avoid: _containers.RepeatedScalarFieldContainer[RetryAvoid]
+    """What the next attempt avoids."""
+    def __init__(self, max_attempts: _Optional[int] = ..., on: _Optional[_Iterable[_Union[RetryCause, str]]] = ..., exit_codes: _Optional[_Iterable[int]] = ..., avoid: _Optional[_Iterable[_Union[RetryAvoid, str]]] = ...) -> None: ...
 
 class Approval(_message.Message):
     """An approval: a person must approve the task before it runs."""
@@ -375,7 +393,7 @@ class StepDefinition(_message.Message):
 
 class TaskDefinition(_message.Message):
     """The definition of a task."""
-    __slots__ = ("name", "runtime", "environment", "working_dir", "shell", "user", "steps", "depends", "ignore_failure", "approval", "lock", "skip", "docker_registries_auth", "task_timeout_interval", "retry", "labels", "priority", "resources")
+    __slots__ = ("name", "runtime", "environment", "working_dir", "shell", "user", "steps", "depends", "ignore_failure", "approval", "lock", "skip", "docker_registries_auth", "task_timeout_interval", "retry", "labels", "priority", "resources", "wait_timeout")
     class EnvironmentEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -415,6 +433,7 @@ class TaskDefinition(_message.Message):
     LABELS_FIELD_NUMBER: _ClassVar[int]
     PRIORITY_FIELD_NUMBER: _ClassVar[int]
     RESOURCES_FIELD_NUMBER: _ClassVar[int]
+    WAIT_TIMEOUT_FIELD_NUMBER: _ClassVar[int]
     name: str
     """The task's name, unique in the run. No control characters."""
     runtime: Runtime
@@ -451,7 +470,9 @@ class TaskDefinition(_message.Message):
     """The priority. 0: the run's priority."""
     resources: Resources
     """The limits of the whole pod."""
-    def __init__(self, name: _Optional[str] = ..., runtime: _Optional[_Union[Runtime, _Mapping]] = ..., environment: _Optional[_Mapping[str, EnvironmentValue]] = ..., working_dir: _Optional[str] = ..., shell: _Optional[str] = ..., user: _Optional[str] = ..., steps: _Optional[_Iterable[_Union[StepDefinition, _Mapping]]] = ..., depends: _Optional[_Iterable[_Union[Depend, _Mapping]]] = ..., ignore_failure: _Optional[bool] = ..., approval: _Optional[_Union[Approval, _Mapping]] = ..., lock: _Optional[str] = ..., skip: _Optional[bool] = ..., docker_registries_auth: _Optional[_Mapping[str, RegistryAuth]] = ..., task_timeout_interval: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., retry: _Optional[_Union[Retry, _Mapping]] = ..., labels: _Optional[_Mapping[str, str]] = ..., priority: _Optional[int] = ..., resources: _Optional[_Union[Resources, _Mapping]] = ...) -> None: ...
+    wait_timeout: _duration_pb2.Duration
+    """How long the task may wait for an executor, from when nothing else is missing. Then it fails. Not set: without end."""
+    def __init__(self, name: _Optional[str] = ..., runtime: _Optional[_Union[Runtime, _Mapping]] = ..., environment: _Optional[_Mapping[str, EnvironmentValue]] = ..., working_dir: _Optional[str] = ..., shell: _Optional[str] = ..., user: _Optional[str] = ..., steps: _Optional[_Iterable[_Union[StepDefinition, _Mapping]]] = ..., depends: _Optional[_Iterable[_Union[Depend, _Mapping]]] = ..., ignore_failure: _Optional[bool] = ..., approval: _Optional[_Union[Approval, _Mapping]] = ..., lock: _Optional[str] = ..., skip: _Optional[bool] = ..., docker_registries_auth: _Optional[_Mapping[str, RegistryAuth]] = ..., task_timeout_interval: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., retry: _Optional[_Union[Retry, _Mapping]] = ..., labels: _Optional[_Mapping[str, str]] = ..., priority: _Optional[int] = ..., resources: _Optional[_Union[Resources, _Mapping]] = ..., wait_timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
 
 class Source(_message.Message):
     """Where a run came from."""

@@ -94,7 +94,7 @@ class RunEventKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     RUN_EVENT_KIND_TASK_STATUS: _ClassVar[RunEventKind]
     """The status of a task."""
     RUN_EVENT_KIND_APPROVAL: _ClassVar[RunEventKind]
-    """The approval of a task: `waiting`, `approved` or `expired`."""
+    """The approval of a task: `waiting`, `approved`, `expired` or `rejected`."""
     RUN_EVENT_KIND_EXECUTOR: _ClassVar[RunEventKind]
     """The executor of a task."""
 RUN_PHASE_UNSPECIFIED: RunPhase
@@ -389,7 +389,7 @@ class Attempt(_message.Message):
 
 class Task(_message.Message):
     """A task: a node of the graph of a run."""
-    __slots__ = ("id", "run_id", "name", "level", "depends", "status", "reason", "timed_out", "ignore_failure", "approval", "lock", "attempt", "setup_step", "steps", "start_time", "end_time", "assignment_id", "executor_id", "runnable_since", "labels", "arch", "privileged", "priority", "retry", "timeout", "attempts", "logs_delete_time", "logs_deleted_by")
+    __slots__ = ("id", "run_id", "name", "level", "depends", "status", "reason", "timed_out", "ignore_failure", "approval", "lock", "attempt", "setup_step", "steps", "start_time", "end_time", "assignment_id", "executor_id", "runnable_since", "labels", "arch", "privileged", "priority", "retry", "timeout", "wait_timeout", "attempts", "logs_delete_time", "logs_deleted_by")
     class LabelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -422,6 +422,7 @@ class Task(_message.Message):
     PRIORITY_FIELD_NUMBER: _ClassVar[int]
     RETRY_FIELD_NUMBER: _ClassVar[int]
     TIMEOUT_FIELD_NUMBER: _ClassVar[int]
+    WAIT_TIMEOUT_FIELD_NUMBER: _ClassVar[int]
     ATTEMPTS_FIELD_NUMBER: _ClassVar[int]
     LOGS_DELETE_TIME_FIELD_NUMBER: _ClassVar[int]
     LOGS_DELETED_BY_FIELD_NUMBER: _ClassVar[int]
@@ -475,13 +476,15 @@ class Task(_message.Message):
     """Whether and when a failed attempt is followed by another one."""
     timeout: _duration_pb2.Duration
     """The timeout of an attempt, from the start of its pod."""
+    wait_timeout: _duration_pb2.Duration
+    """How long the task may wait for an executor. Not set: without end."""
     attempts: _containers.RepeatedCompositeFieldContainer[Attempt]
     """All attempts, oldest first. Only in the responses of `GetTask` and `ListTasks`."""
     logs_delete_time: _timestamp_pb2.Timestamp
     """When a user deleted the logs of the task. Not set: no user did."""
     logs_deleted_by: str
     """The id of that user."""
-    def __init__(self, id: _Optional[str] = ..., run_id: _Optional[str] = ..., name: _Optional[str] = ..., level: _Optional[int] = ..., depends: _Optional[_Iterable[_Union[_definition_pb2.Depend, _Mapping]]] = ..., status: _Optional[_Union[TaskStatus, str]] = ..., reason: _Optional[_Union[Reason, _Mapping]] = ..., timed_out: _Optional[bool] = ..., ignore_failure: _Optional[bool] = ..., approval: _Optional[_Union[TaskApproval, _Mapping]] = ..., lock: _Optional[str] = ..., attempt: _Optional[int] = ..., setup_step: _Optional[_Union[Step, _Mapping]] = ..., steps: _Optional[_Iterable[_Union[Step, _Mapping]]] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., assignment_id: _Optional[str] = ..., executor_id: _Optional[str] = ..., runnable_since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., labels: _Optional[_Mapping[str, str]] = ..., arch: _Optional[str] = ..., privileged: _Optional[bool] = ..., priority: _Optional[int] = ..., retry: _Optional[_Union[_definition_pb2.Retry, _Mapping]] = ..., timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., attempts: _Optional[_Iterable[_Union[Attempt, _Mapping]]] = ..., logs_delete_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., logs_deleted_by: _Optional[str] = ...) -> None: ...
+    def __init__(self, id: _Optional[str] = ..., run_id: _Optional[str] = ..., name: _Optional[str] = ..., level: _Optional[int] = ..., depends: _Optional[_Iterable[_Union[_definition_pb2.Depend, _Mapping]]] = ..., status: _Optional[_Union[TaskStatus, str]] = ..., reason: _Optional[_Union[Reason, _Mapping]] = ..., timed_out: _Optional[bool] = ..., ignore_failure: _Optional[bool] = ..., approval: _Optional[_Union[TaskApproval, _Mapping]] = ..., lock: _Optional[str] = ..., attempt: _Optional[int] = ..., setup_step: _Optional[_Union[Step, _Mapping]] = ..., steps: _Optional[_Iterable[_Union[Step, _Mapping]]] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., assignment_id: _Optional[str] = ..., executor_id: _Optional[str] = ..., runnable_since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., labels: _Optional[_Mapping[str, str]] = ..., arch: _Optional[str] = ..., privileged: _Optional[bool] = ..., priority: _Optional[int] = ..., retry: _Optional[_Union[_definition_pb2.Retry, _Mapping]] = ..., timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., wait_timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., attempts: _Optional[_Iterable[_Union[Attempt, _Mapping]]] = ..., logs_delete_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., logs_deleted_by: _Optional[str] = ...) -> None: ...
 
 class RunEvent(_message.Message):
     """A change of one field of a run or a task. Events are in the order in which they were committed."""

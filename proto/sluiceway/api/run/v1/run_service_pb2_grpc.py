@@ -102,6 +102,11 @@ class RunServiceStub:
                 request_serializer=sluiceway_dot_api_dot_run_dot_v1_dot_run__service__pb2.ApproveTaskRequest.SerializeToString,
                 response_deserializer=sluiceway_dot_api_dot_run_dot_v1_dot_run__service__pb2.ApproveTaskResponse.FromString,
                 _registered_method=True)
+        self.RejectTask = channel.unary_unary(
+                '/sluiceway.api.run.v1.RunService/RejectTask',
+                request_serializer=sluiceway_dot_api_dot_run_dot_v1_dot_run__service__pb2.RejectTaskRequest.SerializeToString,
+                response_deserializer=sluiceway_dot_api_dot_run_dot_v1_dot_run__service__pb2.RejectTaskResponse.FromString,
+                _registered_method=True)
         self.ExplainRun = channel.unary_unary(
                 '/sluiceway.api.run.v1.RunService/ExplainRun',
                 request_serializer=sluiceway_dot_api_dot_run_dot_v1_dot_run__service__pb2.ExplainRunRequest.SerializeToString,
@@ -318,6 +323,19 @@ class RunServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RejectTask(self, request, context):
+        """Refuses the approval of a task that waits for it (run-model.md R23). The task is skipped; the run continues.
+
+        A second call fails, because the task no longer waits, unless it has the same `request_id`.
+
+        Errors:
+        - NOT_FOUND: There is no such run, or it has no such task.
+        - FAILED_PRECONDITION: The task does not wait for an approval.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ExplainRun(self, request, context):
         """Explains why a run and its tasks wait, where they run, or why they ended as they did. May be repeated.
 
@@ -494,6 +512,11 @@ def add_RunServiceServicer_to_server(servicer, server):
                     servicer.ApproveTask,
                     request_deserializer=sluiceway_dot_api_dot_run_dot_v1_dot_run__service__pb2.ApproveTaskRequest.FromString,
                     response_serializer=sluiceway_dot_api_dot_run_dot_v1_dot_run__service__pb2.ApproveTaskResponse.SerializeToString,
+            ),
+            'RejectTask': grpc.unary_unary_rpc_method_handler(
+                    servicer.RejectTask,
+                    request_deserializer=sluiceway_dot_api_dot_run_dot_v1_dot_run__service__pb2.RejectTaskRequest.FromString,
+                    response_serializer=sluiceway_dot_api_dot_run_dot_v1_dot_run__service__pb2.RejectTaskResponse.SerializeToString,
             ),
             'ExplainRun': grpc.unary_unary_rpc_method_handler(
                     servicer.ExplainRun,
@@ -873,6 +896,33 @@ class RunService:
             '/sluiceway.api.run.v1.RunService/ApproveTask',
             sluiceway_dot_api_dot_run_dot_v1_dot_run__service__pb2.ApproveTaskRequest.SerializeToString,
             sluiceway_dot_api_dot_run_dot_v1_dot_run__service__pb2.ApproveTaskResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RejectTask(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sluiceway.api.run.v1.RunService/RejectTask',
+            sluiceway_dot_api_dot_run_dot_v1_dot_run__service__pb2.RejectTaskRequest.SerializeToString,
+            sluiceway_dot_api_dot_run_dot_v1_dot_run__service__pb2.RejectTaskResponse.FromString,
             options,
             channel_credentials,
             insecure,

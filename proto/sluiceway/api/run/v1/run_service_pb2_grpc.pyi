@@ -151,6 +151,15 @@ class RunServiceStub:
     - NOT_FOUND: There is no such run, or it has no such task.
     - FAILED_PRECONDITION: The task does not wait for an approval, or the given commit or digest is not the run's.
     """
+    RejectTask: _grpc.UnaryUnaryMultiCallable[_run_service_pb2.RejectTaskRequest, _run_service_pb2.RejectTaskResponse]
+    """Refuses the approval of a task that waits for it (run-model.md R23). The task is skipped; the run continues.
+
+    A second call fails, because the task no longer waits, unless it has the same `request_id`.
+
+    Errors:
+    - NOT_FOUND: There is no such run, or it has no such task.
+    - FAILED_PRECONDITION: The task does not wait for an approval.
+    """
     ExplainRun: _grpc.UnaryUnaryMultiCallable[_run_service_pb2.ExplainRunRequest, _run_service_pb2.ExplainRunResponse]
     """Explains why a run and its tasks wait, where they run, or why they ended as they did. May be repeated.
 
@@ -352,6 +361,15 @@ class RunServiceAsyncStub(RunServiceStub):
     Errors:
     - NOT_FOUND: There is no such run, or it has no such task.
     - FAILED_PRECONDITION: The task does not wait for an approval, or the given commit or digest is not the run's.
+    """
+    RejectTask: _aio.UnaryUnaryMultiCallable[_run_service_pb2.RejectTaskRequest, _run_service_pb2.RejectTaskResponse]  # type: ignore[assignment]
+    """Refuses the approval of a task that waits for it (run-model.md R23). The task is skipped; the run continues.
+
+    A second call fails, because the task no longer waits, unless it has the same `request_id`.
+
+    Errors:
+    - NOT_FOUND: There is no such run, or it has no such task.
+    - FAILED_PRECONDITION: The task does not wait for an approval.
     """
     ExplainRun: _aio.UnaryUnaryMultiCallable[_run_service_pb2.ExplainRunRequest, _run_service_pb2.ExplainRunResponse]  # type: ignore[assignment]
     """Explains why a run and its tasks wait, where they run, or why they ended as they did. May be repeated.
@@ -623,6 +641,21 @@ class RunServiceServicer(metaclass=_abc_1.ABCMeta):
         Errors:
         - NOT_FOUND: There is no such run, or it has no such task.
         - FAILED_PRECONDITION: The task does not wait for an approval, or the given commit or digest is not the run's.
+        """
+
+    @_abc_1.abstractmethod
+    def RejectTask(
+        self,
+        request: _run_service_pb2.RejectTaskRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_run_service_pb2.RejectTaskResponse, _abc.Awaitable[_run_service_pb2.RejectTaskResponse]]:
+        """Refuses the approval of a task that waits for it (run-model.md R23). The task is skipped; the run continues.
+
+        A second call fails, because the task no longer waits, unless it has the same `request_id`.
+
+        Errors:
+        - NOT_FOUND: There is no such run, or it has no such task.
+        - FAILED_PRECONDITION: The task does not wait for an approval.
         """
 
     @_abc_1.abstractmethod
