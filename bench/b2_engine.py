@@ -29,6 +29,7 @@ from sluiceway_server.app.record_types import RECORD_TYPES
 from sluiceway_server.app.server_keys import ServerKeys
 from sluiceway_server.datamanager.database import DataManager
 from sluiceway_server.datamanager.model import Emit, Put, Query
+from sluiceway_server.logs.peers import Peer
 from sluiceway_server.projects.envelope import Envelope
 from sluiceway_server.projects.project_values import ProjectValues
 from sluiceway_server.runrecords.types import ASSIGNMENT, RUN, executor_topic, outcomes
@@ -92,7 +93,7 @@ async def measure(runs: int, creators: int, slots: int) -> tuple[float, float]:
             ids=UuidSource(),
             settings=EngineSettings(server_id="bench"),
             executors=directory,
-            servers=ServerKeys(store, prefix="bench", server_id="bench", lease=timedelta(seconds=6)),
+            servers=ServerKeys(store, prefix="bench", server_id="bench", lease=timedelta(seconds=6), own=Peer("", "")),
             bodies=storage,
             values=ProjectValues(database, Envelope(None)),
         )

@@ -23,8 +23,9 @@ from sluiceway_common.foundation.errors import NotFound
 from sluiceway_common.foundation.rpc.caller import Caller, CallerKind
 from sluiceway_common.foundation.rpc.server import RpcServer
 from sluiceway_server.app.config_service import VersionServicer
+from sluiceway_server.logs.chunks import LogChunk, timed
 from sluiceway_server.logs.layout import LineCounter
-from sluiceway_server.logs.reader import LogChunk, LogDescription, LogLines, timed
+from sluiceway_server.logs.reader import LogDescription, LogLines
 from sluiceway_server.runs.engine import Engine
 from sluiceway_server.runs.executor_times import ExecutorTimes
 from sluiceway_server.runs.explainer import Explainer

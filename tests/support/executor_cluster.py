@@ -32,6 +32,7 @@ from sluiceway_server.executors.service import ExecutorServicer
 from sluiceway_server.executors.stream import ExecutorStreams
 from sluiceway_server.logs.buffer import LogBuffers, LogBufferSettings
 from sluiceway_server.logs.owners import StoredLogOwners
+from sluiceway_server.logs.peers import Peer
 from sluiceway_server.logs.reader import LogReader
 from sluiceway_server.logs.receiver import LogReceiver
 from sluiceway_server.logs.states import StoredLogStates
@@ -137,7 +138,7 @@ class Cluster:
                 lost_after=self.times.lost_after,
             ),
             executors=directory,
-            servers=ServerKeys(self.kv, prefix="p", server_id=name, lease=self.times.lease),
+            servers=ServerKeys(self.kv, prefix="p", server_id=name, lease=self.times.lease, own=Peer("", "")),
             scopes=ProjectSettings(),
             values=ProjectValues(self.db, self.envelope),
         )

@@ -13,6 +13,7 @@ from sluiceway_common.foundation.errors import NotFound, OutOfRange
 from sluiceway_common.runmodel.model import Epoch
 from sluiceway_server.datamanager.model import LogSequence, Position
 from sluiceway_server.logs.buffer import LogBuffers, LogBufferSettings
+from sluiceway_server.logs.chunks import LogPeers
 from sluiceway_server.logs.layout import LogKey
 from sluiceway_server.logs.reader import LogReader
 from sluiceway_server.logs.receiver import LogReceiver
@@ -109,6 +110,7 @@ class LogServer:
     store: LogStore
     live: LogBuffers
     states: States
+    peers: LogPeers | None = None
 
     def push(self, tasks: asyncio.TaskGroup) -> PushStream:
         push = PushStream()
@@ -116,7 +118,7 @@ class LogServer:
         return push
 
     def reader(self) -> LogReader:
-        return LogReader(self.store, self.live, self.states, poll=timedelta(milliseconds=20))
+        return LogReader(self.store, self.live, self.states, peers=self.peers, poll=timedelta(milliseconds=20))
 
     async def described(self) -> tuple[int, int]:
         log = await self.reader().describe("run", "task", step=0)

@@ -19,6 +19,7 @@ from sluiceway_server.app.server_keys import ServerKeys
 from sluiceway_server.archives.artifacts import Artifacts
 from sluiceway_server.archives.store import ArchiveStore
 from sluiceway_server.datamanager.model import Emit, RecordType
+from sluiceway_server.logs.peers import Peer
 from sluiceway_server.logs.store import LogStore
 from sluiceway_server.projects.envelope import KEY_BYTES, Envelope, MasterKeys
 from sluiceway_server.projects.project_values import ProjectValues
@@ -102,7 +103,7 @@ class World:
             ids=self.ids,
             settings=settings,
             executors=self.executors,
-            servers=ServerKeys(self.kv, prefix="p", server_id=server_id, lease=settings.server_lease),
+            servers=ServerKeys(self.kv, prefix="p", server_id=server_id, lease=settings.server_lease, own=Peer("", "")),
             scopes=self.scopes,
             bodies=self.bodies,
             values=ProjectValues(self.db, self.envelope),

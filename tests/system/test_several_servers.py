@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
+import json
 import signal
 from collections import defaultdict
 from collections.abc import Iterator
@@ -96,6 +98,28 @@ def test_log_is_followed_through_the_other_server(here: Servers) -> None:
         followers = [pool.submit(here.log, run_id, "counts", server, follow=True) for server in range(2)]
         assert [follower.result(60) for follower in followers] == [TICKED, TICKED]
     assert here.wait_for(run_id)["result"] == "RUN_RESULT_SUCCESS"
+
+
+def test_live_log_reaches_the_other_server_before_the_storage(here: Servers) -> None:
+    # Less than five seconds, after which the first segment of a log is stored.
+    script = "i=0; while [ $i -lt 40 ]; do echo $i; i=$((i+1)); sleep 0.1; done"
+    run_id = here.create({"name": "counts", "steps": [{"run": script}]}, group="/user/me/live")
+    here.wait_for(run_id, "RUN_PHASE_RUNNING")
+
+    def follow(server: int) -> list[bytes]:
+        path = f"/api/v1/runs/{run_id}/tasks/{here.tasks(run_id, server)['counts']['id']}/log"
+        with (
+            here.client(server, Accept="application/x-ndjson") as client,
+            client.stream("GET", path, params={"step": 0, "follow": True}, timeout=60) as response,
+        ):
+            return [base64.b64decode(json.loads(line)["data"]) for line in response.iter_lines() if "data" in line]
+
+    with ThreadPoolExecutor(2) as pool:
+        followed = list(pool.map(follow, range(2)))
+    for pieces in followed:
+        assert b"".join(pieces) == b"".join(b"%d\n" % number for number in range(40))
+        # From the storage it would be one or two.
+        assert len(pieces) >= 5
 
 
 def chain() -> list[dict[str, Any]]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 import sys
 from collections.abc import Coroutine, Mapping
 from contextlib import AsyncExitStack
@@ -54,6 +55,7 @@ from sluiceway_server.kv.access import EtcdAccess
 from sluiceway_server.kv.etcd import EtcdStore
 from sluiceway_server.kv.port import KeyValueStore, StoreStatus
 from sluiceway_server.kv.versions import UPGRADE, fault_of_version
+from sluiceway_server.logs.peers import Peer
 from sluiceway_server.objectstorage.locate import open_storage
 from sluiceway_server.objectstorage.port import ObjectStorage
 from sluiceway_server.projects.envelope import Envelope
@@ -80,6 +82,7 @@ _LOOK_LIMIT_SECONDS = 5.0
 # After a term of this length, the back-off starts from the beginning.
 _HEALTHY_AFTER = timedelta(seconds=60)
 _SAY_AGAIN_AFTER = timedelta(minutes=10)
+_ANY_HOST = frozenset({"", "0.0.0.0", "::", "[::]", "*"})  # noqa: S104 - compared with, not listened on
 _PORTS: Mapping[str, CallerKind] = MappingProxyType(
     {"executor_grpc": CallerKind.EXECUTOR, "operator_grpc": CallerKind.OPERATOR, "peer_grpc": CallerKind.PEER}
 )
@@ -100,6 +103,8 @@ class ServerSettings:
         executor_grpc: the same for executors; None: on `grpc`.
         operator_grpc: the same for operators; None: on `grpc`.
         peer_grpc: the same for other servers; None: on `grpc`.
+        peer_address: how other servers reach this one; None: by the address that it listens on for them.
+        peer_ca_file: the certificate authorities of the other servers; None: those of this machine.
         tls_files: the files of the certificate and of its key, for all ports; None: no TLS.
         prefix: of all keys in etcd and of all objects.
         api_url: the gateway's, as tasks see it; empty: they do not.
@@ -120,6 +125,8 @@ class ServerSettings:
     executor_grpc: str | None = None
     operator_grpc: str | None = None
     peer_grpc: str | None = None
+    peer_address: str | None = None
+    peer_ca_file: Path | None = None
     tls_files: tuple[Path, Path] | None = None
     prefix: str = "sluiceway"
     api_url: str = ""
@@ -151,6 +158,8 @@ async def _serve(settings: ServerSettings, stop: Stop) -> None:
         raise InvalidInput("--etcd names no endpoint")
     settings.executor_times.check()
     tls = None if settings.tls_files is None else server_credentials(*settings.tls_files)
+    authorities = None if settings.peer_ca_file is None else settings.peer_ca_file.read_bytes()
+    peer_tls = None if tls is None else grpc.ssl_channel_credentials(root_certificates=authorities)
     prepare_data_folder(settings.data_dir)
     envelope = Envelope(await settings.master_keys.read(), read=settings.master_keys.read)
     clock = SteadyClock()
@@ -171,7 +180,7 @@ async def _serve(settings: ServerSettings, stop: Stop) -> None:
         storage = await _unless_stopped(stop, reach_both())
         if storage is None:
             return
-        await _Server(settings, kv, storage, envelope, clock=clock, ids=ids, tls=tls).run(stop)
+        await _Server(settings, kv, storage, envelope, clock=clock, ids=ids, tls=tls, peer_tls=peer_tls).run(stop)
 
 
 async def _unless_stopped(stop: Stop, work: Coroutine[Any, Any, T]) -> T | None:
@@ -199,6 +208,7 @@ class _Server:
         clock: Clock,
         ids: IdSource,
         tls: grpc.ServerCredentials | None,
+        peer_tls: grpc.ChannelCredentials | None,
     ) -> None:
         self._settings = settings
         self._clock = clock
@@ -207,6 +217,8 @@ class _Server:
             storage=storage,
             prefix=settings.prefix.strip("/"),
             server_id=f"server-{ids.new_id()}",
+            own=Peer.new(_peer_address(settings)),
+            peer_tls=peer_tls,
             etcd_name=", ".join(settings.etcd),
             scratch=settings.data_dir / "server",
             api_url=settings.api_url,
@@ -346,6 +358,18 @@ class _Server:
         await self._rpc.start(settings.grpc, offered_to=rest if own else None, shares_port=settings.port_is_held)
         for address, kind in own.items():
             await self._rpc.start(address, offered_to={kind})
+
+
+def _peer_address(settings: ServerSettings) -> str:
+    """Return the address at which other servers reach this one; empty: there are no others, or it is not known."""
+    if settings.own_etcd:
+        return ""
+    if settings.peer_address is not None:
+        return settings.peer_address
+    host, _, port = (settings.peer_grpc or settings.grpc).rpartition(":")
+    if port == "0":
+        return ""
+    return f"{socket.gethostname() if host in _ANY_HOST else host}:{port}"
 
 
 def _warn_of_version(version: str) -> None:

@@ -12,9 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import grpc
+
 from sluiceway.api.config.v1 import config_service_pb2_grpc, version_service_pb2_grpc
 from sluiceway.api.database.v1 import database_service_pb2_grpc
 from sluiceway.api.executor.v1 import executor_admin_service_pb2_grpc, executor_service_pb2_grpc
+from sluiceway.api.peer.v1 import peer_service_pb2_grpc
 from sluiceway.api.project.v1 import (
     audit_service_pb2_grpc,
     badge_service_pb2_grpc,
@@ -62,6 +65,8 @@ from sluiceway_server.kv.port import KeyValueStore
 from sluiceway_server.logins.service import LoginServicer
 from sluiceway_server.logs.buffer import LogBuffers
 from sluiceway_server.logs.owners import StoredLogOwners
+from sluiceway_server.logs.peer_service import PeerServicer
+from sluiceway_server.logs.peers import GrpcLogPeers, Peer, PeerAuthenticator
 from sluiceway_server.logs.reader import LogReader
 from sluiceway_server.logs.receiver import LogReceiver
 from sluiceway_server.logs.states import StoredLogStates
@@ -132,6 +137,8 @@ class ServerDependencies:
         storage: the object storage.
         prefix: of all keys in both.
         server_id: of this process.
+        own: how other servers call this one.
+        peer_tls: how it calls them over TLS; None: in clear.
         etcd_name: how messages name etcd.
         scratch: a folder for temporary files.
         api_url: the gateway's, as tasks see it; empty: they do not.
@@ -150,6 +157,8 @@ class ServerDependencies:
     storage: ObjectStorage
     prefix: str
     server_id: str
+    own: Peer
+    peer_tls: grpc.ChannelCredentials | None
     etcd_name: str
     scratch: Path
     api_url: str
@@ -191,13 +200,16 @@ async def services(ground: ServerDependencies, database: DataManager) -> AsyncIt
         settings = EngineSettings(
             server_id=server_id, api_url=ground.api_url, prefix=ground.prefix, lost_after=times.lost_after
         )
+        servers = ServerKeys(
+            ground.kv, prefix=ground.prefix, server_id=server_id, lease=settings.server_lease, own=ground.own
+        )
         engine = Engine(
             database,
             clock,
             ids=ids,
             settings=settings,
             executors=directory,
-            servers=ServerKeys(ground.kv, prefix=ground.prefix, server_id=server_id, lease=settings.server_lease),
+            servers=servers,
             scopes=ProjectSettings(),
             bodies=ground.storage,
             values=ProjectValues(database, ground.envelope),
@@ -210,6 +222,8 @@ async def services(ground: ServerDependencies, database: DataManager) -> AsyncIt
 
         store = LogStore(ground.storage, clock, prefix=ground.prefix)
         live = await stack.enter_async_context(LogBuffers(store, clock))
+        peers = GrpcLogPeers(servers.peers, tls=ground.peer_tls)
+        stack.push_async_callback(peers.close)
         barrier = DurableBarrier(database)
         owners = StoredLogOwners(database)
         uses = TokenUses(database, clock)
@@ -308,8 +322,12 @@ async def services(ground: ServerDependencies, database: DataManager) -> AsyncIt
         ):
             await directory.ready()
             audited = AuditedDatabase(database, clock, ids=ids, subjects=AUDIT_SUBJECTS)
-            offer = ServiceSet(authenticator, Guard(database, {**TREE_RESOURCES, "run": RUN_RESOURCE}))
-            reader = LogReader(store, live, StoredLogStates(database))
+            offer = ServiceSet(
+                PeerAuthenticator(ground.own.token, authenticator),
+                Guard(database, {**TREE_RESOURCES, "run": RUN_RESOURCE}),
+            )
+            reader = LogReader(store, live, StoredLogStates(database), peers=peers)
+            offer.add(peer_service_pb2_grpc.add_PeerServiceServicer_to_server, PeerServicer(live))
             offer.add(
                 run_service_pb2_grpc.add_RunServiceServicer_to_server,
                 RunServicer(

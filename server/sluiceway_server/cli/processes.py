@@ -201,6 +201,16 @@ def standalone(
 @option("--executor-grpc", metavar="HOST:PORT", help="Another address for executors. Default: --grpc.")
 @option("--operator-grpc", metavar="HOST:PORT", help="Another address for operators. Default: --grpc.")
 @option("--peer-grpc", metavar="HOST:PORT", help="Another address for other servers. Default: --grpc.")
+@option(
+    "--peer-address",
+    metavar="HOST:PORT",
+    help="How other servers reach this one. Default: --peer-grpc or --grpc, by this machine's name if for any address.",
+)
+@option(
+    "--peer-ca-file",
+    type=PATH,
+    help="With TLS: the certificate authorities of the other servers, in PEM form. Default: those of this machine.",
+)
 @option("--tls-cert-file", type=PATH, help="Serve gRPC with TLS, with the certificates in this PEM file.")
 @option("--tls-key-file", type=PATH, help="The private key of --tls-cert-file, in PEM form.")
 @option("--prefix", default="sluiceway", help="The prefix of all keys in etcd and of all objects.")
@@ -225,6 +235,8 @@ def server(
     executor_grpc: str | None,
     operator_grpc: str | None,
     peer_grpc: str | None,
+    peer_address: str | None,
+    peer_ca_file: Path | None,
     tls_cert_file: Path | None,
     tls_key_file: Path | None,
     prefix: str,
@@ -259,6 +271,8 @@ def server(
         executor_grpc=executor_grpc,
         operator_grpc=operator_grpc,
         peer_grpc=peer_grpc,
+        peer_address=peer_address,
+        peer_ca_file=peer_ca_file,
         tls_files=None if tls_cert_file is None or tls_key_file is None else (tls_cert_file, tls_key_file),
         prefix=prefix,
         api_url=api_url,

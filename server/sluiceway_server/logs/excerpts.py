@@ -8,8 +8,9 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Protocol
 
+from sluiceway_server.logs.chunks import LogChunk
 from sluiceway_server.logs.first_error import FirstError, Place, excerpt_lines, search_start
-from sluiceway_server.logs.reader import LogChunk, LogDescription
+from sluiceway_server.logs.reader import LogDescription
 
 _LINES_BEFORE = 5
 _LINES_AFTER = 12

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from sluiceway_common.foundation.errors import DataLoss
+from sluiceway_server.logs.chunks import LogChunk
 from sluiceway_server.logs.layout import LINE_BLOCK
-from sluiceway_server.logs.reader import LogChunk, LogLines
+from sluiceway_server.logs.reader import LogLines
 from sluiceway_server.logs.times import offset_since
 
 

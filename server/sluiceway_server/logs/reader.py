@@ -4,39 +4,32 @@ Bytes come from the buffer of this server if it has them, else from the object s
 buffer is served from the storage until it has caught up. Nothing is queued for a reader: it gets the next 64 KiB when
 it asks, so that a slow one costs nothing, and no byte is skipped.
 
-A log that is pushed to another server is followed by polling the storage, and is as late as its segments are. The end
-of a step that wrote nothing is seen in the changes of its run.
+A log that is pushed to another server is read from that one where the storage ends (`peers`). If it cannot be reached,
+the storage is polled, and the reader is as late as segments are. The end of a step that wrote nothing is seen in the
+changes of its run.
 """
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 from sluiceway_common.foundation.errors import DataLoss, NotFound, OutOfRange
 from sluiceway_common.foundation.time_limit import time_limit
 from sluiceway_server.datamanager.model import Position
 from sluiceway_server.logs.buffer import LogBuffer, LogBuffers
+from sluiceway_server.logs.chunks import LogChunk, LogPeers, NoPeers, timed
 from sluiceway_server.logs.layout import CHUNK_BYTES, LINE_BLOCK, Cover, LineCounter, LogKey
 from sluiceway_server.logs.states import LogState, LogStates
 from sluiceway_server.logs.store import LogStore, times_of
-from sluiceway_server.logs.times import Times, next_change, time_at
+from sluiceway_server.logs.times import Times
 
 _READ_BYTES = 256 * 1024
 _COUNT_BYTES = 4 * 1024 * 1024
-
-
-@dataclass(frozen=True, slots=True)
-class LogChunk:
-    """At most 64 KiB of a log, the offset after them, and when the server got them, if that is known."""
-
-    next_offset: int
-    data: bytes
-    time: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +74,16 @@ class LogReader:
     """Reads logs that are stored, or pushed to this server."""
 
     def __init__(
-        self, store: LogStore, buffers: LogBuffers, states: LogStates, *, poll: timedelta = timedelta(seconds=1)
+        self,
+        store: LogStore,
+        buffers: LogBuffers,
+        states: LogStates,
+        *,
+        peers: LogPeers | None = None,
+        poll: timedelta = timedelta(seconds=1),
     ) -> None:
         self._store = store
+        self._peers = peers or NoPeers()
         self._buffers = buffers
         self._states = states
         self._poll = poll.total_seconds()
@@ -189,7 +189,7 @@ class LogReader:
         seen = self._states.position
         state = await self._states.find(run_id, task, attempt=attempt, step=step)
         _check_deleted(state)
-        chunks = self._chunks(run_id, task, state, offset, follow=follow, seen=seen)
+        chunks = self._chunks(run_id, task, state, offset, follow=follow, timestamps=timestamps, seen=seen)
         times: Times | None = None
         async with aclosing(chunks):
             async for chunk in chunks:
@@ -209,7 +209,15 @@ class LogReader:
         return (await self._store.index(cover)).times if cover.composed and cover.segments else ()
 
     async def _chunks(
-        self, run_id: str, task: str, state: LogState, offset: int, *, follow: bool, seen: Position
+        self,
+        run_id: str,
+        task: str,
+        state: LogState,
+        offset: int,
+        *,
+        follow: bool,
+        timestamps: bool,
+        seen: Position,
     ) -> AsyncGenerator[LogChunk]:
         key = state.key
         step = key.step
@@ -247,8 +255,18 @@ class LogReader:
                 _check_whole(state, cover)
                 _check_range(key, position, cover.length)
                 return
+            before = position
+            async with aclosing(self._peers.tail(key, position, follow=follow, timestamps=timestamps)) as tails:
+                async for tail in tails:
+                    if tail.chunk is not None:
+                        position = tail.chunk.next_offset
+                        yield tail.chunk
+                    if tail.ended:
+                        return
             if not follow:
                 return
+            if position > before:
+                continue
             if self._buffers.get(key) is None:
                 await self._wait_for_change(run_id, appearance, since=seen)
             # Read before the storage is listed again, so that bytes that were stored before the end are found.
@@ -318,20 +336,6 @@ class LogReader:
             # Composed or deleted meanwhile, which the next cover shows. If that is the same, the object is damaged.
             if await self._store.cover(key) == cover:
                 raise DataLoss(f"an object of {key.path} is listed and cannot be read") from cause
-
-
-def timed(chunk: LogChunk, times: Times) -> Iterator[LogChunk]:
-    """Divide a chunk where the time changes. Without times, the chunk keeps its own."""
-    position = chunk.next_offset - len(chunk.data)
-    if not times or not chunk.data:
-        yield chunk
-        return
-    while position < chunk.next_offset:
-        end = min(next_change(times, position) or chunk.next_offset, chunk.next_offset)
-        seconds = time_at(times, position)
-        data = chunk.data[len(chunk.data) - (chunk.next_offset - position) :][: end - position]
-        yield LogChunk(end, data, chunk.time if seconds is None else datetime.fromtimestamp(seconds, UTC))
-        position = end
 
 
 def _is_whole(state: LogState, cover: Cover) -> bool:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from sluiceway_common.foundation.errors import DataLoss, Exhausted, NotFound
-from sluiceway_server.logs.reader import LogChunk
+from sluiceway_server.logs.chunks import LogChunk
 from sluiceway_server.logs.search import PIECE_BYTES, LineMatch, LogSearch, Pattern
 
 MOST_AT_A_TIME = 8

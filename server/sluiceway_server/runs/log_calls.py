@@ -11,10 +11,11 @@ from sluiceway.api.run.v1 import run_pb2 as api
 from sluiceway.api.run.v1 import run_service_pb2 as pb
 from sluiceway_common.foundation.errors import InvalidInput, Violation
 from sluiceway_common.foundation.rpc.caller import announce_stream
+from sluiceway_server.logs.chunks import LogChunk
 from sluiceway_server.logs.excerpts import LogExcerpts
 from sluiceway_server.logs.layout import LINE_BLOCK
 from sluiceway_server.logs.places import LogPlaces
-from sluiceway_server.logs.reader import LogChunk, LogDescription, LogLines
+from sluiceway_server.logs.reader import LogDescription, LogLines
 from sluiceway_server.logs.run_search import LogSearcher, SearchedLog, SearchOutcome
 from sluiceway_server.logs.search import Pattern
 from sluiceway_server.runrecords import codec

@@ -16,6 +16,7 @@ from sluiceway_server.app.server_keys import ServerKeys
 from sluiceway_server.executors.presence import GroupDirectory, GroupKeys, GroupSettings, Presence, SessionTakenOver
 from sluiceway_server.kv.etcd import EtcdStore
 from sluiceway_server.kv.port import KeyValueStore
+from sluiceway_server.logs.peers import Peer
 from tests.fakes.kv import FakeKeyValueStore
 from tests.support.conditions import eventually
 
@@ -195,7 +196,8 @@ async def test_key_that_could_not_be_deleted_is_deleted_later() -> None:
 
 
 def server_keys(etcd: _Etcd, server: str) -> ServerKeys:
-    return ServerKeys(etcd.kv, prefix=etcd.prefix, server_id=server, lease=timedelta(seconds=2))
+    own = Peer(f"{server}:7070", "token")
+    return ServerKeys(etcd.kv, prefix=etcd.prefix, server_id=server, lease=timedelta(seconds=2), own=own)
 
 
 async def test_server_is_live_from_its_first_renewal_to_its_end(etcd: _Etcd) -> None:
@@ -208,6 +210,13 @@ async def test_server_is_live_from_its_first_renewal_to_its_end(etcd: _Etcd) -> 
     await one.leave()
     await one.leave()
     assert not await two.is_live("one")
+
+
+async def test_server_finds_the_others_to_call(etcd: _Etcd) -> None:
+    one, two = server_keys(etcd, "one"), server_keys(etcd, "two")
+    for each in (one, two):
+        await each.renew()
+    assert await two.peers() == {"one": Peer("one:7070", "token")}
 
 
 async def test_server_without_renewal_is_dead_until_the_next_one(

@@ -21,7 +21,8 @@ from sluiceway_common.foundation.rpc.caller import STREAM_KEY, STREAM_OPEN, Call
 from sluiceway_common.foundation.rpc.channel import open_channel
 from sluiceway_common.foundation.rpc.server import RpcServer
 from sluiceway_common.foundation.rpc.status import error_of
-from sluiceway_server.logs.reader import LogChunk, LogDescription, LogLines
+from sluiceway_server.logs.chunks import LogChunk
+from sluiceway_server.logs.reader import LogDescription, LogLines
 from sluiceway_server.runs.engine import Engine
 from sluiceway_server.runs.executor_times import ExecutorTimes
 from sluiceway_server.runs.explainer import Explainer

@@ -23,28 +23,39 @@ _sym_db = _symbol_database.Default()
 
 
 from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
+from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from sluiceway.api.options.v1 import options_pb2 as sluiceway_dot_api_dot_options_dot_v1_dot_options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(sluiceway/api/peer/v1/peer_service.proto\x12\x15sluiceway.api.peer.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a&sluiceway/api/options/v1/options.proto\"W\n\x0eTailLogRequest\x12\x1b\n\rassignment_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x12\n\x04step\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x14\n\x06offset\x18\x03 \x01(\x03\x42\x04\xe2\x41\x01\x01\"4\n\x0fTailLogResponse\x12\x13\n\x0bnext_offset\x18\x01 \x01(\x03\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\x32q\n\x0bPeerService\x12\x62\n\x07TailLog\x12%.sluiceway.api.peer.v1.TailLogRequest\x1a&.sluiceway.api.peer.v1.TailLogResponse\"\x06\x8a\x94#\x02\x08\x05\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(sluiceway/api/peer/v1/peer_service.proto\x12\x15sluiceway.api.peer.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a&sluiceway/api/options/v1/options.proto\"\xe1\x01\n\x0eTailLogRequest\x12\x12\n\x04step\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x14\n\x06offset\x18\x03 \x01(\x03\x42\x04\xe2\x41\x01\x01\x12\x14\n\x06run_id\x18\x04 \x01(\tB\x04\xe2\x41\x01\x02\x12\x15\n\x07task_id\x18\x05 \x01(\tB\x04\xe2\x41\x01\x02\x12\x1c\n\x0e\x64\x61tabase_epoch\x18\x06 \x01(\rB\x04\xe2\x41\x01\x02\x12\x15\n\x07\x61ttempt\x18\x07 \x01(\x05\x42\x04\xe2\x41\x01\x02\x12\x14\n\x06\x66ollow\x18\x08 \x01(\x08\x42\x04\xe2\x41\x01\x01\x12\x18\n\ntimestamps\x18\t \x01(\x08\x42\x04\xe2\x41\x01\x01J\x04\x08\x01\x10\x02R\rassignment_id\"m\n\x0fTailLogResponse\x12\x13\n\x0bnext_offset\x18\x01 \x01(\x03\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\x12(\n\x04time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05\x65nded\x18\x04 \x01(\x08\x32q\n\x0bPeerService\x12\x62\n\x07TailLog\x12%.sluiceway.api.peer.v1.TailLogRequest\x1a&.sluiceway.api.peer.v1.TailLogResponse\"\x06\x8a\x94#\x02\x08\x05\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'sluiceway.api.peer.v1.peer_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_TAILLOGREQUEST'].fields_by_name['assignment_id']._loaded_options = None
-  _globals['_TAILLOGREQUEST'].fields_by_name['assignment_id']._serialized_options = b'\342A\001\002'
   _globals['_TAILLOGREQUEST'].fields_by_name['step']._loaded_options = None
   _globals['_TAILLOGREQUEST'].fields_by_name['step']._serialized_options = b'\342A\001\001'
   _globals['_TAILLOGREQUEST'].fields_by_name['offset']._loaded_options = None
   _globals['_TAILLOGREQUEST'].fields_by_name['offset']._serialized_options = b'\342A\001\001'
+  _globals['_TAILLOGREQUEST'].fields_by_name['run_id']._loaded_options = None
+  _globals['_TAILLOGREQUEST'].fields_by_name['run_id']._serialized_options = b'\342A\001\002'
+  _globals['_TAILLOGREQUEST'].fields_by_name['task_id']._loaded_options = None
+  _globals['_TAILLOGREQUEST'].fields_by_name['task_id']._serialized_options = b'\342A\001\002'
+  _globals['_TAILLOGREQUEST'].fields_by_name['database_epoch']._loaded_options = None
+  _globals['_TAILLOGREQUEST'].fields_by_name['database_epoch']._serialized_options = b'\342A\001\002'
+  _globals['_TAILLOGREQUEST'].fields_by_name['attempt']._loaded_options = None
+  _globals['_TAILLOGREQUEST'].fields_by_name['attempt']._serialized_options = b'\342A\001\002'
+  _globals['_TAILLOGREQUEST'].fields_by_name['follow']._loaded_options = None
+  _globals['_TAILLOGREQUEST'].fields_by_name['follow']._serialized_options = b'\342A\001\001'
+  _globals['_TAILLOGREQUEST'].fields_by_name['timestamps']._loaded_options = None
+  _globals['_TAILLOGREQUEST'].fields_by_name['timestamps']._serialized_options = b'\342A\001\001'
   _globals['_PEERSERVICE'].methods_by_name['TailLog']._loaded_options = None
   _globals['_PEERSERVICE'].methods_by_name['TailLog']._serialized_options = b'\212\224#\002\010\005'
-  _globals['_TAILLOGREQUEST']._serialized_start=140
-  _globals['_TAILLOGREQUEST']._serialized_end=227
-  _globals['_TAILLOGRESPONSE']._serialized_start=229
-  _globals['_TAILLOGRESPONSE']._serialized_end=281
-  _globals['_PEERSERVICE']._serialized_start=283
-  _globals['_PEERSERVICE']._serialized_end=396
+  _globals['_TAILLOGREQUEST']._serialized_start=174
+  _globals['_TAILLOGREQUEST']._serialized_end=399
+  _globals['_TAILLOGRESPONSE']._serialized_start=401
+  _globals['_TAILLOGRESPONSE']._serialized_end=510
+  _globals['_PEERSERVICE']._serialized_start=512
+  _globals['_PEERSERVICE']._serialized_end=625
 # @@protoc_insertion_point(module_scope)

@@ -26,7 +26,8 @@ if _version_not_supported:
 
 
 class PeerServiceStub:
-    """Calls between servers, with mutual credentials. Every method returns PERMISSION_DENIED to everybody else.
+    """Calls between servers. A server announces its address and a token of its own to the others, in etcd; every method returns
+    PERMISSION_DENIED to everybody else.
     """
 
     def __init__(self, channel):
@@ -43,12 +44,13 @@ class PeerServiceStub:
 
 
 class PeerServiceServicer:
-    """Calls between servers, with mutual credentials. Every method returns PERMISSION_DENIED to everybody else.
+    """Calls between servers. A server announces its address and a token of its own to the others, in etcd; every method returns
+    PERMISSION_DENIED to everybody else.
     """
 
     def TailLog(self, request, context):
-        """Reads the end of a log that an executor pushes to this server, from an offset on. The stream ends when the log
-        does.
+        """Reads the end of a log that an executor pushes to this server, from an offset on. With `follow`, waits for more until
+        the log has ended, or no executor pushes it to this server any more.
 
         To resume, call again with the last `next_offset`.
 
@@ -77,7 +79,8 @@ def add_PeerServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class PeerService:
-    """Calls between servers, with mutual credentials. Every method returns PERMISSION_DENIED to everybody else.
+    """Calls between servers. A server announces its address and a token of its own to the others, in etcd; every method returns
+    PERMISSION_DENIED to everybody else.
     """
 
     @staticmethod

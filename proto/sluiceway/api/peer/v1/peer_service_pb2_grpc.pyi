@@ -27,15 +27,17 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class PeerServiceStub:
-    """Calls between servers, with mutual credentials. Every method returns PERMISSION_DENIED to everybody else."""
+    """Calls between servers. A server announces its address and a token of its own to the others, in etcd; every method returns
+    PERMISSION_DENIED to everybody else.
+    """
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> PeerServiceAsyncStub: ...
     TailLog: _grpc.UnaryStreamMultiCallable[_peer_service_pb2.TailLogRequest, _peer_service_pb2.TailLogResponse]
-    """Reads the end of a log that an executor pushes to this server, from an offset on. The stream ends when the log
-    does.
+    """Reads the end of a log that an executor pushes to this server, from an offset on. With `follow`, waits for more until
+    the log has ended, or no executor pushes it to this server any more.
 
     To resume, call again with the last `next_offset`.
 
@@ -46,12 +48,14 @@ class PeerServiceStub:
 
 @_typing.type_check_only
 class PeerServiceAsyncStub(PeerServiceStub):
-    """Calls between servers, with mutual credentials. Every method returns PERMISSION_DENIED to everybody else."""
+    """Calls between servers. A server announces its address and a token of its own to the others, in etcd; every method returns
+    PERMISSION_DENIED to everybody else.
+    """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     TailLog: _aio.UnaryStreamMultiCallable[_peer_service_pb2.TailLogRequest, _peer_service_pb2.TailLogResponse]  # type: ignore[assignment]
-    """Reads the end of a log that an executor pushes to this server, from an offset on. The stream ends when the log
-    does.
+    """Reads the end of a log that an executor pushes to this server, from an offset on. With `follow`, waits for more until
+    the log has ended, or no executor pushes it to this server any more.
 
     To resume, call again with the last `next_offset`.
 
@@ -61,7 +65,9 @@ class PeerServiceAsyncStub(PeerServiceStub):
     """
 
 class PeerServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Calls between servers, with mutual credentials. Every method returns PERMISSION_DENIED to everybody else."""
+    """Calls between servers. A server announces its address and a token of its own to the others, in etcd; every method returns
+    PERMISSION_DENIED to everybody else.
+    """
 
     @_abc_1.abstractmethod
     def TailLog(
@@ -69,8 +75,8 @@ class PeerServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _peer_service_pb2.TailLogRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_peer_service_pb2.TailLogResponse], _abc.AsyncIterator[_peer_service_pb2.TailLogResponse]]:
-        """Reads the end of a log that an executor pushes to this server, from an offset on. The stream ends when the log
-        does.
+        """Reads the end of a log that an executor pushes to this server, from an offset on. With `follow`, waits for more until
+        the log has ended, or no executor pushes it to this server any more.
 
         To resume, call again with the last `next_offset`.
 
