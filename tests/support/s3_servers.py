@@ -11,6 +11,7 @@ import functools
 import itertools
 import json
 import os
+import signal
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
@@ -132,6 +133,13 @@ class Seaweed(S3Server):
     @property
     def endpoint(self) -> str:
         return f"http://127.0.0.1:{self._ports[6]}"
+
+    def _end(self, how: signal.Signals) -> None:
+        super()._end(how)
+        # They are in /tmp whatever its options say, and stay when it is killed.
+        for port in self._ports:
+            for left in Path("/tmp").glob(f"seaweedfs-*-{port}.sock"):
+                left.unlink(missing_ok=True)
 
     def _command(self) -> list[str]:
         identities = self.folder / "identities.json"

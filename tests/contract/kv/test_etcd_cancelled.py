@@ -19,7 +19,7 @@ from tests.support.etcd import EtcdProcess, etcd_process, wheel_etcd
 
 T = timedelta(seconds=30)
 # An etcd with the fault (etcd issue 14110) ended within 20 cancelled read-only transactions.
-CALLS = 90
+CALLS = 60
 # From too short to be sent to as long as a call takes, so that calls are cancelled in every stage.
 LONGEST_SECONDS = 0.03
 VALUE = b"x" * 100_000
