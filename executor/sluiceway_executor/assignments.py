@@ -17,6 +17,7 @@ import structlog
 from sluiceway.api.executor.v1 import executor_service_pb2 as pb
 from sluiceway.api.run.v1 import run_pb2
 from sluiceway_common.foundation.clock import Clock
+from sluiceway_common.foundation.errors import SluicewayError
 from sluiceway_executor.archives.steps import ArchiveSteps
 from sluiceway_executor.drivers.port import Driver
 from sluiceway_executor.journal import Journal, JournaledAssignment
@@ -199,12 +200,20 @@ class Assignments:
         self._journal.forget(command.assignment_id)
         await self._spools.remove(command.assignment_id)
 
-    async def clean(self, command: pb.Clean) -> None:
-        """Remove the pods of a vanished session, and report them gone."""
-        for driver in self._drivers:
-            for assignment_id in await driver.list_pods(command.session_id):
-                await driver.remove_pod(command.session_id, assignment_id)
+    async def clean(self, command: pb.Clean) -> run_pb2.Reason | None:
+        """Remove the pods of a vanished session of a sibling, and report them gone; return why that is not possible."""
+        if command.session_id == self._journal.session_id:
+            return run_pb2.Reason(code="OWN_SESSION", message="this is the session of this executor")
+        try:
+            for driver in self._drivers:
+                for assignment_id in await driver.list_pods(command.session_id):
+                    log.warning("pod_of_sibling_removed", executor=command.executor_id, assignment=assignment_id)
+                    await driver.remove_pod(command.session_id, assignment_id)
+        except SluicewayError as error:
+            log.warning("pods_of_sibling_not_removed", executor=command.executor_id, error=str(error))
+            return run_pb2.Reason(code="PODS_NOT_REMOVED", message=str(error))
         self._outbox.pods_gone(command.session_id)
+        return None
 
     def held(self) -> Sequence[pb.HeldAssignment]:
         """Return all assignments that are held, for a hello."""

@@ -141,7 +141,7 @@ class ExecutorStream:
             case pb.Release():
                 await self._assignments.release(command)
             case pb.Clean():
-                await self._assignments.clean(command)
+                refused = await self._assignments.clean(command)
         self._outgoing.send(
             pb.ConnectRequest(acknowledgement=pb.CommandAcknowledgement(number=command.number, refused=refused))
         )

@@ -147,6 +147,14 @@ class Cluster:
         cut = timedelta(milliseconds=30)
         live = LogBuffers(store, self.clock, settings=LogBufferSettings(cut_after=cut, first_cut_after=cut))
         owners = StoredLogOwners(self.db)
+        detector = FailureDetector(
+            self.db,
+            engine,
+            directory=directory,
+            clock=self.clock,
+            times=self.times,
+            interval=self.look_interval,
+        )
         streams = ExecutorStreams(
             self.db,
             engine,
@@ -163,16 +171,9 @@ class Cluster:
                 max_executors=self.max_executors,
             ),
             on_assign=owners.on_assign,
+            on_pods_gone=detector.pods_gone,
         )
         receiver = LogReceiver(live, owners)
-        detector = FailureDetector(
-            self.db,
-            engine,
-            directory=directory,
-            clock=self.clock,
-            times=self.times,
-            interval=self.look_interval,
-        )
         rpc = RpcServer(_Tokens(), ids=self.ids)
         rpc.add(
             executor_service_pb2_grpc.add_ExecutorServiceServicer_to_server,

@@ -1,7 +1,7 @@
 """The stored state of an executor, and all of its transitions. Pure.
 
 An executor is registered by its first hello, and has one state from then on; `None` is the state of an executor that is
-not registered. Four parts of the state change independently:
+not registered. Five parts of the state change independently:
 
 1. **The phase of its session.** A session is one life of an executor; the executor keeps its id and secret in its
    journal, so that it survives broken streams and restarts on both sides. An ACTIVE session may be continued. A
@@ -11,7 +11,8 @@ not registered. Four parts of the state change independently:
 2. **The epoch in which it settled**: in which it reported all that it holds, and all that follows from that was
    committed. In a new epoch nothing is assigned before each executor that may hold assignments has settled.
 3. **Its drain**, which lasts until an operator ends it, through sessions and restarts.
-4. **Its use**: whether it may hold assignments. An executor that never had one is not waited for in a new epoch, and is
+4. **Its cleaners**: the siblings that were asked to remove the pods of its vanished session, and have not reported yet.
+5. **Its use**: whether it may hold assignments. An executor that never had one is not waited for in a new epoch, and is
    removed, not kept, when it vanishes.
 
 Whether a stream serves the session at present is not part of the state: etcd has that (a key on a lease). The loss
@@ -25,6 +26,7 @@ Transitions; "-" raises `InvariantBroken`, "=" changes nothing:
     Settled           =               epoch stored  epoch stored      epoch stored
     Departed          =               last seen     last seen         last seen
     Vanished          =               VANISHED      =                 =
+    PodsGone          =               =             a cleaner less    a cleaner less
     AssignmentsEnded  =               =             removed, or kept  removed
     Drained           -               drained       drained           -
     Undrained         -               not drained   not drained       -
@@ -124,6 +126,7 @@ class ExecutorState:
     session_time: datetime | None = None
     last_seen_time: datetime | None = None
     missing_since: datetime | None = None
+    cleaners: frozenset[str] = frozenset()
 
     @property
     def is_fenced(self) -> bool:
@@ -180,9 +183,18 @@ class Departed:
 
 @dataclass(frozen=True, slots=True)
 class Vanished:
-    """The executor was missing for longer than it may."""
+    """The executor was missing for longer than it may. `cleaners`: the siblings that are to remove its pods."""
 
     session_id: str
+    cleaners: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class PodsGone:
+    """A sibling reported that the pods of the vanished session are gone where it is, or that it cannot remove them."""
+
+    session_id: str
+    cleaner: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,7 +234,7 @@ class UseRecorded:
     """The object storage has the record of an executor that was given an assignment."""
 
 
-SessionEvent = Settled | Departed | Vanished | AssignmentsEnded
+SessionEvent = Settled | Departed | Vanished | PodsGone | AssignmentsEnded
 ExecutorEvent = (
     SessionBegan | SessionContinued | SessionEvent | Drained | Undrained | Deleted | AssignedFirst | UseRecorded
 )
@@ -276,8 +288,12 @@ def _depart(state: ExecutorState, _event: Departed, now: datetime) -> ExecutorSt
     return replace(state, last_seen_time=now)
 
 
-def _vanish(state: ExecutorState, _event: Vanished, now: datetime) -> ExecutorState:
-    return replace(state, phase=ExecutorPhase.VANISHED, missing_since=now)
+def _vanish(state: ExecutorState, event: Vanished, now: datetime) -> ExecutorState:
+    return replace(state, phase=ExecutorPhase.VANISHED, missing_since=now, cleaners=event.cleaners)
+
+
+def _clean(state: ExecutorState, event: PodsGone, _now: datetime) -> ExecutorState:
+    return replace(state, cleaners=state.cleaners - {event.cleaner})
 
 
 def _forget(state: ExecutorState, event: AssignmentsEnded, now: datetime) -> ExecutorState | None:
@@ -315,6 +331,7 @@ TRANSITIONS: Mapping[type[ExecutorEvent], Mapping[ExecutorPhase | None, _Rule]] 
     Settled: {None: _keep, _A: _settle, _V: _settle, _D: _settle},
     Departed: {None: _keep, _A: _depart, _V: _depart, _D: _depart},
     Vanished: {None: _keep, _A: _vanish, _V: _keep, _D: _keep},
+    PodsGone: {None: _keep, _A: _keep, _V: _clean, _D: _clean},
     AssignmentsEnded: {None: _keep, _A: _keep, _V: _forget, _D: _forget},
     Drained: {_A: _drain, _V: _drain},
     Undrained: {_A: _undrain, _V: _undrain},

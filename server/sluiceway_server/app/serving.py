@@ -228,6 +228,7 @@ async def services(ground: ServerDependencies, database: DataManager) -> AsyncIt
         owners = StoredLogOwners(database)
         uses = TokenUses(database, clock)
         authenticator = TokenAuthenticator(database, clock=clock, on_use=uses.note)
+        detector = FailureDetector(database, engine, directory=directory, clock=clock, times=times)
         streams = ExecutorStreams(
             database,
             engine,
@@ -238,9 +239,9 @@ async def services(ground: ServerDependencies, database: DataManager) -> AsyncIt
             ids=ids,
             settings=StreamSettings(server_id=server_id, times=times),
             on_assign=owners.on_assign,
+            on_pods_gone=detector.pods_gone,
         )
         archives = ArchiveStore(ground.storage, prefix=ground.prefix)
-        detector = FailureDetector(database, engine, directory=directory, clock=clock, times=times)
         retention = Retention(
             database,
             store,

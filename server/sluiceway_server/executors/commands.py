@@ -16,7 +16,7 @@ from sluiceway_server.datamanager.model import Position
 
 _MAX_PENDING = 20_000
 
-Command = pb.Assign | pb.Stop | pb.Release
+Command = pb.Assign | pb.Stop | pb.Release | pb.Clean
 
 
 def first_number(hello: Position) -> int:
@@ -60,6 +60,8 @@ class CommandBuffer:
                 message = pb.ConnectResponse(assign=command)
             case pb.Stop():
                 message = pb.ConnectResponse(stop=command)
+            case pb.Clean():
+                message = pb.ConnectResponse(clean=command)
             case _:
                 message = pb.ConnectResponse(release=command)
         self._pending[self._number] = (message, self._clock.monotonic())

@@ -20,7 +20,7 @@ from sluiceway_common.foundation.rpc.requests import REQUEST_BYTES
 from sluiceway_common.foundation.time_limit import time_limit
 from sluiceway_server.datamanager.model import Position
 from sluiceway_server.executors.commands import CommandBuffer
-from sluiceway_server.executors.delivery import Deliverer, OnAssign
+from sluiceway_server.executors.delivery import Deliverer, OnAssign, OnPodsGone
 from sluiceway_server.executors.durability import DurableBarrier
 from sluiceway_server.executors.presence import Presence
 from sluiceway_server.runrecords import codec
@@ -85,6 +85,7 @@ class Connection:
         hello: Position,
         record_use: Callable[[], Awaitable[None]] | None,
         on_assign: OnAssign | None = None,
+        on_pods_gone: OnPodsGone | None = None,
     ) -> None:
         self.presence = presence
         self.hello = hello
@@ -96,6 +97,7 @@ class Connection:
         self._heartbeat = 0
         self._updates: deque[pb.AssignmentUpdate] = deque()
         self._has_updates = asyncio.Event()
+        self._gone = 0
         self._commands = CommandBuffer(self.put, clock, hello=hello, again_after=settings.again_after)
         self.deliverer = Deliverer(
             presence.id,
@@ -106,7 +108,9 @@ class Connection:
             lambda work: _ignore(self.start(work)),
             record_use=record_use,
             on_assign=on_assign,
+            on_pods_gone=on_pods_gone,
         )
+        self._on_pods_gone = on_pods_gone
 
     def welcome(self, secret: str, *, database_epoch: int) -> None:
         """Queue the response to the hello."""
@@ -185,9 +189,19 @@ class Connection:
                         self._commands.acknowledge(message.acknowledgement.number)
                 case "hello":
                     raise InvalidInput("a stream has one hello")
-                case _:
-                    # `pods_gone`: no server sends `clean` yet, so nothing waits for it. And messages of later versions.
+                case "pods_gone":
+                    if self._gone >= _MAX_QUEUED_UPDATES:
+                        raise Exhausted(f"more than {_MAX_QUEUED_UPDATES} reports of pods wait; connect again")
+                    self._gone += 1
+                    self.start(self._report_gone(message.pods_gone))
+                case _:  # messages of later versions
                     log.debug("message_ignored", kind=message.WhichOneof("message"))
+
+    async def _report_gone(self, gone: pb.PodsGone) -> None:
+        if self._on_pods_gone is not None:
+            await self._on_pods_gone(self.presence.id, gone.session_id)
+        self._gone -= 1
+        self.put(pb.ConnectResponse(update_acknowledgement=pb.UpdateAcknowledgement(number=gone.number)))
 
     async def report_updates(self) -> None:
         """Report queued updates to the engine, many in one transaction, and acknowledge them."""

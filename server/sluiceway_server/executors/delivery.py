@@ -34,6 +34,9 @@ _MAX_PENDING_NOTICES = 20_000
 OnAssign = Callable[[str, str, pb.Assign], None]
 """Called with an executor's id, its session, and the assignment that is sent to it."""
 
+OnPodsGone = Callable[[str, str], Awaitable[None]]
+"""Called with the id of an executor, and the vanished session whose pods it has removed."""
+
 
 @dataclass(frozen=True, slots=True)
 class _PendingNotice:
@@ -52,6 +55,7 @@ class Deliverer:
         record_use: stores in the executor's record that the object storage knows that it may hold assignments; called
             once, before its first one is sent. None: that is stored already.
         on_assign: called for each assignment that is sent.
+        on_pods_gone: called when the executor has removed the pods of a vanished session, or cannot.
     """
 
     executor_id: str
@@ -62,6 +66,7 @@ class Deliverer:
     background: Callable[[Awaitable[None]], None]
     record_use: Callable[[], Awaitable[None]] | None = None
     on_assign: OnAssign | None = None
+    on_pods_gone: OnPodsGone | None = None
     _notices: deque[_PendingNotice] = field(default_factory=deque)
     _has_notices: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -165,6 +170,10 @@ class Deliverer:
         """Stop and remove an attempt whose outcome is not used."""
         self.commands.issue(pb.Stop(assignment_id=assignment_id, epoch=epoch, force=True, discard=True))
 
+    def clean(self, command: pb.Clean) -> None:
+        """Have the executor remove the pods of a vanished session of a sibling."""
+        self.commands.issue(pb.Clean(session_id=command.session_id, executor_id=command.executor_id))
+
     def release(self, assignment_id: str) -> None:
         """Release an attempt as soon as its end is in the object storage."""
         self.background(self._release(assignment_id))
@@ -184,6 +193,9 @@ class Deliverer:
             # It never started there, and never will: its fate is known, and the task may go elsewhere (R14).
             reason = Reason(refused.code or ReasonCode.NOT_KNOWN_TO_EXECUTOR, refused.message)
             await self.engine.mark_lost([message.assign.assignment_id], reason, session_id=self.session_id)
+        elif message.HasField("clean") and self.on_pods_gone is not None:
+            # It tried, and will not try again: the tasks need not wait for it.
+            await self.on_pods_gone(self.executor_id, message.clean.session_id)
 
 
 def _specified_by(applied: Applied, assignment: records.AssignmentRecord) -> Specified | None:

@@ -1,8 +1,10 @@
 """Declares executors vanished that stay away, and ends their assignments as lost (run-model.md R13).
 
 The timers are in `absence`. When one has expired, a commit fences the session (`Vanished`), unless the executor's
-record changed since it was read: then it came back. Its assignments are lost after that commit, and not before. Every
-server does this, each by its own timers; the commits ensure that it happens once.
+record changed since it was read: then it came back. The same commit asks some of its live siblings to remove the pods
+of that session. When all of them have reported, or did not in time, its assignments are lost, and not before. By then
+its pods have ended in any case (`fence_after`): siblings remove what is left of them. Every server does this, each by
+its own timers; the commits ensure that it happens once.
 
 An executor that an operator deleted is fenced already: its assignments are lost at once.
 """
@@ -14,7 +16,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import structlog
 
@@ -22,7 +24,7 @@ from sluiceway.records.run.v1 import records_pb2 as records
 from sluiceway_common.foundation.clock import Clock
 from sluiceway_common.foundation.errors import SluicewayError
 from sluiceway_common.foundation.time_limit import time_limit
-from sluiceway_common.runmodel.executor_state import AssignmentsEnded, ExecutorPhase, Vanished
+from sluiceway_common.runmodel.executor_state import AssignmentsEnded, ExecutorPhase, PodsGone, Vanished
 from sluiceway_common.runmodel.model import ExecutorId
 from sluiceway_common.runmodel.reasons import Reason, ReasonCode
 from sluiceway_common.runmodel.wording import duration
@@ -31,12 +33,20 @@ from sluiceway_server.datamanager.port import Database
 from sluiceway_server.executors.absence import AbsenceTimers, next_expiry, tick
 from sluiceway_server.executors.presence import GroupDirectory
 from sluiceway_server.executors.settlement import reason_deleted
-from sluiceway_server.runrecords.executor_record import has_live_assignments, phase_of, transition
+from sluiceway_server.runrecords import codec
+from sluiceway_server.runrecords.executor_record import (
+    executor_with_vanished_session,
+    has_live_assignments,
+    phase_of,
+    transition,
+)
 from sluiceway_server.runrecords.types import EXECUTOR
 from sluiceway_server.runs.engine import Engine
 from sluiceway_server.runs.executor_times import ExecutorTimes
 
 log = structlog.get_logger(__name__)
+
+_MAX_CLEANERS = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +57,10 @@ class _KnownExecutor:
     @property
     def phase(self) -> ExecutorPhase:
         return phase_of(self.record)
+
+    @property
+    def is_fenced(self) -> bool:
+        return self.phase is not ExecutorPhase.ACTIVE
 
 
 class FailureDetector:
@@ -82,6 +96,7 @@ class FailureDetector:
         self._interval = min(15.0, shortest / 20) if interval is None else interval.total_seconds()
         self._absences = AbsenceTimers()
         self._next_expiry: float | None = None
+        self._waits_for_cleaners = False
 
     async def run(self) -> None:
         """Check until cancelled."""
@@ -100,6 +115,8 @@ class FailureDetector:
             await asyncio.sleep(shortest)
 
     def _pause(self) -> float:
+        if self._waits_for_cleaners:
+            return 0.0
         if self._next_expiry is None:
             return self._interval
         return min(self._next_expiry - self._clock.monotonic(), self._interval)
@@ -121,14 +138,38 @@ class FailureDetector:
             longest_pause=self._times.lost_after.total_seconds(),
             longest_interval=max(3 * self._interval, 1.0),
         )
-        deleted = {id_ for id_, executor in known.items() if executor.phase is ExecutorPhase.DELETED}
+        fenced = {
+            id_
+            for id_, executor in known.items()
+            if executor.phase is ExecutorPhase.DELETED or (executor.is_fenced and executor.record.cleaners)
+        }
         handled: list[ExecutorId] = []
-        for executor_id in sorted(deleted.union(gone)):
+        self._waits_for_cleaners = False
+        for executor_id in sorted(fenced.union(gone)):
             if await self._lose(executor_id, known[executor_id]):
                 handled.append(executor_id)
                 self._absences = self._absences.handled(executor_id)
         self._next_expiry = next_expiry(self._absences, limits)
         return tuple(handled)
+
+    async def pods_gone(self, cleaner: ExecutorId, session_id: str) -> None:
+        """Commit that an executor has removed the pods of a vanished session of a sibling, or cannot. May be repeated.
+
+        If it was the last one, the assignments of that session are lost at once.
+        """
+        now = self._clock.now()
+
+        def function(view: View) -> Decision[ExecutorId | None]:
+            executor_id = executor_with_vanished_session(view, session_id)
+            if executor_id is None:
+                return Decision(None)
+            return Decision(executor_id, transition(view, executor_id, PodsGone(session_id, cleaner), now))
+
+        committed = await self._database.transact(function)
+        if committed.value is not None:
+            known = (await self._database.read(_read_all, after=committed.position)).get(committed.value)
+            if known is not None and known.record.session_id == session_id and not known.record.cleaners:
+                await self._lose(committed.value, known)
 
     async def lose_deleted(self, executor_id: ExecutorId, *, after: Position) -> None:
         """End what a deleted executor ran as lost, and remove the executor. May be repeated.
@@ -153,14 +194,22 @@ class FailureDetector:
         }
 
     async def _lose(self, executor_id: ExecutorId, known: _KnownExecutor) -> bool:
+        """Fence the session of an executor, and end what it ran as lost, unless siblings still remove its pods.
+
+        Return whether its timer has served its purpose: a session that it begins now must have a timer of its own.
+        """
         session = known.record.session_id
         now = self._clock.now()
+        if self._is_being_cleaned(known.record, now):
+            self._waits_for_cleaners = True
+            return True
+        vanished = Vanished(session, self._cleaners(executor_id, known.record))
 
         def vanish(view: View) -> Decision[bool]:
             revision = view.revision(EXECUTOR, executor_id)
             if revision is not None and revision != known.revision:
                 return Decision(False)
-            return Decision(True, transition(view, executor_id, Vanished(session), now))
+            return Decision(True, transition(view, executor_id, vanished, now))
 
         def forget(view: View) -> Decision[None]:
             ended = AssignmentsEnded(session, has_others=has_live_assignments(view, executor_id))
@@ -168,6 +217,10 @@ class FailureDetector:
 
         if not (await self._database.transact(vanish)).value:
             return False
+        if known.phase is ExecutorPhase.ACTIVE and vanished.cleaners:
+            log.warning("executor_vanished", executor=executor_id, session=session, cleaners=sorted(vanished.cleaners))
+            self._waits_for_cleaners = True
+            return True
         assignments = await self._engine.live_assignments(executor_id)
         owned = [record.id for record in assignments if record.session_id == session]
         if owned:
@@ -175,6 +228,19 @@ class FailureDetector:
             await self._engine.mark_lost(owned, self._reason(executor_id, known), session_id=session)
         await self._database.transact(forget)
         return True
+
+    def _cleaners(self, executor_id: ExecutorId, record: records.ExecutorRecord) -> frozenset[ExecutorId]:
+        """Return the live siblings that may reach the pods of an executor. In a large group, a few are enough."""
+        siblings = self._directory.siblings(record.group, executor_id)
+        found = (self._directory.find(record.group, sibling) for sibling in siblings)
+        able = [each.id for each in found if each is not None and not set(record.drivers).isdisjoint(each.drivers)]
+        return frozenset(able[:_MAX_CLEANERS])
+
+    def _is_being_cleaned(self, record: records.ExecutorRecord, now: datetime) -> bool:
+        """Return whether siblings still remove its pods, within their time. One may be connecting again meanwhile."""
+        if phase_of(record) is not ExecutorPhase.VANISHED or not record.cleaners:
+            return False
+        return now - codec.read_time(record.missing_since) < self._times.clean_within
 
     def _reason(self, executor_id: ExecutorId, known: _KnownExecutor) -> Reason:
         if known.phase is ExecutorPhase.DELETED:

@@ -27,13 +27,13 @@ from sluiceway_common.runmodel.executor_state import SessionFenced
 from sluiceway_server.datamanager.model import Emit
 from sluiceway_server.datamanager.port import Database
 from sluiceway_server.executors.connection import Connection, StreamSettings, Write
-from sluiceway_server.executors.delivery import OnAssign
+from sluiceway_server.executors.delivery import OnAssign, OnPodsGone
 from sluiceway_server.executors.durability import DurableBarrier
 from sluiceway_server.executors.presence import GroupDirectory, GroupKeys, Presence, SessionTakenOver
 from sluiceway_server.executors.reconciliation import read_assignments, reconcile
 from sluiceway_server.executors.sessions import KIND_CONNECTED, OpenedSession, SessionStore
 from sluiceway_server.runrecords.executor_messages import check_hello
-from sluiceway_server.runrecords.executor_record import KIND_FENCED
+from sluiceway_server.runrecords.executor_record import KIND_CLEAN, KIND_FENCED, vanished_sessions
 from sluiceway_server.runrecords.types import executor_topic
 from sluiceway_server.runs.engine import Engine
 
@@ -55,6 +55,7 @@ class ExecutorStreams:
         ids: IdSource,
         settings: StreamSettings,
         on_assign: OnAssign | None = None,
+        on_pods_gone: OnPodsGone | None = None,
     ) -> None:
         self._database = database
         self._engine = engine
@@ -65,6 +66,7 @@ class ExecutorStreams:
         self._ids = ids
         self._settings = settings
         self._on_assign = on_assign
+        self._on_pods_gone = on_pods_gone
         self._sessions = SessionStore(database, clock=clock, ids=ids, max_executors=settings.max_executors)
 
     async def serve(self, group: str, messages: AsyncIterator[pb.ConnectRequest], write: Write) -> None:
@@ -109,6 +111,7 @@ class ExecutorStreams:
                 hello=session.position,
                 record_use=None if session.use_is_recorded else lambda: self._sessions.record_use(hello.executor_id),
                 on_assign=self._on_assign,
+                on_pods_gone=self._on_pods_gone,
             )
             connection.welcome(session.secret, database_epoch=session.position.sequence.epoch)
 
@@ -116,6 +119,9 @@ class ExecutorStreams:
                 await reconcile(self._engine, connection.deliverer, hello, session, stored)
                 if not session.is_settled:
                     await self._sessions.record_settled(presence.id, session.id)
+                owed = await self._database.read(lambda view: vanished_sessions(view, presence.id))
+                for command in owed:
+                    connection.deliverer.clean(command)
 
             try:
                 await self._run(connection, messages, write, settle)
@@ -177,6 +183,8 @@ class ExecutorStreams:
                         raise SessionTakenOver(f"a newer stream of the executor {presence.id} took over")
                     if action.kind == KIND_FENCED and action.body.decode() == presence.session:
                         raise SessionFenced(f"the executor {presence.id} was declared vanished", subject=presence.id)
+                    if action.kind == KIND_CLEAN:
+                        connection.deliverer.clean(pb.Clean.FromString(action.body))
                     connection.deliverer.accept(action, applied)
         except (OutOfRange, Exhausted) as error:
             raise Unavailable("this server could not keep up; connect again") from error

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from sluiceway.api.executor.v1.executor_service_pb2 import Clean
 from sluiceway.records.run.v1 import records_pb2 as pb
 from sluiceway_common.runmodel.executor_state import Drain, ExecutorEvent, ExecutorPhase, ExecutorState, Use, apply
 from sluiceway_server.datamanager.model import Action, Delete, Emit, Put, Query, View
@@ -16,6 +17,8 @@ from sluiceway_server.runrecords.types import ASSIGNMENT, EXECUTOR, executor_top
 
 KIND_FENCED = "executor_fenced"
 """A notice to an executor's topic: its session is fenced; the body is the session's id."""
+KIND_CLEAN = "executor_clean"
+"""A notice to an executor's topic: it is to clean up after a vanished session; the body is an encoded `Clean`."""
 
 _USE_OF: dict[pb.ExecutorUse, Use] = {
     pb.EXECUTOR_USE_UNSPECIFIED: Use.RECORDED,
@@ -57,6 +60,7 @@ def read_state(record: pb.ExecutorRecord) -> ExecutorState:
         session_time=_time(record, "session_time"),
         last_seen_time=_time(record, "last_seen_time"),
         missing_since=_time(record, "missing_since"),
+        cleaners=frozenset(record.cleaners),
     )
 
 
@@ -80,6 +84,8 @@ def with_state(record: pb.ExecutorRecord | None, state: ExecutorState) -> pb.Exe
     _put(stored, "session_time", state.session_time)
     _put(stored, "last_seen_time", state.last_seen_time)
     _put(stored, "missing_since", state.missing_since)
+    del stored.cleaners[:]
+    stored.cleaners.extend(sorted(state.cleaners))
     return stored
 
 
@@ -92,7 +98,8 @@ def has_live_assignments(view: View, executor_id: str) -> bool:
 def transition(view: View, executor_id: str, event: ExecutorEvent, now: datetime) -> list[Action]:
     """Return the actions that store what an event changes of an executor; none when it changes nothing.
 
-    Whoever holds the executor's stream is notified when the session is fenced by it.
+    Whoever holds the executor's stream is notified when the session is fenced by it, and whoever holds those of its
+    cleaners.
     """
     record = view.get(EXECUTOR, executor_id)
     before = None if record is None else read_state(record)
@@ -104,7 +111,22 @@ def transition(view: View, executor_id: str, event: ExecutorEvent, now: datetime
     ]
     if before is not None and not before.is_fenced and (after is None or after.is_fenced):
         actions.append(Emit(KIND_FENCED, (executor_topic(executor_id),), before.session_id.encode()))
+        cleaners = frozenset() if after is None else after.cleaners
+        command = Clean(session_id=before.session_id, executor_id=executor_id).SerializeToString()
+        actions += [Emit(KIND_CLEAN, (executor_topic(each),), command) for each in sorted(cleaners)]
     return actions
+
+
+def vanished_sessions(view: View, cleaner: str) -> list[Clean]:
+    """Return the vanished sessions that an executor is to clean up after, and has not reported."""
+    found = view.select(EXECUTOR, Query(where={"vanished": 1}, size=1000)).records
+    return [Clean(session_id=record.session_id, executor_id=id_) for id_, record in found if cleaner in record.cleaners]
+
+
+def executor_with_vanished_session(view: View, session_id: str) -> str | None:
+    """Return the executor whose vanished session this is; None: it is none any more."""
+    found = view.select(EXECUTOR, Query(where={"vanished": 1}, size=1000)).records
+    return next((id_ for id_, record in found if record.session_id == session_id), None)
 
 
 def _time(record: pb.ExecutorRecord, field: str) -> datetime | None:

@@ -28,6 +28,7 @@ class ExecutorTimes:
         fence_after: a pod that was not fed for so long ends itself.
         vanish_after: a dynamic executor that is missing for so long has vanished, and its tasks are lost.
         lost_after: the same of any other executor.
+        clean_within: how long its tasks wait for siblings to remove what is left of its pods.
     """
 
     heartbeat_interval: timedelta = timedelta(seconds=5)
@@ -35,6 +36,7 @@ class ExecutorTimes:
     fence_after: timedelta = timedelta(minutes=12)
     vanish_after: timedelta = timedelta(minutes=2)
     lost_after: timedelta = timedelta(minutes=15)
+    clean_within: timedelta = timedelta(seconds=8)
 
     @property
     def dynamic_fence_after(self) -> timedelta:

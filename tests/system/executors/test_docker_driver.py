@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.support.docker_daemon import BUSYBOX, DEBIAN, DockerDaemon
 from tests.support.installation import Installation, config, copy_example, installation, make_repository, until
+from tests.support.own_executor import OwnExecutor, own_executor
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
 
@@ -102,3 +107,91 @@ def test_stop_of_a_run_ends_its_containers(here: Installation, daemon: DockerDae
     until(
         lambda: daemon.count(f"sluiceway.installation={here.state['grpc']}") == 0, "no container and no network is left"
     )
+
+
+# A dynamic executor that is missing vanishes after 5 s; its pods have ended after 4 s, those of others after a minute.
+SHORT = "--executors 0 --heartbeat-interval 500ms --executor-lease 2s --fence-after 60s --vanish-after 5s"
+VANISH_SECONDS = 5
+
+
+@pytest.fixture(scope="module")
+def shortened(daemon: DockerDaemon, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+    folder = tmp_path_factory.mktemp("shortened")
+    with installation(folder, *SHORT.split()) as running:
+        service = {"image": BUSYBOX, "entrypoint": "/bin/sh -c 'sleep 600'"}
+        task = {
+            "name": "a",
+            "runtime": {"containers": [{"image": BUSYBOX}, service]},
+            "steps": [{"run": "sleep 600"}],
+            "retry": {"max_attempts": 2, "on": ["lost"]},
+        }
+        make_repository(running.repositories / "app", {".sluice/config.json": config(task)})
+        yield running
+
+
+def _kill(executor: OwnExecutor) -> None:
+    """Kill an executor and the guard of its containers."""
+    processes = [each for each in Path("/proc").iterdir() if each.name.isdigit()]
+    children = [int(each.name) for each in processes if _parent(each) == executor.process.pid]
+    for pid in (*children, executor.process.pid):
+        os.kill(pid, signal.SIGKILL)
+    executor.process.wait(10)
+
+
+def _parent(process: Path) -> int:
+    try:
+        return int((process / "stat").read_text().rsplit(")", 1)[1].split()[1])
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+
+
+def _names(here: Installation) -> list[str]:
+    return here.sluice("executor", "list", "-o", "name").stdout.split()
+
+
+def test_sibling_removes_containers_before_the_task_is_retried(
+    shortened: Installation, daemon: DockerDaemon, tmp_path: Path
+) -> None:
+    options, left = ("--docker-host", daemon.url, "--dynamic"), "sluiceway.executor=doomed"
+    with own_executor(shortened, tmp_path / "1", "docker", *options, id_="doomed") as doomed:
+        run_id = shortened.create(shortened.repositories / "app")
+        until(lambda: daemon.count(left) == 3, "the pod has two containers and a network")
+        with own_executor(shortened, tmp_path / "2", "docker", *options, id_="sibling"):
+            _kill(doomed)
+            killed, counted = time.monotonic(), 3
+            # What was counted before the second attempt was seen was there, at the latest, when it began.
+            while shortened.tasks(run_id)["a"].get("attempt", 0) < 2:
+                counted = daemon.count(left)
+                assert time.monotonic() < killed + 60, "the task is not retried"
+            assert (counted, daemon.count(left)) == (0, 0)
+            until(lambda: _names(shortened) == ["sibling"], "the executor is not listed any more")
+            assert time.monotonic() - killed < VANISH_SECONDS + 10
+            until(lambda: daemon.count("sluiceway.executor=sibling") == 3, "the sibling runs the second attempt")
+            shortened.sluice("run", "stop", run_id, "--force")
+            shortened.wait_for(run_id)
+
+
+def test_static_executor_that_is_away_keeps_its_pods(
+    shortened: Installation, daemon: DockerDaemon, tmp_path: Path
+) -> None:
+    options, left = ("--docker-host", daemon.url), "sluiceway.executor=static"
+    with (
+        own_executor(shortened, tmp_path / "1", "docker", *options, id_="static") as static,
+        own_executor(shortened, tmp_path / "2", "docker", *options, "--dynamic", id_="dynamic") as dynamic,
+    ):
+        shortened.sluice("executor", "drain", "dynamic")
+        run_id = shortened.create(shortened.repositories / "app")
+        until(lambda: daemon.count(left) == 3, "the pod has two containers and a network")
+        for each in (static, dynamic):
+            each.process.send_signal(signal.SIGSTOP)
+        try:
+            until(lambda: "dynamic" not in _names(shortened), "the dynamic executor has vanished")
+            assert "offline" in shortened.sluice("executor", "get", "static").stdout
+        finally:
+            for each in (static, dynamic):
+                each.process.send_signal(signal.SIGCONT)
+        until(lambda: "online" in shortened.sluice("executor", "get", "static").stdout, "it is back")
+        task = shortened.tasks(run_id)["a"]
+        assert (task["status"], task["attempt"], daemon.count(left)) == ("TASK_STATUS_RUNNING", 1, 3)
+        shortened.sluice("run", "stop", run_id, "--force")
+        shortened.wait_for(run_id)

@@ -325,7 +325,7 @@ class RequestRecord(_message.Message):
 
 class ExecutorRecord(_message.Message):
     """An executor that said hello at least once; its id is the executor's."""
-    __slots__ = ("group", "session_id", "secret_digest", "journal_id", "version", "archs", "labels", "slots", "privileged_allowed", "drivers", "dynamic", "draining", "drain_deadline", "vanished", "pods_gone", "missing_since", "last_seen_time", "session_time", "settled_epoch", "deleted", "use")
+    __slots__ = ("group", "session_id", "secret_digest", "journal_id", "version", "archs", "labels", "slots", "privileged_allowed", "drivers", "dynamic", "draining", "drain_deadline", "vanished", "missing_since", "last_seen_time", "session_time", "settled_epoch", "deleted", "use", "cleaners")
     class LabelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -347,13 +347,13 @@ class ExecutorRecord(_message.Message):
     DRAINING_FIELD_NUMBER: _ClassVar[int]
     DRAIN_DEADLINE_FIELD_NUMBER: _ClassVar[int]
     VANISHED_FIELD_NUMBER: _ClassVar[int]
-    PODS_GONE_FIELD_NUMBER: _ClassVar[int]
     MISSING_SINCE_FIELD_NUMBER: _ClassVar[int]
     LAST_SEEN_TIME_FIELD_NUMBER: _ClassVar[int]
     SESSION_TIME_FIELD_NUMBER: _ClassVar[int]
     SETTLED_EPOCH_FIELD_NUMBER: _ClassVar[int]
     DELETED_FIELD_NUMBER: _ClassVar[int]
     USE_FIELD_NUMBER: _ClassVar[int]
+    CLEANERS_FIELD_NUMBER: _ClassVar[int]
     group: str
     """The group of its token."""
     session_id: str
@@ -382,8 +382,6 @@ class ExecutorRecord(_message.Message):
     """What still runs then is lost. Not set: there is no limit."""
     vanished: bool
     """Its session is fenced: the executor counts as gone."""
-    pods_gone: bool
-    """Siblings, or itself, said that the pods of the fenced session are gone."""
     missing_since: _timestamp_pb2.Timestamp
     """When its key went missing, as far as is known."""
     last_seen_time: _timestamp_pb2.Timestamp
@@ -398,7 +396,9 @@ class ExecutorRecord(_message.Message):
     """An operator wants it gone."""
     use: ExecutorUse
     """Whether it may hold assignments."""
-    def __init__(self, group: _Optional[str] = ..., session_id: _Optional[str] = ..., secret_digest: _Optional[bytes] = ..., journal_id: _Optional[str] = ..., version: _Optional[str] = ..., archs: _Optional[_Iterable[str]] = ..., labels: _Optional[_Mapping[str, str]] = ..., slots: _Optional[int] = ..., privileged_allowed: _Optional[bool] = ..., drivers: _Optional[_Iterable[str]] = ..., dynamic: _Optional[bool] = ..., draining: _Optional[bool] = ..., drain_deadline: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., vanished: _Optional[bool] = ..., pods_gone: _Optional[bool] = ..., missing_since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., last_seen_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., session_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., settled_epoch: _Optional[int] = ..., deleted: _Optional[bool] = ..., use: _Optional[_Union[ExecutorUse, str]] = ...) -> None: ...
+    cleaners: _containers.RepeatedScalarFieldContainer[str]
+    """The siblings that are to remove the pods of its vanished session, and have not reported yet."""
+    def __init__(self, group: _Optional[str] = ..., session_id: _Optional[str] = ..., secret_digest: _Optional[bytes] = ..., journal_id: _Optional[str] = ..., version: _Optional[str] = ..., archs: _Optional[_Iterable[str]] = ..., labels: _Optional[_Mapping[str, str]] = ..., slots: _Optional[int] = ..., privileged_allowed: _Optional[bool] = ..., drivers: _Optional[_Iterable[str]] = ..., dynamic: _Optional[bool] = ..., draining: _Optional[bool] = ..., drain_deadline: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., vanished: _Optional[bool] = ..., missing_since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., last_seen_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., session_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., settled_epoch: _Optional[int] = ..., deleted: _Optional[bool] = ..., use: _Optional[_Union[ExecutorUse, str]] = ..., cleaners: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class ExecutorGroupRecord(_message.Message):
     """The settings of an executor group, by its name. A group without them serves all runs."""
