@@ -61,10 +61,38 @@ def test_push_to_a_plain_repository_becomes_a_run(tmp_path: Path) -> None:
             assert here.wait_for(run_id)["result"] == "RUN_RESULT_SUCCESS", here.log(run_id, "test", 0)
         assert here.log(run_id, "test", 1) == b"Change it\n"
         assert here.sluice("project", "why", "user/admin/app", "main").stdout.startswith("push caught_up of ")
+        moves_to_another_url(here, forge, shown["id"], key)
         with here.http() as client:
             assert_no_key({"project": client.get(f"/api/v1/projects/{shown['id']}").content})
             assert client.post(f"/webhooks/{shown['id']}", content=b"{}").status_code == 401
             assert client.delete(f"/api/v1/projects/{shown['id']}").status_code == 204
+
+
+def moves_to_another_url(here: Installation, forge: RunningForge, project_id: str, key: str) -> None:
+    """Change the URL of a project: what is pushed there from then on makes runs, and what was there does not."""
+    update = ("project", "update", "user/admin/app")
+    assert here.sluice(*update, "--git-url", f"{forge.fake.url}/acme/none.git", check=False).returncode != 0
+    assert "project.git.password" in here.sluice(*update, "--git-username", "ann", check=False).stderr
+    repo = forge.repository("acme/moved", FILES, is_private=True)
+    repo.keys.append(Key(2, "sluiceway", key, read_only=True))
+    url = forge.fake.ssh_url(repo)
+    assert key in here.sluice(*update, "--git-url", url).stdout
+    shown = json.loads(here.sluice("project", "get", "user/admin/app", "-o", "json").stdout)
+    assert (shown["git"]["url"], shown["git"]["pollInterval"], shown["deployKey"]) == (url, "10s", key)
+    listed = forge.fake.ssh.attempts
+    until(lambda: forge.fake.ssh.attempts > listed + 2, "the refs of the other repository are listed")
+
+    async def push() -> str:
+        return await forge.fake.commit(repo, forge.user, {"a.txt": b"a"}, message="Change it")
+
+    commits = {forge.do(push)}
+
+    def commits_with_runs() -> set[str]:
+        with here.http() as client:
+            runs = client.get("/api/v1/runs", params={"groupPrefix": f"/project/{project_id}"}).json()["runs"]
+        return {run["source"]["commitSha"] for run in runs} & commits
+
+    assert until(commits_with_runs, "the commit has a run") == commits
 
 
 def refuses_what_it_does_not_read(here: Installation, forge: RunningForge) -> None:

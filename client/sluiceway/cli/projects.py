@@ -153,6 +153,16 @@ def get(project: str, output: Format, server: str | None, token: str | None) -> 
 @option("--concurrency", type=click.IntRange(0), default=None, help="How many runs may run at a time. 0: no limit.")
 @option("--cancel-superseded/--keep-superseded", default=None, help="What a new run does to older queued ones.")
 @option("--pass-variables-to-forks/--no-variables-to-forks", default=None, help="Whether runs of forks get variables.")
+@option("--git-url", default=None, metavar="URL", help="Another URL of a repository that is at no git provider.")
+@option("--git-username", default=None, metavar="NAME", help="The user name for a URL of https; empty: none.")
+@option(
+    "--git-password-file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="A file with the password of that user; - is stdin. Needed for another host or user.",
+)
+@option("--ssh-host-key", default=None, metavar="KEY", help="The SSH host key for a URL of SSH: a line of known_hosts.")
+@option("--poll-interval", default=None, metavar="TIME", help="How often its branches and tags are listed.")
 @output_option(*_FORMATS)
 @server_options
 def update(
@@ -163,11 +173,25 @@ def update(
     concurrency: int | None,
     cancel_superseded: bool | None,
     pass_variables_to_forks: bool | None,
+    git_url: str | None,
+    git_username: str | None,
+    git_password_file: Path | None,
+    ssh_host_key: str | None,
+    poll_interval: str | None,
     output: Format,
     server: str | None,
     token: str | None,
 ) -> None:
     """Change PROJECT, which is a path or an id: what the options name."""
+    from sluiceway.cli.values import parse_span, text_of
+
+    git = _given(
+        url=git_url,
+        username=git_username,
+        password=text_of(git_password_file) or None,
+        ssh_host_key=ssh_host_key,
+        poll_interval=parse_span("--poll-interval", poll_interval) if poll_interval else None,
+    )
     fields = _given(
         name=name,
         parent_id=parent,
@@ -175,13 +199,21 @@ def update(
         cancel_superseded=cancel_superseded,
         pass_variables_to_forks=pass_variables_to_forks,
     )
-    _check_some(fields, visibility)
+    _check_some(fields | git, visibility)
 
     async def conversation(client: Client) -> pb.Project:
-        return await client.projects.update(project, visibility=visibility or "", **fields)
+        if not git:
+            return await client.projects.update(project, visibility=visibility or "", **fields)
+        found = await client.projects.get(project)
+        kept = {field.name: value for field, value in found.git.ListFields()}
+        return await client.projects.update(
+            project, etag=found.etag, visibility=visibility or "", git=kept | git, **fields
+        )
 
     made = with_client(server, token, conversation)
     _changed(made, output, f"changed project {made.path}")
+    if made.deploy_key and git_url and output.is_for_people:
+        print(f"the repository has to accept this key, with read access: {made.deploy_key}")
 
 
 @click.command()

@@ -12,9 +12,13 @@ from sluiceway.cli.connecting import with_client
 from sluiceway.cli.values import text_of
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from google.protobuf.message import Message
 
     from sluiceway.api.project.v1 import remote_source_service_pb2 as pb
+    from sluiceway.api.project.v1.linked_account_service_pb2 import LinkedAccount
+    from sluiceway.cli.showing import Row
     from sluiceway.client import Client
 
 _FORMATS = tuple(each for each in ALL_FORMATS if each is not Format.WIDE)
@@ -190,7 +194,7 @@ def link(
 @server_options
 def list_accounts(user: str, output: Format, server: str | None, token: str | None) -> None:
     """List linked accounts."""
-    from sluiceway.cli.showing import NO_LIMIT, Column, Row, plain, show, table
+    from sluiceway.cli.showing import NO_LIMIT, Column, plain, show, table
 
     async def conversation(client: Client) -> Any:
         return await client.linked_accounts.list(user=user), await client.remote_sources.list()
@@ -200,9 +204,19 @@ def list_accounts(user: str, output: Format, server: str | None, token: str | No
         show([plain(each) for each in found], output)
         return
     names = {each.id: each.name for each in sources}
-    rows = [Row((names.get(each.remote_source_id, each.remote_source_id), each.remote_name, each.id)) for each in found]
+    rows = account_rows(found, names)
     columns = (Column("REMOTE SOURCE", 8), Column("ACCOUNT", 8), Column("ID", 8))
     table(columns, rows, limit=NO_LIMIT if output is Format.WIDE else None)
+
+
+def account_rows(found: Sequence[LinkedAccount], names: Mapping[str, str]) -> list[Row]:
+    """Return the rows of a table of linked accounts, each with its problem; `names`: of remote sources, by id."""
+    from sluiceway.cli.showing import Row
+
+    return [
+        Row((names.get(each.remote_source_id, each.remote_source_id), each.remote_name, each.id), note=each.problem)
+        for each in found
+    ]
 
 
 @click.command()

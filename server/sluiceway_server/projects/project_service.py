@@ -101,6 +101,14 @@ class RepositoryLinks(Protocol):
         """
         ...
 
+    async def change_git(self, project_id: str, *, git: pb.GitRepository) -> LinkedRepository:
+        """Prepare another URL, or other credentials, of a project whose repository is read with git alone.
+
+        Raises:
+            SluicewayError: the repository cannot be read, or the project has none of that kind.
+        """
+        ...
+
     async def abandon(self, project_id: str) -> None:
         """Take away what was made for a project that was not created."""
         ...
@@ -146,14 +154,19 @@ class ProjectServicer(pb_grpc.ProjectServiceServicer):
 
     async def UpdateProject(self, request: pb.UpdateProjectRequest, context: Any) -> pb.UpdateProjectResponse:
         project = request.project
-        fields = changed_fields(project, request.update_mask, _COMMON | _SETTINGS)
+        fields = changed_fields(project, request.update_mask, _COMMON | _SETTINGS | {"git"})
+        if not project.HasField("git"):
+            if "git" in request.update_mask.paths:
+                raise InvalidInput([Violation("project.git", "must be given; a project keeps its repository")])
+            fields -= {"git"}
         check_fields(
             "project",
             name=project.name if "name" in fields else None,
             visibility=project.visibility,
             others=() if request.update_mask.paths else _fixed_remote_faults(project),
         )
-        changed = await self._update("UpdateProject", project, fields)
+        linked = await self._linked_again(project) if "git" in fields else None
+        changed = await self._update("UpdateProject", project, fields, linked)
         return pb.UpdateProjectResponse(project=await self._shown(pb.Project, changed))
 
     async def DeleteProject(self, request: pb.DeleteProjectRequest, context: Any) -> pb.DeleteProjectResponse:
@@ -298,9 +311,20 @@ class ProjectServicer(pb_grpc.ProjectServiceServicer):
             self._database, PROJECT if types is _PROJECTS else PROJECT_GROUP, where, request, visible
         )
 
+    async def _linked_again(self, project: pb.Project) -> LinkedRepository:
+        if self._links is None:
+            raise FailedPrecondition("this server has no git providers", reason="PUBLIC_URL_MISSING")
+        found = await self._database.read(lambda view: require(view, project.id, _PROJECTS), after=requested())
+        return await self._links.change_git(found.id, git=project.git)
+
     async def _update(
-        self, method: str, resource: pb.Project | pb.ProjectGroup, fields: frozenset[str]
+        self,
+        method: str,
+        resource: pb.Project | pb.ProjectGroup,
+        fields: frozenset[str],
+        linked: LinkedRepository | None = None,
     ) -> Committed[str]:
+        """Change the fields of a node; `linked`: what its repository is from now on, if that changes."""
         caller, types = current_caller(), _types_of(type(resource))
 
         def update(view: View, now: datetime) -> Change[str]:
@@ -308,8 +332,12 @@ class ProjectServicer(pb_grpc.ProjectServiceServicer):
             check_etag(view, node.record_type, node.id, resource.etag)
             before = cast(Record, node.record)
             after = _copy(before)
-            for name in fields - {"parent_id"}:
+            for name in fields - {"parent_id", "git"}:
                 setattr(after, name, getattr(resource, name))
+            if linked is not None and isinstance(after, records.Project) and isinstance(resource, pb.Project):
+                after.git.CopyFrom(resource.git)
+                after.git.password = ""
+                after.deploy_key = linked.deploy_key
             if "visibility" in fields and not resource.visibility:
                 raise InvalidInput([Violation("visibility", "must be public or private")])
             if "parent_id" in fields:
@@ -318,11 +346,12 @@ class ProjectServicer(pb_grpc.ProjectServiceServicer):
                 check_right(view, caller, node, Right.MANAGE)
             if after.name != before.name:
                 check_name_is_free(view, after.parent_id, after.name, except_id=node.id)
-            details = _details(before, after)
+            details = _details(before, after) or (["git: credentials"] if linked is not None else [])
             if not details:
                 return Change(node.id)
             subject = Subject(node.record_type.name, node.id, path_of(view, node), details)
-            return Change(node.id, subject, [Put(node.record_type, node.id, after)])
+            more = linked.actions if linked is not None else ()
+            return Change(node.id, subject, [Put(node.record_type, node.id, after), *more])
 
         return await self._changes.commit(method, update)
 
@@ -371,7 +400,7 @@ def _is_linked(project: pb.Project) -> bool:
 
 
 def _fixed_remote_faults(project: pb.Project) -> list[Violation]:
-    given = [name for name in _REMOTE if getattr(project, name)] + (["git"] if project.HasField("git") else [])
+    given = [name for name in _REMOTE if getattr(project, name)]
     return [Violation(f"project.{name}", "cannot be changed; create another project") for name in given]
 
 
@@ -394,7 +423,7 @@ def _details(before: Record, after: Record) -> list[str]:
 def _said(name: str, value: object) -> str:
     if name == "visibility":
         return visibility_pb2.Visibility.Name(cast(int, value)).removeprefix("VISIBILITY_").lower()
-    return str(value)
+    return value.url if isinstance(value, pb.GitRepository) else str(value)
 
 
 def _resource(kind: type[Resource], view: View, node: Node) -> Resource:

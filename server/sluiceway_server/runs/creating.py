@@ -11,6 +11,7 @@ from sluiceway.records.run.v1 import records_pb2 as pb
 from sluiceway_common.foundation.clock import Clock, IdSource
 from sluiceway_common.foundation.places import Places
 from sluiceway_common.runmodel import groups
+from sluiceway_common.runmodel.model import Run
 from sluiceway_common.runmodel.state import RunState
 from sluiceway_server.datamanager.model import Put
 from sluiceway_server.projects.variables import SecretValue, Unset
@@ -78,8 +79,8 @@ class CreationChecks:
 
 def store_run(
     transaction: RunTransaction, checked: ValidatedCreate, config: pb.RunConfigRecord, request: Put | None
-) -> None:
-    """Store a new run with the next number of its scope. `request`: the record of its request id, if it has one."""
+) -> Run:
+    """Store a new run with the next number of its scope; return it. `request`: the record of its request id, if any."""
     created = checked.created
     numbers = transaction.view.get(RUN_NUMBER, created.run.scope)
     number = (numbers.last if numbers is not None else 0) + 1
@@ -92,3 +93,4 @@ def store_run(
         others.append(request)
     transaction.create(RunState.of(run, created.tasks), checked.records, others)
     transaction.move_groups(condition.name for condition in checked.preconditions)
+    return run

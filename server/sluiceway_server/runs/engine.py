@@ -146,10 +146,12 @@ class Engine:
         created_by: str,
         from_fork: bool = False,
         with_run: WithRun | None = None,
+        audit: Auditor | None = None,
     ) -> Committed[pb.RunRecord]:
         """Create a run, and start and place it in the same transaction if possible.
 
-        What `with_run` returns is stored in that transaction too, and also if an earlier call has made the run.
+        What `with_run` returns is stored in that transaction too, and also if an earlier call has made the run. The
+        record of `audit` is stored only with a new run.
 
         Raises:
             InvalidInput: every fault of the request, or its `request_id` was used with another body.
@@ -170,7 +172,9 @@ class Engine:
                 new_id = checked.created.run.id
                 check_preconditions(transaction.view, checked.preconditions)
                 remember = remembered(key, checked.request_digest, new_id, transaction.now) if key else None
-                store_run(transaction, checked, config, remember)
+                run = store_run(transaction, checked, config, remember)
+                if audit is not None:
+                    transaction.put(audit.record(transaction.view, audit_subject(run, run.name), transaction.now))
                 transaction.put(*self._with_new_run(transaction.view, checked.created.run))
             run_id = known or checked.created.run.id
             if with_run is not None:

@@ -104,7 +104,7 @@ class RunServicer(pb_grpc.RunServiceServicer):
         request.run.group = groups.of_caller(named, current_caller().id)
         if not groups.faults(request.run.group):  # or the engine reports them, together with the others
             await self._check_scope(request.run.group, Right.CONTROL)
-        committed = await self._engine.create_run(request, created_by=current_caller().id)
+        committed = await self._engine.create_run(request, created_by=current_caller().id, audit=self._auditor())
         set_response_position(str(committed.position))
         return pb.CreateRunResponse(run=await self._named(committed.value.run))
 

@@ -146,6 +146,9 @@ class CatchUp:
         def store(view: View) -> Decision[CaughtUp]:
             repository: Repository = linked.repository
             now = self._clock.now()
+            stored = view.get(LINK, link.project_id)
+            if stored is None or stored.git.url != link.git.url:
+                return Decision(CaughtUp())  # these are refs of another repository
             return catch_up(view, link.project_id, repository, found, now=now, new_id=self._ids.new_id)
 
         # Looked at first, since a transaction costs etcd a turn.

@@ -11,7 +11,7 @@ from sluiceway_common.foundation.errors import Violation
 from sluiceway_common.foundation.locations import is_over_ssh
 from sluiceway_common.foundation.texts import line_fault
 from sluiceway_server.forges.git_command import GitAccess
-from sluiceway_server.forges.git_urls import git_url_fault
+from sluiceway_server.forges.git_urls import address_of, git_url_fault
 from sluiceway_server.projects.envelope import Envelope
 from sluiceway_server.triggers.host_keys import host_key_fault, host_key_of
 
@@ -30,8 +30,22 @@ def sealed_key_name(project_id: str) -> str:
     return f"link/{project_id}/deploy_key"
 
 
-def faults(git: api.GitRepository) -> Iterator[Violation]:
-    """Yield what is wrong with a repository. No message contains the password. Pure."""
+def keeps_password(stored: pb.LinkRecord, git: api.GitRepository) -> bool:
+    """Return whether a repository that replaces the stored one is read with the stored password. Pure."""
+    if git.password or not stored.encrypted_git_password or git.username != stored.git.username:
+        return False
+    before, after = address_of(stored.git.url), address_of(git.url)
+    is_same = before is not None and after is not None and (before.host, before.port) == (after.host, after.port)
+    return is_same and git.url.startswith("https://")
+
+
+def faults(git: api.GitRepository, *, has_password: bool = False) -> Iterator[Violation]:
+    """Yield what is wrong with a repository. No message contains the password. Pure.
+
+    Args:
+        git: the repository.
+        has_password: whether its password is stored, and is kept.
+    """
 
     def fault(name: str, text: str | None) -> Iterator[Violation]:
         if text is not None:
@@ -40,8 +54,10 @@ def faults(git: api.GitRepository) -> Iterator[Violation]:
     yield from fault("url", git_url_fault(git.url))
     yield from fault("username", line_fault(git.username, most=1000))
     yield from fault("password", line_fault(git.password, most=_MAX_PASSWORD))
-    if bool(git.username) != bool(git.password):
-        yield from fault("username" if git.password else "password", "must be given too: they go together")
+    if bool(git.username) != (has_password or bool(git.password)):
+        yield from fault(
+            "username" if git.password else "password", "must be given too, as for each other host or user"
+        )
     elif git.username and not git.url.startswith("https://"):
         yield from fault("password", "is sent over https only")
     if is_over_ssh(git.url) and not git.ssh_host_key:

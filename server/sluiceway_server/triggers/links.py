@@ -28,7 +28,13 @@ from sluiceway.api.project.v1 import project_service_pb2 as project_api
 from sluiceway.records.trigger.v1 import records_pb2 as pb
 from sluiceway_common.foundation.backoff import backoff_seconds
 from sluiceway_common.foundation.clock import Clock
-from sluiceway_common.foundation.errors import FailedPrecondition, InvalidInput, PermissionDenied, SluicewayError
+from sluiceway_common.foundation.errors import (
+    FailedPrecondition,
+    InvalidInput,
+    PermissionDenied,
+    SluicewayError,
+    Violation,
+)
 from sluiceway_common.foundation.locations import is_over_ssh
 from sluiceway_server.datamanager.model import Action, Decision, Delete, Put, RecordAbsent, View
 from sluiceway_server.datamanager.port import Database
@@ -37,10 +43,10 @@ from sluiceway_server.projects.envelope import Envelope
 from sluiceway_server.projects.records import PROJECT
 from sluiceway_server.triggers.changes import Changes
 from sluiceway_server.triggers.git_repositories import faults as git_faults
-from sluiceway_server.triggers.git_repositories import sealed_key_name, sealed_password_name
+from sluiceway_server.triggers.git_repositories import keeps_password, sealed_key_name, sealed_password_name
 from sluiceway_server.triggers.host_work import HostWork
 from sluiceway_server.triggers.providers import AccountMissing, LinkedRepository, Providers
-from sluiceway_server.triggers.records import LINK
+from sluiceway_server.triggers.records import KNOWN_REFS, LINK
 from sluiceway_server.triggers.remote_sources import find_source
 from sluiceway_server.triggers.settings import TriggerSettings
 
@@ -176,6 +182,53 @@ class RepositoryLinks:
         else:
             await self._providers.repository(link)
         return LinkedProject("", project_id, "", public_key, (Put(LINK, project_id, link),))
+
+    async def change_git(self, project_id: str, *, git: project_api.GitRepository) -> LinkedProject:
+        """Prepare another URL, or other credentials, of a project whose repository is read with git alone.
+
+        Without a password, the stored one is kept, if the host and the user name are the same: it is sent to no other
+        host than the one that it was given for. The deploy key is kept. With another URL, the first list of its refs
+        shows what there is, as that of a new project.
+
+        Raises:
+            InvalidInput: the project has no such repository, or a field is none that is used.
+            FailedPrecondition: the master key is missing.
+            SluicewayError: as `forges.port`: the repository cannot be read.
+        """
+        await self._database.linearize()
+        stored, has_refs = await self._database.read(
+            lambda view: (view.get(LINK, project_id), view.get(KNOWN_REFS, project_id) is not None)
+        )
+        if stored is None or not stored.HasField("git"):
+            why = "the repository of the project is none of a git URL; create another project"
+            raise InvalidInput([Violation("project.git", f"cannot be changed: {why}")])
+        is_kept = keeps_password(stored, git)
+        found = list(git_faults(git, has_password=is_kept))
+        if found:
+            raise InvalidInput(found)
+        link = pb.LinkRecord()
+        link.CopyFrom(stored)
+        link.git.CopyFrom(git)
+        link.git.password = ""
+        if not is_kept:
+            name = sealed_password_name(project_id)
+            link.encrypted_git_password = self._envelope.seal(name, git.password.encode()) if git.password else b""
+        public_key = ""
+        if is_over_ssh(git.url):
+            name = sealed_key_name(project_id)
+            if stored.encrypted_deploy_key:
+                private_key = await self._envelope.opened(name, stored.encrypted_deploy_key)
+                public_key = await asyncio.to_thread(_public_key, private_key)
+            else:
+                private_key, public_key = await asyncio.to_thread(_new_key)
+                link.encrypted_deploy_key = self._envelope.seal(name, private_key)
+        else:
+            link.encrypted_deploy_key = b""
+            await self._providers.repository(link)
+        actions: list[Action] = [Put(LINK, project_id, link)]
+        if has_refs and git.url != stored.git.url:
+            actions.append(Delete(KNOWN_REFS, project_id))
+        return LinkedProject("", project_id, "", public_key, tuple(actions))
 
     async def abandon(self, project_id: str) -> None:
         """Take away what was made for a project whose creation failed. Done in the background; may be repeated."""

@@ -90,8 +90,8 @@ class Providers:
         self._grants = grants
         self._git_of = git_of
         self._clock = clock or SystemClock()
-        # By remote source, user and id: what one user may see says nothing about another.
-        self._remembered: dict[tuple[str, str, str], tuple[float, Repository]] = {}
+        # By remote source, user, id, and URL of git: what one user may see says nothing about another.
+        self._remembered: dict[tuple[str, str, str, str], tuple[float, Repository]] = {}
 
     def forge(self, source: pb.RemoteSourceRecord) -> Forge:
         """Return the API of a remote source."""
@@ -141,7 +141,7 @@ class Providers:
             SluicewayError: as `forges.port`.
         """
         account = await self._account_of(link)
-        key = (link.remote_source_id, link.user_id, link.repository_id)
+        key = (link.remote_source_id, link.user_id, link.repository_id, link.git.url)
         known = self._remembered.get(key)
         if known is not None and self._clock.monotonic() - known[0] < age.total_seconds():
             return LinkedRepository(account, known[1], is_remembered=True)

@@ -251,10 +251,17 @@ async def test_what_people_do_with_runs_is_recorded() -> None:
         await stub.StopRun(pb.StopRunRequest(run_id=run_id, request_id="once"))
         assert (await served.code("reader", "StopRun", pb.StopRunRequest(run_id=run_id)))[0] != "OK"
         restarted = (await stub.RestartRun(pb.RestartRunRequest(run_id=run_id, from_start=True))).run
-        found = await served.world.db.read(lambda view: [record for _, record in view.scan(AUDIT_RECORD)])
+        wanted = request(group=GROUPS["public"], request_id="create once")
+        created = (await stub.CreateRun(wanted)).run
+        assert (await stub.CreateRun(wanted)).run.id == created.id
+        every = await served.world.db.read(lambda view: [record for _, record in view.scan(AUDIT_RECORD)])
+        # The runs that are there already were created by an operator.
+        found = [each for each in every if each.caller_id != "admin"]
         assert [(each.caller_id, each.method, each.resource_type, each.resource_id) for each in found] == [
             (CALLERS["member"].id, "StopRun", "run", run_id),
             (CALLERS["member"].id, "RestartRun", "run", run_id),
+            (CALLERS["member"].id, "CreateRun", "run", created.id),
         ]
+        assert found[2].resource_path == f"{created.group}#{created.number}"
         assert {each.root_id for each in found} == {IDS["acme"]}
         assert list(found[1].details) == [f"restarted as {restarted.id}"]

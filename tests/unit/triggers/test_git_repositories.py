@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from sluiceway.api.project.v1 import project_service_pb2 as api
-from sluiceway_server.triggers.git_repositories import faults, poll_interval
+from sluiceway.records.trigger.v1 import records_pb2 as pb
+from sluiceway_server.triggers.git_repositories import faults, keeps_password, poll_interval
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIDZWaukDkteUi588+wP3NHj182Js2bB+DdPFxKLsBOSK"
 HTTPS, SSH = "https://git.example.org/app.git", "git@git.example.org:app.git"
@@ -65,3 +66,31 @@ def test_repository_is_refused(fields: dict[str, Any], name: str) -> None:
 def test_refs_are_listed_every_minute_by_default() -> None:
     assert poll_interval(repository(url=HTTPS)) == timedelta(minutes=1)
     assert poll_interval(repository(url=HTTPS, seconds=30)) == timedelta(seconds=30)
+
+
+@pytest.mark.parametrize(
+    ("url", "username", "password", "is_kept"),
+    [
+        ("https://git.example.org/other.git", "ann", "", True),
+        ("https://GIT.example.org/app.git", "ann", "", True),
+        ("https://git.example.org:443/app.git", "ann", "", True),
+        (HTTPS, "ann", "another", False),
+        (HTTPS, "bob", "", False),
+        (HTTPS, "", "", False),
+        ("https://evil.example.org/app.git", "ann", "", False),
+        ("https://git.example.org:8443/app.git", "ann", "", False),
+        ("https://git.example.org.evil.org/app.git", "ann", "", False),
+        ("http://git.example.org/app.git", "ann", "", False),
+        ("ssh://git.example.org:443/app.git", "ann", "", False),
+        ("", "ann", "", False),
+    ],
+)
+def test_password_is_kept_for_its_host_and_user(url: str, username: str, password: str, is_kept: bool) -> None:
+    stored = pb.LinkRecord(git=repository(url=HTTPS, username="ann"), encrypted_git_password=b"sealed")
+    assert keeps_password(stored, repository(url=url, username=username, password=password)) is is_kept
+    stored.encrypted_git_password = b""
+    assert not keeps_password(stored, repository(url=url, username=username, password=password))
+
+
+def test_kept_password_counts_as_given() -> None:
+    assert list(faults(repository(url=HTTPS, username="ann"), has_password=True)) == []

@@ -232,7 +232,7 @@ export interface GitRepository {
   url: string;
   /** The user name for a URL of https. Empty: it is read without a password. */
   username: string;
-  /** The password or token of that user. Only in requests. */
+  /** The password or token of that user. Only in requests. Empty in an update: the stored one is kept, if the host and the user name are the same. */
   password: string;
   /** The SSH host key of the host: a line of known_hosts, or the type and the base64 of the key. Required for a URL of SSH, for which the project has a `deployKey` that its host has to accept. */
   sshHostKey: string;
@@ -522,7 +522,7 @@ export interface Project {
   passVariablesToForks: boolean;
   /** The public half of the key with which runs clone the repository over SSH, as one line of authorized_keys. */
   deployKey: string;
-  /** A repository at a host that is no git provider. Its branches and tags are listed from time to time. Only in the creation of a project; without `remoteSourceId`. */
+  /** A repository at a host that is no git provider. Its branches and tags are listed from time to time. Without `remoteSourceId`. An update replaces it as a whole, in a project that was created with one. */
   git?: GitRepository;
 }
 

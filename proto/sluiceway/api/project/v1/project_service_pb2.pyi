@@ -61,8 +61,8 @@ class Project(_message.Message):
     deploy_key: str
     """The public half of the key with which runs clone the repository over SSH, as one line of authorized_keys."""
     git: GitRepository
-    """A repository at a host that is no git provider. Its branches and tags are listed from time to time. Only in the
-    creation of a project; without `remote_source_id`.
+    """A repository at a host that is no git provider. Its branches and tags are listed from time to time. Without
+    `remote_source_id`. An update replaces it as a whole, in a project that was created with one.
     """
     def __init__(self, id: _Optional[str] = ..., name: _Optional[str] = ..., etag: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., parent_id: _Optional[str] = ..., visibility: _Optional[_Union[_visibility_pb2.Visibility, str]] = ..., path: _Optional[str] = ..., remote_source_id: _Optional[str] = ..., repository_path: _Optional[str] = ..., concurrency: _Optional[int] = ..., cancel_superseded: _Optional[bool] = ..., pass_variables_to_forks: _Optional[bool] = ..., deploy_key: _Optional[str] = ..., git: _Optional[_Union[GitRepository, _Mapping]] = ...) -> None: ...
 
@@ -79,7 +79,9 @@ class GitRepository(_message.Message):
     username: str
     """The user name for a URL of https. Empty: it is read without a password."""
     password: str
-    """The password or token of that user. Only in requests."""
+    """The password or token of that user. Only in requests. Empty in an update: the stored one is kept, if the host and
+    the user name are the same.
+    """
     ssh_host_key: str
     """The SSH host key of the host: a line of known_hosts, or the type and the base64 of the key. Required for a URL of
     SSH, for which the project has a `deploy_key` that its host has to accept.

@@ -145,6 +145,7 @@ class ProjectServiceServicer:
         - FAILED_PRECONDITION: It would move into itself (`MOVE_INTO_ITSELF`), or too deep.
         - ALREADY_EXISTS: The name is taken at the new place.
         - ABORTED: The `etag` is not the stored one. Read again and retry.
+        - UNAVAILABLE: The host of the new `git` URL does not respond.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -73,6 +73,7 @@ class ProjectServiceStub:
     - FAILED_PRECONDITION: It would move into itself (`MOVE_INTO_ITSELF`), or too deep.
     - ALREADY_EXISTS: The name is taken at the new place.
     - ABORTED: The `etag` is not the stored one. Read again and retry.
+    - UNAVAILABLE: The host of the new `git` URL does not respond.
     """
     DeleteProject: _grpc.UnaryUnaryMultiCallable[_project_service_pb2.DeleteProjectRequest, _project_service_pb2.DeleteProjectResponse]
     """Deletes a project and everything below it. It disappears for all readers at once. A second call fails.
@@ -174,6 +175,7 @@ class ProjectServiceAsyncStub(ProjectServiceStub):
     - FAILED_PRECONDITION: It would move into itself (`MOVE_INTO_ITSELF`), or too deep.
     - ALREADY_EXISTS: The name is taken at the new place.
     - ABORTED: The `etag` is not the stored one. Read again and retry.
+    - UNAVAILABLE: The host of the new `git` URL does not respond.
     """
     DeleteProject: _aio.UnaryUnaryMultiCallable[_project_service_pb2.DeleteProjectRequest, _project_service_pb2.DeleteProjectResponse]  # type: ignore[assignment]
     """Deletes a project and everything below it. It disappears for all readers at once. A second call fails.
@@ -296,6 +298,7 @@ class ProjectServiceServicer(metaclass=_abc_1.ABCMeta):
         - FAILED_PRECONDITION: It would move into itself (`MOVE_INTO_ITSELF`), or too deep.
         - ALREADY_EXISTS: The name is taken at the new place.
         - ABORTED: The `etag` is not the stored one. Read again and retry.
+        - UNAVAILABLE: The host of the new `git` URL does not respond.
         """
 
     @_abc_1.abstractmethod
