@@ -164,6 +164,21 @@ def test_failed_task_is_opened_at_its_first_error(site: Site, page: BrowserPage)
     page.page.locator(".log-row.marked:visible", has_text="850").wait_for()
     assert page.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     page.check_accessibility()
+    page.page.get_by_role("button", name="Times").click()
+    page.wait_for(r"/^\d\d:\d\d:\d\d\.\d{3}$/.test(document.querySelector('.log-time:not([hidden])').textContent)")
+    page.check_accessibility()
+    # A search in all logs of the run leads to the line.
+    page.open(f"/runs/{run_id}")
+    page.page.get_by_role("searchbox").fill("IT IS (broken|well)")
+    page.page.get_by_label("regular expression").check()
+    page.page.get_by_role("button", name="Search").click()
+    found = page.page.locator(".found .row", has_text="error: it is broken")
+    found.wait_for()
+    assert page.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    page.check_accessibility()
+    found.locator("a").click()
+    page.page.wait_for_url("**#step-1:L401")
+    page.page.locator(".log-row.marked:visible", has_text="it is broken").wait_for()
 
 
 def test_log_of_100_megabytes_scrolls_with_few_elements(site: Site, page: BrowserPage) -> None:

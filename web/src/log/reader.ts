@@ -1,8 +1,13 @@
 // The bytes of a step's log, from the gateway.
 
-import { ApiError, open } from "../api/client.ts";
+import { ApiError, get, open } from "../api/client.ts";
+import type { LogIndex } from "../api/types.ts";
+import { type Lines, StoredLines } from "./line_index.ts";
 import type { LogReader } from "./source.ts";
+import type { WrittenAt } from "./times.ts";
 
+/** A smaller log is read as a whole. */
+const LARGE_BYTES = 4 * 1024 * 1024;
 const LONGEST_PAUSE_MS = 15_000;
 
 export interface LogAddress {
@@ -14,8 +19,8 @@ export interface LogAddress {
   attempt: number;
 }
 
-/** Return the path of a log, or of its first error. */
-export function pathOfLog({ run, task, step, attempt }: LogAddress, verb: "" | ":findError" = ""): string {
+/** Return the path of a log, of its first error, or of its index. */
+export function pathOfLog({ run, task, step, attempt }: LogAddress, verb: "" | ":findError" | ":index" = ""): string {
   const query = new URLSearchParams(step === null ? { setup: "true" } : { step: String(step) });
   if (attempt > 0) query.set("attempt", String(attempt));
   return `/api/v1/runs/${encodeURIComponent(run)}/tasks/${encodeURIComponent(task)}/log${verb}?${query}`;
@@ -29,12 +34,30 @@ export function pathOfLog({ run, task, step, attempt }: LogAddress, verb: "" | "
  */
 export class GatewayLogReader implements LogReader {
   private readonly path: string;
+  private readonly indexPath: string;
   private readonly follows: boolean;
 
   /** @param follows whether the step still runs. */
-  constructor(path: string, follows: boolean) {
-    this.path = path;
+  constructor(address: LogAddress, follows: boolean) {
+    this.path = pathOfLog(address);
+    this.indexPath = pathOfLog(address, ":index");
     this.follows = follows;
+  }
+
+  async stored(signal: AbortSignal): Promise<Lines | null> {
+    if (this.follows) return null;
+    let index: LogIndex;
+    try {
+      index = await get<LogIndex>(this.indexPath, signal);
+    } catch {
+      // What is wrong with the log is said where it is read.
+      return null;
+    }
+    const size = Number(index.size);
+    if (!index.complete || size < LARGE_BYTES) return null;
+    const last = await this.range(size - 1, size, signal);
+    const [stride, newlines] = [Number(index.stride), Number(index.newlines)];
+    return new StoredLines({ size, stride, newlines, before: index.newlinesBefore.map(Number), endsInLine: last[0] !== 10 });
   }
 
   async range(start: number, end: number, signal: AbortSignal): Promise<Uint8Array> {
@@ -43,6 +66,11 @@ export class GatewayLogReader implements LogReader {
     const bytes = new Uint8Array(await response.arrayBuffer());
     // A server that cannot serve a range sends everything.
     return response.status === 206 ? bytes : bytes.slice(start, end);
+  }
+
+  async times(signal: AbortSignal): Promise<WrittenAt[]> {
+    const index = await get<LogIndex>(`${this.indexPath}&withTimes=true`, signal);
+    return index.times.map(({ offset, time }) => ({ offset: Number(offset), time: Date.parse(time ?? "") }));
   }
 
   async *stream(offset: number, signal: AbortSignal): AsyncGenerator<Uint8Array> {

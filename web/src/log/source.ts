@@ -1,19 +1,27 @@
-// The lines of a log, from its bytes: reads them once from the beginning for the index, and single blocks again when they
-// are shown and not in memory any more.
+// The lines of a log, from its bytes. Of a large log that is complete, the server has an index, and the blocks that are
+// shown are read. Other logs are read once from the beginning for the index, and single blocks again when they are shown
+// and not in memory any more.
 
 import { parseLine, PLAIN, type Rendition, type Span } from "./ansi.ts";
-import { BLOCK_BYTES, type Block, LineIndex } from "./line_index.ts";
+import { timeAt, type WrittenAt } from "./times.ts";
+import { BLOCK_BYTES, type Block, LineIndex, type Lines } from "./line_index.ts";
 
 /** Where the bytes come from. */
 export interface LogReader {
   /** Return the bytes of a range. */
   range(start: number, end: number, signal: AbortSignal): Promise<Uint8Array>;
+  /** Return the index that the server has of a log that is large and complete; null: of another log. */
+  stored(signal: AbortSignal): Promise<Lines | null>;
+  /** Return when its bytes were written. */
+  times(signal: AbortSignal): Promise<WrittenAt[]>;
   /** Yield the bytes from an offset on, until the log is complete; those that are written later when they are. */
   stream(offset: number, signal: AbortSignal): AsyncIterable<Uint8Array>;
 }
 
 export interface Row {
   spans: Span[];
+  /** The offset of its first byte. */
+  offset: number;
 }
 
 /** No more of a block is read: only its last line can be longer. */
@@ -26,7 +34,8 @@ const KEPT_ROWS = 32;
 const CUT: Span = { text: " … (cut; download the log for all of it)", classes: "dim" };
 
 export class LogSource {
-  readonly index = new LineIndex();
+  private readonly passed = new LineIndex();
+  private served: Lines | null = null;
   /** Whether all of the log is in the index. */
   isComplete = false;
   /** Why it could not be read to its end; null: it could, or is being read. */
@@ -38,6 +47,11 @@ export class LogSource {
   private keptBytes = 0;
   private readonly rows = new Map<number, Row[]>();
   private readonly reading = new Set<number>();
+  /** How many bytes of the end of an earlier line were dropped at the beginning of a block. */
+  private readonly dropped = new Map<number, number>();
+  private writtenAt: WrittenAt[] | null = null;
+  /** The size of the log when the times were read; they are read again when it has grown. */
+  private timedSize = -1;
   /** The bytes of the last block, which grows. */
   private tail: Uint8Array[] = [];
   private tailBytes = 0;
@@ -51,7 +65,13 @@ export class LogSource {
   /** Read the log to its end. */
   async run(): Promise<void> {
     try {
-      for await (const chunk of this.reader.stream(this.index.size, this.stopped.signal)) {
+      this.served = await this.reader.stored(this.stopped.signal);
+      if (this.served !== null) {
+        this.isComplete = true;
+        this.changed();
+        return;
+      }
+      for await (const chunk of this.reader.stream(this.passed.size, this.stopped.signal)) {
         if (this.stopped.signal.aborted) return;
         this.take(chunk);
         this.changed();
@@ -62,6 +82,10 @@ export class LogSource {
       this.failure = error instanceof Error ? error : new Error(String(error));
     }
     this.changed();
+  }
+
+  get index(): Lines {
+    return this.served ?? this.passed;
   }
 
   close(): void {
@@ -75,14 +99,51 @@ export class LogSource {
     return rows?.[line - block.line] ?? null;
   }
 
+  /** Whether `timeOf` is wanted: then the times of the lines are read. */
+  showTimes(are: boolean): void {
+    this.writtenAt = are ? [] : null;
+    this.timedSize = -1;
+    this.changed();
+  }
+
+  /** Return when a row was written, in milliseconds since 1970; null: it is not known, or not wanted. */
+  timeOf(row: Row): number | null {
+    if (this.writtenAt === null) return null;
+    if (this.timedSize < this.index.size) void this.readTimes();
+    return timeAt(this.writtenAt, row.offset);
+  }
+
+  get hasTimes(): boolean {
+    return this.writtenAt !== null;
+  }
+
+  private async readTimes(): Promise<void> {
+    this.timedSize = Infinity;
+    try {
+      const size = this.index.size;
+      const times = await this.reader.times(this.stopped.signal);
+      if (this.writtenAt === null) return;
+      this.writtenAt = times;
+      this.changed();
+      // Not more often than each two seconds while the log grows.
+      setTimeout(() => {
+        if (this.stopped.signal.aborted) return;
+        this.timedSize = size;
+        if (this.index.size > size) this.changed();
+      }, 2000);
+    } catch {
+      // The lines are shown without times.
+    }
+  }
+
   private take(chunk: Uint8Array): void {
     // In pieces that end with a block, so that each block's bytes can be kept by themselves.
-    const before = this.index.blocks;
-    const offset = this.index.size;
-    this.index.push(chunk);
+    const before = this.passed.blocks;
+    const offset = this.passed.size;
+    this.passed.push(chunk);
     let from = 0;
-    for (let index = before; index < this.index.blocks; index += 1) {
-      const start = this.index.block(index).start - offset;
+    for (let index = before; index < this.passed.blocks; index += 1) {
+      const start = this.passed.block(index).start - offset;
       this.addToTail(chunk.subarray(from, start));
       this.keep(index - 1, joined(this.tail, this.tailBytes));
       this.tail = [];
@@ -91,7 +152,7 @@ export class LogSource {
     }
     this.addToTail(chunk.subarray(from));
     this.rows.delete(before - 1);
-    this.rows.delete(this.index.blocks - 1);
+    this.rows.delete(this.passed.blocks - 1);
   }
 
   private addToTail(bytes: Uint8Array): void {
@@ -112,13 +173,13 @@ export class LogSource {
   }
 
   private parse(block: Block): Row[] | null {
-    const isLast = block.index === this.index.blocks - 1;
-    const bytes = isLast ? joined(this.tail, this.tailBytes) : this.bytes.get(block.index);
+    const isGrowing = this.served === null && block.index === this.passed.blocks - 1;
+    const bytes = isGrowing ? joined(this.tail, this.tailBytes) : this.bytes.get(block.index);
     if (bytes === undefined) {
       void this.read(block);
       return null;
     }
-    const rows = rowsOf(bytes, block.lines);
+    const rows = rowsOf(bytes, block.lines, block.start + (this.dropped.get(block.index) ?? 0));
     this.rows.set(block.index, rows);
     for (const oldest of this.rows.keys()) {
       if (this.rows.size <= KEPT_ROWS) break;
@@ -127,12 +188,25 @@ export class LogSource {
     return rows;
   }
 
+  private async bytesOf(block: Block): Promise<Uint8Array> {
+    const { signal } = this.stopped;
+    if (this.served === null) {
+      return this.reader.range(block.start, Math.min(block.end, block.start + MOST_BLOCK_BYTES), signal);
+    }
+    // Its last line ends in another block.
+    const end = Math.min(this.served.size, block.end + MOST_LINE_BYTES + 1);
+    const bytes = await this.reader.range(block.start, end, signal);
+    if (!block.beginsInLine) return bytes;
+    const first = bytes.indexOf(10) + 1;
+    this.dropped.set(block.index, first);
+    return bytes.slice(first);
+  }
+
   private async read(block: Block): Promise<void> {
     if (this.reading.has(block.index)) return;
     this.reading.add(block.index);
     try {
-      const end = Math.min(block.end, block.start + MOST_BLOCK_BYTES);
-      this.keep(block.index, await this.reader.range(block.start, end, this.stopped.signal));
+      this.keep(block.index, await this.bytesOf(block));
     } catch (error) {
       if (this.stopped.signal.aborted) return;
       this.failure = error instanceof Error ? error : new Error(String(error));
@@ -144,7 +218,7 @@ export class LogSource {
 }
 
 /** Return the rows of a block, of which the last line may be cut. */
-export function rowsOf(bytes: Uint8Array, lines: number): Row[] {
+export function rowsOf(bytes: Uint8Array, lines: number, start = 0): Row[] {
   const decoder = new TextDecoder();
   const rows: Row[] = [];
   let rendition: Rendition = PLAIN;
@@ -155,7 +229,7 @@ export function rowsOf(bytes: Uint8Array, lines: number): Row[] {
     const isCut = end - from > MOST_LINE_BYTES;
     const text = decoder.decode(bytes.subarray(from, isCut ? from + MOST_LINE_BYTES : end));
     const { spans, after } = parseLine(text, rendition);
-    rows.push({ spans: isCut ? [...spans, CUT] : spans });
+    rows.push({ spans: isCut ? [...spans, CUT] : spans, offset: start + from });
     rendition = after;
     from = end + 1;
   }

@@ -7,6 +7,7 @@
 import type { Span } from "./ansi.ts";
 import { heightOf, isCompressed, lastTop, ROW_HEIGHT, scrollOf, topOf, type Extent } from "./scroll.ts";
 import type { LogSource } from "./source.ts";
+import { timeOfDay } from "./times.ts";
 
 export interface LogViewOptions {
   /** What it shows, for screen readers. */
@@ -20,6 +21,7 @@ export interface LogViewOptions {
 interface RowElements {
   row: HTMLElement;
   number: HTMLAnchorElement;
+  time: HTMLElement;
   text: HTMLElement;
 }
 
@@ -176,7 +178,7 @@ export class LogView {
     }
   }
 
-  private fill({ row, number, text }: RowElements, line: number, y: number): void {
+  private fill({ row, number, time, text }: RowElements, line: number, y: number): void {
     row.style.transform = `translateY(${y}px)`;
     row.classList.toggle("marked", line === this.marked);
     row.classList.toggle("error", line === this.errorLine);
@@ -184,6 +186,9 @@ export class LogView {
     number.textContent = String(line + 1);
     const content = this.source.row(line);
     row.classList.toggle("missing", content === null);
+    time.hidden = !this.source.hasTimes;
+    const written = content === null ? null : this.source.timeOf(content);
+    time.textContent = written === null ? "" : timeOfDay(written);
     text.replaceChildren(...nodesOf(content?.spans ?? []));
   }
 
@@ -191,10 +196,11 @@ export class LogView {
     const row = made("div", "log-row");
     const number = document.createElement("a");
     number.className = "log-number";
+    const time = made("span", "log-time");
     const text = made("span", "log-text");
-    row.append(number, text);
+    row.append(number, time, text);
     this.layer.append(row);
-    const elements = { row, number, text };
+    const elements = { row, number, time, text };
     this.pool.push(elements);
     return elements;
   }
