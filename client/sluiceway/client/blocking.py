@@ -162,6 +162,7 @@ class Runs:
         self.log_index = loop.call(runs.log_index)
         self.explain = loop.call(runs.explain)
         self.explain_task = loop.call(runs.explain_task)
+        self.history = loop.call(runs.history)
         self.watch = loop.stream(runs.watch)
         self.watch_all = loop.stream(runs.watch_all)
         self.logs = loop.stream(runs.logs)

@@ -155,6 +155,13 @@ class Runs:
         response = await self._connection.call(self._stub.ExplainRun, request)
         return response.explanation
 
+    async def history(self, run_id: str, *, at: datetime | None = None) -> pb.RunHistory:
+        """Return what happened in a run, by time; with `at` until then, and how the run stood at that time."""
+        request = self._connection.request(pb.GetRunHistoryRequest, run_id=run_id)
+        if at is not None:
+            request.at.FromDatetime(at)
+        return (await self._connection.call(self._stub.GetRunHistory, request)).history
+
     async def explain_task(self, run_id: str, task_id: str) -> pb.TaskExplanation:
         """Explain why a task waits, or why it has its status."""
         request = self._connection.request(pb.ExplainTaskRequest, run_id=run_id, task_id=task_id)

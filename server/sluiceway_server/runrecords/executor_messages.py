@@ -154,7 +154,7 @@ def _update_faults(update: pb.AssignmentUpdate) -> Iterator[Violation]:
     yield from _epoch_faults("epoch", update.epoch)
     yield from _matches("reason.code", update.reason.code, _CODE, "a code")
     if update.HasField("pod_start_time"):
-        yield from _time_faults("pod_start_time", update.pod_start_time)
+        yield from time_faults("pod_start_time", update.pod_start_time)
     yield from _few("steps", len(update.steps), MAX_STEPS + 1)
     for at, step in enumerate(update.steps[: MAX_STEPS + 1]):
         yield from _step_faults(f"steps[{at}]", step)
@@ -164,7 +164,7 @@ def _step_faults(path: str, step: pb.StepUpdate) -> Iterator[Violation]:
     yield from _step_index(f"{path}.step", step.step)
     for name in ("start_time", "end_time"):
         if step.HasField(name):
-            yield from _time_faults(f"{path}.{name}", getattr(step, name))
+            yield from time_faults(f"{path}.{name}", getattr(step, name))
     yield from _not_negative(f"{path}.log_size_bytes", step.log_size_bytes)
     yield from _matches(f"{path}.log_sha256", step.log_sha256, _SHA256, "64 of 0-9 a-f, or empty")
     yield from _matches(f"{path}.reason.code", step.reason.code, _CODE, "a code")
@@ -180,7 +180,8 @@ def _epoch_faults(path: str, epoch: pb.Epoch) -> Iterator[Violation]:
     yield from _not_negative(f"{path}.attempt", epoch.attempt)
 
 
-def _time_faults(path: str, time: Timestamp) -> Iterator[Violation]:
+def time_faults(path: str, time: Timestamp) -> Iterator[Violation]:
+    """Yield what is wrong with a time: it must be in the years that a datetime has."""
     if not (_FIRST_SECOND <= time.seconds <= _LAST_SECOND and 0 <= time.nanos < _NANOS):
         yield Violation(path, "a time in the years 1 to 9999")
 

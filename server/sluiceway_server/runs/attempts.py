@@ -29,13 +29,19 @@ def with_attempts(view: View, task: api.Task) -> api.Task:
     shown = api.Task()
     shown.CopyFrom(task)
     last = task.attempt if task.assignment_id else task.attempt + 1
-    if last > 1:
-        query = Query({"bad_end_of": task.id}, ("bad_attempt",), _MOST_ASSIGNMENTS)
-        earlier = {record.epoch.attempt: record for _, record in view.select(ASSIGNMENT, query).records}
-        shown.attempts.extend(_earlier(record) for attempt, record in sorted(earlier.items()) if attempt < last)
+    shown.attempts.extend(_earlier(record) for record in earlier_assignments(view, task.id, before=last))
     if task.assignment_id:
         shown.attempts.append(_last(task))
     return shown
+
+
+def earlier_assignments(view: View, task_id: str, *, before: int) -> list[pb.AssignmentRecord]:
+    """Return the assignments of the attempts of a task before one, the first attempt first."""
+    if before <= 1:
+        return []
+    query = Query({"bad_end_of": task_id}, ("bad_attempt",), _MOST_ASSIGNMENTS)
+    earlier = {record.epoch.attempt: record for _, record in view.select(ASSIGNMENT, query).records}
+    return [record for attempt, record in sorted(earlier.items()) if attempt < before]
 
 
 def _last(task: api.Task) -> api.Attempt:

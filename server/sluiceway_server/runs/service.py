@@ -30,6 +30,8 @@ from sluiceway_server.datamanager.port import Database
 from sluiceway_server.datamanager.queries import Place, place_of, token_of
 from sluiceway_server.projects.auditing import Auditor
 from sluiceway_server.projects.rights import role_missing
+from sluiceway_server.runrecords import codec
+from sluiceway_server.runrecords.executor_messages import time_faults
 from sluiceway_server.runrecords.types import (
     RUN,
     TASK,
@@ -44,6 +46,7 @@ from sluiceway_server.runs.access import ScopeRights, VisibleScopes, no_scope
 from sluiceway_server.runs.attempts import with_attempts
 from sluiceway_server.runs.engine import Engine, no_run
 from sluiceway_server.runs.explainer import Explainer
+from sluiceway_server.runs.history import history_of
 from sluiceway_server.runs.listing import check_list, group_filter, page_faults
 from sluiceway_server.runs.log_calls import LogCalls, Logs
 from sluiceway_server.runs.log_deletion import LogDeletion
@@ -356,6 +359,18 @@ class RunServicer(pb_grpc.RunServiceServicer):
         if explained is None:
             raise no_run(run_id)
         return pb.ExplainRunResponse(explanation=explained)
+
+    async def GetRunHistory(self, request: pb.GetRunHistoryRequest, context: object) -> pb.GetRunHistoryResponse:
+        at = None
+        if request.HasField("at"):
+            if found := list(time_faults("at", request.at)):
+                raise InvalidInput(found)
+            at = codec.read_time(request.at)
+        await self._run_record(request.run_id)
+        history = await self._db.read(lambda view: history_of(view, request.run_id, at), after=_requested())
+        if history is None:
+            raise no_run(request.run_id)
+        return pb.GetRunHistoryResponse(history=history)
 
     async def ExplainTask(self, request: pb.ExplainTaskRequest, context: object) -> pb.ExplainTaskResponse:
         run_id, task = request.run_id, request.task_id

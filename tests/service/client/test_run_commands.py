@@ -349,6 +349,21 @@ async def test_wait_that_times_out_says_what_is_not_done(served: ServedEngine) -
     assert (await served.sluice("run", "stop", run.id, "--timeout", "1s")).code == 2
 
 
+async def test_history_tells_the_story_of_a_run(served: ServedEngine) -> None:
+    run = await served.client.runs.create(request(definition("build"), definition("test", "build")))
+    told = (await served.sluice("run", "history", run.id)).out.decode().splitlines()
+    assert told[0].startswith("run 1 (ci), created 2")
+    assert told[1].split() == ["AFTER", "TASK", "WHAT"]
+    assert told[2].split()[:3] == ["0.0s", "created", "by"]
+    await served.client.runs.stop(run.id, force=True)
+    told_later = (await served.sluice("run", "history", run.id)).out.decode()
+    assert "was skipped\n    run stopped by" in told_later
+    before = await served.sluice("run", "history", run.id, "--at", "2000-01-01T00:00:00Z")
+    assert before.out.decode().startswith("run 1 (ci) was not created yet at 2000")
+    entries = json.loads((await served.sluice("run", "history", run.id, "-o", "json")).out)
+    assert entries[0]["phase"] == "RUN_PHASE_QUEUED"
+
+
 async def test_reject_skips_the_task(served: ServedEngine) -> None:
     run = await served.client.runs.create(request(definition("deploy", approval=definition_pb2.Approval())))
     rejected = await served.sluice("run", "reject", run.id, "deploy", "--comment", "not today")

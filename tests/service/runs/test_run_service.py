@@ -193,6 +193,31 @@ async def test_rejected_task_is_skipped_and_says_why() -> None:
         assert (ended.result, list(ended.warnings)) == (api.RUN_RESULT_SUCCESS, ['approval of "gate" rejected'])
 
 
+async def test_history_tells_a_run_until_a_time() -> None:
+    async with serving() as at:
+        run = (await at.stub.CreateRun(request(definition("build"), definition("test", "build")))).run
+        at.world.later(seconds=90)
+        await at.world.finish(at.engine, run.id, "build", "failed")
+        history = (await at.stub.GetRunHistory(pb.GetRunHistoryRequest(run_id=run.id))).history
+        said = [(entry.task_name, entry.message.split(":")[0]) for entry in history.entries]
+        assert said[-3:] == [("build", "failed"), ("test", "was skipped"), ("", "ended")]
+        assert history.entries[-1].phase == api.RUN_PHASE_FINISHED
+        assert not history.HasField("moment")
+        asked = pb.GetRunHistoryRequest(run_id=run.id, at=run.create_time)
+        asked.at.seconds += 60
+        history = (await at.stub.GetRunHistory(asked)).history
+        assert history.moment.phase == api.RUN_PHASE_RUNNING
+        assert [(task.task_name, task.status) for task in history.moment.tasks] == [
+            ("build", api.TASK_STATUS_RUNNING),
+            ("test", api.TASK_STATUS_NOT_STARTED),
+        ]
+        assert history.moment.tasks[1].message == 'waits for "build"'
+        assert all(entry.task_name != "test" for entry in history.entries)
+        assert (await refusal(at.stub.GetRunHistory(pb.GetRunHistoryRequest(run_id="none")))).code is Code.NOT_FOUND
+        asked.at.seconds = 1 << 60
+        assert (await refusal(at.stub.GetRunHistory(asked))).code is Code.INVALID_ARGUMENT
+
+
 async def test_action_with_a_request_id_may_be_sent_again() -> None:
     async with serving() as at:
         await at.stub.CreateRun(request())

@@ -379,6 +379,96 @@ class RejectTaskResponse(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
 
+class RunHistoryEntry(_message.Message):
+    """Something that happened in a run."""
+    __slots__ = ("time", "task_id", "task_name", "attempt", "executor_id", "status", "phase", "message")
+    TIME_FIELD_NUMBER: _ClassVar[int]
+    TASK_ID_FIELD_NUMBER: _ClassVar[int]
+    TASK_NAME_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPT_FIELD_NUMBER: _ClassVar[int]
+    EXECUTOR_ID_FIELD_NUMBER: _ClassVar[int]
+    STATUS_FIELD_NUMBER: _ClassVar[int]
+    PHASE_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    time: _timestamp_pb2.Timestamp
+    """When it happened."""
+    task_id: str
+    """The id of the task. Empty: it happened to the run."""
+    task_name: str
+    """The name of the task."""
+    attempt: int
+    """The attempt of the task. 0: it is about none."""
+    executor_id: str
+    """The executor of the attempt. Empty: none."""
+    status: _run_pb2.TaskStatus
+    """The status of the task from then on. Not set: as before."""
+    phase: _run_pb2.RunPhase
+    """The phase of the run from then on. Not set: as before."""
+    message: str
+    """What happened, for people: a sentence without the name of the task."""
+    def __init__(self, time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., task_id: _Optional[str] = ..., task_name: _Optional[str] = ..., attempt: _Optional[int] = ..., executor_id: _Optional[str] = ..., status: _Optional[_Union[_run_pb2.TaskStatus, str]] = ..., phase: _Optional[_Union[_run_pb2.RunPhase, str]] = ..., message: _Optional[str] = ...) -> None: ...
+
+class RunHistoryTask(_message.Message):
+    """How a task stood at a moment."""
+    __slots__ = ("task_id", "task_name", "status", "message")
+    TASK_ID_FIELD_NUMBER: _ClassVar[int]
+    TASK_NAME_FIELD_NUMBER: _ClassVar[int]
+    STATUS_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    task_id: str
+    """The id of the task."""
+    task_name: str
+    """The name of the task."""
+    status: _run_pb2.TaskStatus
+    """The status of the task."""
+    message: str
+    """What had happened last, or what the task waited for."""
+    def __init__(self, task_id: _Optional[str] = ..., task_name: _Optional[str] = ..., status: _Optional[_Union[_run_pb2.TaskStatus, str]] = ..., message: _Optional[str] = ...) -> None: ...
+
+class RunHistoryMoment(_message.Message):
+    """How a run stood at a moment."""
+    __slots__ = ("time", "phase", "tasks")
+    TIME_FIELD_NUMBER: _ClassVar[int]
+    PHASE_FIELD_NUMBER: _ClassVar[int]
+    TASKS_FIELD_NUMBER: _ClassVar[int]
+    time: _timestamp_pb2.Timestamp
+    """The moment."""
+    phase: _run_pb2.RunPhase
+    """The phase of the run. Not set: the run was not created yet."""
+    tasks: _containers.RepeatedCompositeFieldContainer[RunHistoryTask]
+    """The tasks, by level and name."""
+    def __init__(self, time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., phase: _Optional[_Union[_run_pb2.RunPhase, str]] = ..., tasks: _Optional[_Iterable[_Union[RunHistoryTask, _Mapping]]] = ...) -> None: ...
+
+class RunHistory(_message.Message):
+    """What happened in a run."""
+    __slots__ = ("entries", "moment")
+    ENTRIES_FIELD_NUMBER: _ClassVar[int]
+    MOMENT_FIELD_NUMBER: _ClassVar[int]
+    entries: _containers.RepeatedCompositeFieldContainer[RunHistoryEntry]
+    """What happened, by time. Of a request with `at`: until then."""
+    moment: RunHistoryMoment
+    """How the run stood at `at`. Not set: the request had none."""
+    def __init__(self, entries: _Optional[_Iterable[_Union[RunHistoryEntry, _Mapping]]] = ..., moment: _Optional[_Union[RunHistoryMoment, _Mapping]] = ...) -> None: ...
+
+class GetRunHistoryRequest(_message.Message):
+    """The request of `GetRunHistory`."""
+    __slots__ = ("run_id", "at")
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    AT_FIELD_NUMBER: _ClassVar[int]
+    run_id: str
+    """The run's id."""
+    at: _timestamp_pb2.Timestamp
+    """The moment at which the run is looked at. Not set: all that happened."""
+    def __init__(self, run_id: _Optional[str] = ..., at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class GetRunHistoryResponse(_message.Message):
+    """The response of `GetRunHistory`."""
+    __slots__ = ("history",)
+    HISTORY_FIELD_NUMBER: _ClassVar[int]
+    history: RunHistory
+    """What happened."""
+    def __init__(self, history: _Optional[_Union[RunHistory, _Mapping]] = ...) -> None: ...
+
 class ExplainRunRequest(_message.Message):
     """The request of `ExplainRun`."""
     __slots__ = ("run_id",)

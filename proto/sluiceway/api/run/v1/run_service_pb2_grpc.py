@@ -112,6 +112,11 @@ class RunServiceStub:
                 request_serializer=sluiceway_dot_api_dot_run_dot_v1_dot_run__service__pb2.ExplainRunRequest.SerializeToString,
                 response_deserializer=sluiceway_dot_api_dot_run_dot_v1_dot_run__service__pb2.ExplainRunResponse.FromString,
                 _registered_method=True)
+        self.GetRunHistory = channel.unary_unary(
+                '/sluiceway.api.run.v1.RunService/GetRunHistory',
+                request_serializer=sluiceway_dot_api_dot_run_dot_v1_dot_run__service__pb2.GetRunHistoryRequest.SerializeToString,
+                response_deserializer=sluiceway_dot_api_dot_run_dot_v1_dot_run__service__pb2.GetRunHistoryResponse.FromString,
+                _registered_method=True)
         self.ExplainTask = channel.unary_unary(
                 '/sluiceway.api.run.v1.RunService/ExplainTask',
                 request_serializer=sluiceway_dot_api_dot_run_dot_v1_dot_run__service__pb2.ExplainTaskRequest.SerializeToString,
@@ -346,6 +351,17 @@ class RunServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetRunHistory(self, request, context):
+        """Returns what happened in a run, by time, and how it stood at a moment. Made of what is stored with the run, so it is
+        there as long as the run is. May be repeated.
+
+        Errors:
+        - NOT_FOUND: There is no such run.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ExplainTask(self, request, context):
         """Explains why a task waits, where it runs, or why it ended as it did. May be repeated.
 
@@ -522,6 +538,11 @@ def add_RunServiceServicer_to_server(servicer, server):
                     servicer.ExplainRun,
                     request_deserializer=sluiceway_dot_api_dot_run_dot_v1_dot_run__service__pb2.ExplainRunRequest.FromString,
                     response_serializer=sluiceway_dot_api_dot_run_dot_v1_dot_run__service__pb2.ExplainRunResponse.SerializeToString,
+            ),
+            'GetRunHistory': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetRunHistory,
+                    request_deserializer=sluiceway_dot_api_dot_run_dot_v1_dot_run__service__pb2.GetRunHistoryRequest.FromString,
+                    response_serializer=sluiceway_dot_api_dot_run_dot_v1_dot_run__service__pb2.GetRunHistoryResponse.SerializeToString,
             ),
             'ExplainTask': grpc.unary_unary_rpc_method_handler(
                     servicer.ExplainTask,
@@ -950,6 +971,33 @@ class RunService:
             '/sluiceway.api.run.v1.RunService/ExplainRun',
             sluiceway_dot_api_dot_run_dot_v1_dot_run__service__pb2.ExplainRunRequest.SerializeToString,
             sluiceway_dot_api_dot_run_dot_v1_dot_run__service__pb2.ExplainRunResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetRunHistory(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sluiceway.api.run.v1.RunService/GetRunHistory',
+            sluiceway_dot_api_dot_run_dot_v1_dot_run__service__pb2.GetRunHistoryRequest.SerializeToString,
+            sluiceway_dot_api_dot_run_dot_v1_dot_run__service__pb2.GetRunHistoryResponse.FromString,
             options,
             channel_credentials,
             insecure,

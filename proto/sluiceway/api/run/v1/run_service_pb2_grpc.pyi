@@ -166,6 +166,13 @@ class RunServiceStub:
     Errors:
     - NOT_FOUND: There is no such run.
     """
+    GetRunHistory: _grpc.UnaryUnaryMultiCallable[_run_service_pb2.GetRunHistoryRequest, _run_service_pb2.GetRunHistoryResponse]
+    """Returns what happened in a run, by time, and how it stood at a moment. Made of what is stored with the run, so it is
+    there as long as the run is. May be repeated.
+
+    Errors:
+    - NOT_FOUND: There is no such run.
+    """
     ExplainTask: _grpc.UnaryUnaryMultiCallable[_run_service_pb2.ExplainTaskRequest, _run_service_pb2.ExplainTaskResponse]
     """Explains why a task waits, where it runs, or why it ended as it did. May be repeated.
 
@@ -373,6 +380,13 @@ class RunServiceAsyncStub(RunServiceStub):
     """
     ExplainRun: _aio.UnaryUnaryMultiCallable[_run_service_pb2.ExplainRunRequest, _run_service_pb2.ExplainRunResponse]  # type: ignore[assignment]
     """Explains why a run and its tasks wait, where they run, or why they ended as they did. May be repeated.
+
+    Errors:
+    - NOT_FOUND: There is no such run.
+    """
+    GetRunHistory: _aio.UnaryUnaryMultiCallable[_run_service_pb2.GetRunHistoryRequest, _run_service_pb2.GetRunHistoryResponse]  # type: ignore[assignment]
+    """Returns what happened in a run, by time, and how it stood at a moment. Made of what is stored with the run, so it is
+    there as long as the run is. May be repeated.
 
     Errors:
     - NOT_FOUND: There is no such run.
@@ -665,6 +679,19 @@ class RunServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_run_service_pb2.ExplainRunResponse, _abc.Awaitable[_run_service_pb2.ExplainRunResponse]]:
         """Explains why a run and its tasks wait, where they run, or why they ended as they did. May be repeated.
+
+        Errors:
+        - NOT_FOUND: There is no such run.
+        """
+
+    @_abc_1.abstractmethod
+    def GetRunHistory(
+        self,
+        request: _run_service_pb2.GetRunHistoryRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_run_service_pb2.GetRunHistoryResponse, _abc.Awaitable[_run_service_pb2.GetRunHistoryResponse]]:
+        """Returns what happened in a run, by time, and how it stood at a moment. Made of what is stored with the run, so it is
+        there as long as the run is. May be repeated.
 
         Errors:
         - NOT_FOUND: There is no such run.
