@@ -1,6 +1,6 @@
 """A real Docker daemon for tests, with images that are made from the packages of this machine.
 
-All test processes share one: it takes ten seconds to start, and two daemons at a time disturb each other.
+All test processes share one: with its images it takes ten seconds of processor time to start.
 """
 
 from __future__ import annotations

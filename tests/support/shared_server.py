@@ -1,8 +1,8 @@
 """One server for all test processes of this machine: the first that asks starts it, and it ends after the last.
 
-For a server that takes long to start, or that disturbs another one of its kind. A keeper process runs it, so that it
-outlives the test process that asked first. Each test process holds a lock that the kernel releases when the process
-ends in whatever way; the keeper waits for all of them.
+For a server that takes long to start. A keeper process runs it, so that it outlives the test process that asked first.
+Each test process holds a lock that the kernel releases when the process ends in whatever way; the keeper waits for all
+of them.
 """
 
 from __future__ import annotations

