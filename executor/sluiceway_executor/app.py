@@ -39,6 +39,7 @@ from sluiceway_executor.journal import Journal
 from sluiceway_executor.log_pusher import LogPusher, PushTimes
 from sluiceway_executor.outbox import Outbox
 from sluiceway_executor.session import Identity, Session, SessionTimes
+from sluiceway_executor.shells import Shells
 from sluiceway_executor.spool import Spools
 from sluiceway_executor.worker import WorkerSettings
 
@@ -173,6 +174,8 @@ async def run_executor(
         await assignments.recover()
         resources.push_async_callback(journal.flush)
         resources.push_async_callback(assignments.close)
+        shells = Shells(assignments, journal, open_channel=connect)
+        resources.push_async_callback(shells.close)
         session = Session(
             connect,
             assignments,
@@ -180,6 +183,7 @@ async def run_executor(
             journal=journal,
             outbox=outbox,
             clock=clock,
+            shells=shells,
             times=settings.session_times,
         )
         pusher = LogPusher(

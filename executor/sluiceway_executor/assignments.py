@@ -22,6 +22,7 @@ from sluiceway_executor.archives.steps import ArchiveSteps
 from sluiceway_executor.drivers.port import Driver
 from sluiceway_executor.journal import Journal, JournaledAssignment
 from sluiceway_executor.outbox import FINAL_PHASES, Outbox
+from sluiceway_executor.plan import HoldAction
 from sluiceway_executor.specification import unsupported_by
 from sluiceway_executor.spool import Spools
 from sluiceway_executor.worker import Worker, WorkerSettings
@@ -29,6 +30,12 @@ from sluiceway_executor.worker import Worker, WorkerSettings
 __all__ = ["Assignments"]
 
 log = structlog.get_logger(__name__)
+
+_HOLD_ACTIONS = {
+    run_pb2.HOLD_ACTION_RUN_FAILED_STEP: HoldAction.RUN_FAILED_STEP,
+    run_pb2.HOLD_ACTION_RUN_NEXT_STEP: HoldAction.RUN_NEXT_STEP,
+    run_pb2.HOLD_ACTION_RELEASE: HoldAction.RELEASE,
+}
 
 
 class Assignments:
@@ -190,6 +197,20 @@ class Assignments:
             worker.stop(
                 force=command.force, grace_seconds=grace, code=command.reason.code, message=command.reason.message
             )
+
+    async def end_hold(self, command: pb.EndHold) -> None:
+        """End the hold of a pod, if the hold is still the present one of that attempt."""
+        worker = self.worker_of(command.assignment_id, command.epoch)
+        action = _HOLD_ACTIONS.get(command.action)
+        if worker is not None and action is not None:
+            worker.end_hold(command.hold, action, command.by)
+
+    def worker_of(self, assignment_id: str, epoch: pb.Epoch) -> Worker | None:
+        """Return the worker of an attempt that runs here; None: there is none."""
+        held = self._journal.held.get(assignment_id)
+        if held is None or (epoch.database, epoch.attempt) != (held.database_epoch, held.attempt):
+            return None
+        return self.workers.get(assignment_id)
 
     async def release(self, command: pb.Release) -> None:
         """Remove all that is kept of an assignment that is over."""

@@ -13,6 +13,11 @@ A stop ends the step that runs, unless that is an `always` step: those continue 
 is stopped before its pod runs is *cancelled*. A limit of the machine ends all that runs in the pod, `always` steps too.
 When the pod is gone, the task ends at once.
 
+A task that *holds* becomes `held` when a failed step is its first bad end. Nothing is started until the hold ends: the
+failed step is run again (the task can still succeed), the steps after it are run (the task stays failed), or the task
+ends as it would have without the hold, by a release, at the limit of the hold, or with a stop. The timeout of the task
+does not count while it is held.
+
 Late and repeated events change nothing, and no instruction follows.
 """
 
@@ -28,6 +33,9 @@ __all__ = [
     "Ending",
     "Event",
     "Finish",
+    "HoldAction",
+    "HoldEnded",
+    "HoldExpired",
     "Instruction",
     "LimitExceeded",
     "Outcome",
@@ -35,6 +43,7 @@ __all__ = [
     "PodStarted",
     "SetupFailed",
     "StartBudget",
+    "StartHold",
     "StartStep",
     "StepEnded",
     "StepPhase",
@@ -49,7 +58,6 @@ __all__ = [
     "TimedOut",
     "advance",
     "begin",
-    "check",
 ]
 
 
@@ -59,6 +67,7 @@ class TaskPhase(StrEnum):
     ACCEPTED = "accepted"
     SETUP = "setup"
     STEPS = "steps"
+    HELD = "held"
     OVER = "over"
 
 
@@ -71,6 +80,14 @@ class StepPhase(StrEnum):
     FAILED = "failed"
     STOPPED = "stopped"
     SKIPPED = "skipped"
+
+
+class HoldAction(StrEnum):
+    """How a hold ends on request."""
+
+    RUN_FAILED_STEP = "run_failed_step"
+    RUN_NEXT_STEP = "run_next_step"
+    RELEASE = "release"
 
 
 class Outcome(StrEnum):
@@ -105,12 +122,13 @@ class StepPlan:
 
 @dataclass(frozen=True, slots=True)
 class StepState:
-    """The state of a step. `exit_status` is set if its command ended by itself."""
+    """The state of a step. `exit_status` is set if its command ended by itself; `reruns`: after holds."""
 
     phase: StepPhase = StepPhase.NOT_STARTED
     exit_status: int | None = None
     code: str = ""
     message: str = ""
+    reruns: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +144,10 @@ class TaskState:
         forced: it was stopped by force, so that no `always` step is started.
         stopping: why the step that runs is being stopped; None: it is not.
         budget: the time budget of the `always` steps has started.
+        holds: its pod is held when a step fails.
+        hold: the number of the present or the last hold, from 1.
+        held_step: the step that failed, while it is held.
+        passed_over: why the first step failed after which it was continued with the next one.
     """
 
     plans: tuple[StepPlan, ...]
@@ -136,6 +158,10 @@ class TaskState:
     forced: bool = False
     stopping: Ending | None = None
     budget: bool = False
+    holds: bool = False
+    hold: int = 0
+    held_step: int | None = None
+    passed_over: Ending | None = None
 
     @property
     def current(self) -> int | None:
@@ -221,7 +247,33 @@ class PodGone:
     message: str
 
 
-Event = PodStarted | SetupFailed | StepEnded | StopRequested | TimedOut | LimitExceeded | BudgetExceeded | PodGone
+@dataclass(frozen=True, slots=True)
+class HoldEnded:
+    """A person ended the hold with this number."""
+
+    hold: int
+    action: HoldAction
+
+
+@dataclass(frozen=True, slots=True)
+class HoldExpired:
+    """The hold with this number reached its limit."""
+
+    hold: int
+
+
+Event = (
+    PodStarted
+    | SetupFailed
+    | StepEnded
+    | StopRequested
+    | TimedOut
+    | LimitExceeded
+    | BudgetExceeded
+    | PodGone
+    | HoldEnded
+    | HoldExpired
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,17 +309,24 @@ class StartBudget:
 
 
 @dataclass(frozen=True, slots=True)
+class StartHold:
+    """Keep the pod, and start the time limit of the hold; `HoldExpired` follows at its end."""
+
+    hold: int
+
+
+@dataclass(frozen=True, slots=True)
 class Finish:
     """The task is over: remove the pod, store the logs, report the outcome."""
 
 
-Instruction = CreatePod | StartStep | StopSetup | StopStep | StopPod | StartBudget | Finish
+Instruction = CreatePod | StartStep | StopSetup | StopStep | StopPod | StartBudget | StartHold | Finish
 
 
-def begin(plans: Sequence[StepPlan]) -> tuple[TaskState, tuple[Instruction, ...]]:
-    """Return the first state of a task, and the instruction to create its pod."""
+def begin(plans: Sequence[StepPlan], *, holds: bool = False) -> tuple[TaskState, tuple[Instruction, ...]]:
+    """Return the first state of a task, and the instruction to create its pod. `holds`: after a step has failed."""
     steps = tuple(StepState(StepPhase.SKIPPED if plan.skip else StepPhase.NOT_STARTED) for plan in plans)
-    task = TaskState(tuple(plans), TaskPhase.SETUP, StepState(StepPhase.RUNNING), steps)
+    task = TaskState(tuple(plans), TaskPhase.SETUP, StepState(StepPhase.RUNNING), steps, holds=holds)
     return task, (CreatePod(),)
 
 
@@ -294,25 +353,10 @@ def advance(task: TaskState, event: Event) -> tuple[TaskState, tuple[Instruction
             return _force(task, Ending(Outcome.FAILED, "TIMEOUT", message))
         case PodGone(code=code, message=message):
             return _pod_gone(task, Ending(Outcome.LOST, code, message))
-
-
-def check(task: TaskState) -> None:
-    """Check the invariants of a state.
-
-    Raises:
-        AssertionError: one does not hold.
-    """
-    running = [step for step in task.steps if step.phase is StepPhase.RUNNING]
-    assert len(running) <= 1, "two steps run"  # noqa: S101 - the function checks invariants
-    assert len(task.steps) == len(task.plans), "a step has no state"  # noqa: S101 - as above
-    if task.phase is not TaskPhase.STEPS:
-        assert not running, "a step runs without a pod"  # noqa: S101 - as above
-    if task.phase is TaskPhase.OVER:
-        open_steps = [step for step in task.steps if step.phase is StepPhase.NOT_STARTED]
-        assert not open_steps, "the task is over and a step waits"  # noqa: S101 - as above
-        assert task.setup.phase is not StepPhase.RUNNING, "the task is over and its setup runs"  # noqa: S101 - as above
-    if task.phase is TaskPhase.STEPS:
-        assert running, "nothing runs and the task is not over"  # noqa: S101 - as above
+        case HoldEnded(hold=hold, action=action):
+            return _hold_ended(task, hold, action)
+        case HoldExpired(hold=hold):
+            return _hold_ended(task, hold, HoldAction.RELEASE)
 
 
 def _pod_started(task: TaskState) -> tuple[TaskState, tuple[Instruction, ...]]:
@@ -340,17 +384,39 @@ def _step_ended(task: TaskState, event: StepEnded) -> tuple[TaskState, tuple[Ins
     else:
         message = event.message or f"exited with {event.exit_status}"
         state = StepState(StepPhase.FAILED, event.exit_status, event.code or "STEP_FAILED", message)
+    state = replace(state, reruns=task.steps[event.step].reruns)
     task = _with_step(replace(task, stopping=None), event.step, state)
     if state.phase is StepPhase.FAILED and task.ending is None:
         name = task.plans[event.step].name or f"step {event.step + 1}"
         ending = Ending(Outcome.FAILED, event.code or "STEP_FAILED", f'"{name}" {state.message}')
         task = replace(task, ending=ending)
+        if task.holds:
+            hold = task.hold + 1
+            return replace(task, phase=TaskPhase.HELD, hold=hold, held_step=event.step), (StartHold(hold),)
     return _next(task)
+
+
+def _hold_ended(task: TaskState, hold: int, action: HoldAction) -> tuple[TaskState, tuple[Instruction, ...]]:
+    step = task.held_step
+    if step is None or hold != task.hold:
+        return task, ()
+    ending = task.ending
+    task = replace(task, phase=TaskPhase.STEPS, held_step=None)
+    match action:
+        case HoldAction.RUN_FAILED_STEP:
+            again = StepState(StepPhase.RUNNING, reruns=task.steps[step].reruns + 1)
+            return _with_step(replace(task, ending=None), step, again), (StartStep(step),)
+        case HoldAction.RUN_NEXT_STEP:
+            return _next(replace(task, ending=None, passed_over=task.passed_over or ending))
+        case HoldAction.RELEASE:
+            return _next(task)
 
 
 def _stop_requested(task: TaskState, event: StopRequested) -> tuple[TaskState, tuple[Instruction, ...]]:
     if task.phase is TaskPhase.SETUP:
         return _stop_setup(task, Ending(Outcome.CANCELLED, event.code, event.message))
+    if task.phase is TaskPhase.HELD:
+        return _hold_ended(replace(task, forced=task.forced or event.force), task.hold, HoldAction.RELEASE)
     ending = Ending(Outcome.STOPPED, event.code, event.message)
     if event.force:
         return _force(replace(task, ending=task.ending or ending), ending)
@@ -361,6 +427,8 @@ def _interrupt(task: TaskState, ending: Ending) -> tuple[TaskState, tuple[Instru
     """Set the ending, and stop the step that runs unless it is an `always` step."""
     if task.phase is TaskPhase.SETUP:
         return _stop_setup(task, ending)
+    if task.phase is TaskPhase.HELD:
+        return task, ()
     known = task.ending is not None
     task = replace(task, ending=task.ending or ending)
     current = task.current
@@ -376,6 +444,9 @@ def _limit_exceeded(task: TaskState, ending: Ending) -> tuple[TaskState, tuple[I
     """Stop all that runs in the pod, since background processes of earlier steps may have exceeded the limit."""
     if task.phase is TaskPhase.SETUP:
         return _stop_setup(task, ending)
+    if task.phase is TaskPhase.HELD:
+        task, instructions = _hold_ended(task, task.hold, HoldAction.RELEASE)
+        return task, (StopPod(), *instructions)
     return replace(task, ending=task.ending or ending, stopping=task.stopping or ending), (StopPod(),)
 
 
@@ -419,7 +490,9 @@ def _next(task: TaskState) -> tuple[TaskState, tuple[Instruction, ...]]:
 
 def _finish(task: TaskState) -> tuple[TaskState, tuple[Instruction, ...]]:
     steps = tuple(StepState(StepPhase.SKIPPED) if step.phase is StepPhase.NOT_STARTED else step for step in task.steps)
-    return replace(task, phase=TaskPhase.OVER, steps=steps, stopping=None), (Finish(),)
+    ending = task.passed_over or task.ending
+    over = replace(task, phase=TaskPhase.OVER, steps=steps, ending=ending, stopping=None, held_step=None)
+    return over, (Finish(),)
 
 
 def _with_step(task: TaskState, index: int, state: StepState) -> TaskState:

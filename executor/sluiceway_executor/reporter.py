@@ -58,14 +58,19 @@ class Reporter:
         self.pod_start_time = self._clock.now()
 
     def step_started(self, step: int) -> None:
-        """Note the time at which a step (`SETUP`: the setup) started."""
+        """Note the time at which a step (`SETUP`: the setup) started, or was started again after a hold."""
         self._started[step] = self._clock.now()
+        self._ended.pop(step, None)
+
+    def step_held(self, step: int) -> None:
+        """Note the time at which a step failed whose pod is held. Its log may continue."""
+        self._ended[step] = self._clock.now()
 
     def step_ended(self, step: int, *, log_size: int, log_sha256: str) -> None:
         """Note the time at which a step ended, and its log. May be repeated."""
         if step not in self._logs:
             self._logs[step] = (log_size, log_sha256)
-            self._ended[step] = self._clock.now()
+            self._ended.setdefault(step, self._clock.now())
 
     def archive_stored(self, archive: pb.Archive) -> None:
         """Add an archive to all reports that follow."""
@@ -113,10 +118,14 @@ class Reporter:
         )
         if self.pod_start_time is not None:
             update.pod_start_time.FromDatetime(self.pod_start_time)
+        task = self._task
+        if task is not None and task.held_step is not None:
+            limit = self._assign.specification.hold_on_failure
+            update.hold.CopyFrom(pb.Hold(number=task.hold, step=task.held_step, limit=limit))
         return update
 
     def _step_update(self, step: int, state: plan.StepState) -> pb.StepUpdate:
-        update = pb.StepUpdate(step=step, phase=_STEP_PHASES[state.phase])
+        update = pb.StepUpdate(step=step, phase=_STEP_PHASES[state.phase], reruns=state.reruns)
         if state.exit_status is not None:
             update.exit_status = state.exit_status
         if step in self._started:

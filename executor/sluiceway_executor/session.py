@@ -35,6 +35,7 @@ from sluiceway_executor.assignments import Assignments
 from sluiceway_executor.journal import Journal
 from sluiceway_executor.outbox import Outbox
 from sluiceway_executor.outgoing import OutgoingMessages
+from sluiceway_executor.shells import Shells
 from sluiceway_executor.stream import ExecutorStream
 
 __all__ = ["Identity", "Session", "SessionTimes"]
@@ -100,6 +101,7 @@ class Session:
         journal: Journal,
         outbox: Outbox,
         clock: Clock,
+        shells: Shells | None = None,
         times: SessionTimes | None = None,
         random: Callable[[], float] = _random.random,
     ) -> None:
@@ -108,6 +110,7 @@ class Session:
         self._identity = identity
         self._journal = journal
         self._outbox = outbox
+        self._shells = shells or Shells(assignments, journal, open_channel=open_channel)
         self._clock = clock
         self._times = times or SessionTimes()
         self._random = random
@@ -189,7 +192,7 @@ class Session:
             with errors_of_call("the stream"):
                 call = pb_grpc.ExecutorServiceStub(channel).Connect(outgoing.requests())
                 try:
-                    await self._serve(outgoing, call, withdraws=withdraws)
+                    await self._serve(outgoing, call, channel, withdraws=withdraws)
                 finally:
                     call.cancel()
         finally:
@@ -200,6 +203,7 @@ class Session:
         self,
         outgoing: OutgoingMessages,
         call: grpc.aio.StreamStreamCall[pb.ConnectRequest, pb.ConnectResponse],
+        channel: grpc.aio.Channel,
         *,
         withdraws: bool,
     ) -> None:
@@ -227,6 +231,7 @@ class Session:
             missed_heartbeats=self._times.missed_heartbeats,
             fence_seconds=self._fence_seconds,
             clock=self._clock,
+            on_shell=lambda command: self._shells.open(command, channel),
         )
         await stream.run(responses, ended_by=None if withdraws else self._withdrawing)
 

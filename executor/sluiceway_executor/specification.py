@@ -28,7 +28,7 @@ from sluiceway_executor.drivers.port import (
 from sluiceway_executor.local_repository import is_local, local_repository
 from sluiceway_executor.steps import CloneOf, HttpAccess, Source, SshAccess, clone_command, run_command
 
-__all__ = ["pod_request", "seconds_of", "step_command", "step_plans", "unsupported_by"]
+__all__ = ["pod_request", "seconds_of", "shell_command", "step_command", "step_plans", "unsupported_by"]
 
 
 def unsupported_by(driver: Driver, specification: pb.Specification) -> str:
@@ -196,6 +196,26 @@ def step_command(specification: pb.Specification, step: int, *, mounted_reposito
             user=specification.user,
         )
     raise FailedPrecondition(f"this executor has no steps of the kind {kind}", reason="STEP_UNSUPPORTED")
+
+
+_SHELL = "command -v bash > /dev/null && exec bash -i; exec sh -i"
+
+
+def shell_command(specification: pb.Specification, step: int | None) -> Command:
+    """Return the command of a shell for a person: where a step runs, with its environment and its user.
+
+    Args:
+        specification: of the task.
+        step: the index of the step; None: with what all steps have.
+    """
+    definition = definition_pb2.StepDefinition() if step is None else specification.steps[step].definition
+    return Command(
+        argv=("/bin/sh", "-c", _SHELL),
+        environment={**specification.environment, **_values(definition.run.environment)},
+        cwd=_join(specification.working_dir, definition.run.working_dir),
+        user=specification.user,
+        tty=True,
+    )
 
 
 def _ssh_access(credentials: pb.CloneCredentials) -> SshAccess | None:

@@ -28,7 +28,7 @@ __all__ = ["ExecutorStream"]
 
 log = structlog.get_logger(__name__)
 
-Command = pb.Assign | pb.Stop | pb.Release | pb.Clean
+Command = pb.Assign | pb.Stop | pb.Release | pb.Clean | pb.EndHold
 
 _MAX_QUEUED_COMMANDS = 1_000
 
@@ -48,6 +48,7 @@ class ExecutorStream:
         missed_heartbeats: float,
         fence_seconds: float,
         clock: Clock,
+        on_shell: Callable[[pb.OpenShell], None],
     ) -> None:
         self._outgoing = outgoing
         self._assignments = assignments
@@ -58,6 +59,7 @@ class ExecutorStream:
         self._missed_heartbeats = missed_heartbeats
         self._fence_seconds = fence_seconds
         self._clock = clock
+        self._on_shell = on_shell
         self._acknowledged_at = clock.monotonic()
         self._commands: asyncio.Queue[Command] = asyncio.Queue(_MAX_QUEUED_COMMANDS)
 
@@ -93,8 +95,10 @@ class ExecutorStream:
                     if acknowledgement.HasField("refused"):
                         log.warning("update_refused", reason=acknowledgement.refused.code)
                     self._outbox.acknowledge(acknowledgement.number)
-                case "assign" | "stop" | "release" | "clean" as kind:
+                case "assign" | "stop" | "release" | "clean" | "end_hold" as kind:
                     await self._commands.put(getattr(response, kind))
+                case "open_shell":
+                    self._on_shell(response.open_shell)
                 case "siblings":
                     pass  # no driver needs them yet
                 case other:
@@ -142,6 +146,8 @@ class ExecutorStream:
                 await self._assignments.release(command)
             case pb.Clean():
                 refused = await self._assignments.clean(command)
+            case pb.EndHold():
+                await self._assignments.end_hold(command)
         self._outgoing.send(
             pb.ConnectRequest(acknowledgement=pb.CommandAcknowledgement(number=command.number, refused=refused))
         )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from sluiceway_executor.archives.steps import ARCHIVE_STEPS, ArchiveSteps
 from sluiceway_executor.drivers.port import Driver, Limits, Pod, Process
 from sluiceway_executor.output import StepLog
 from sluiceway_executor.reporter import SETUP, Reporter
-from sluiceway_executor.specification import pod_request, seconds_of, step_command, step_plans
+from sluiceway_executor.specification import pod_request, seconds_of, shell_command, step_command, step_plans
 from sluiceway_executor.spool import LogName, Spools
 
 __all__ = ["Worker", "WorkerSettings"]
@@ -95,6 +95,12 @@ class Worker:
         self._stopping = False
         self._grace_seconds = seconds_of(self._specification, "grace", settings.default_grace_seconds)
         self._logs: dict[int, StepLog] = {}
+        self._task: plan.TaskState | None = None
+        self._hold_seconds = seconds_of(self._specification, "hold_on_failure", 0.0)
+        self._timeout: asyncio.Task[None] | None = None
+        self._timeout_seconds = seconds_of(self._specification, "timeout", settings.default_timeout_seconds)
+        self._timeout_since = 0.0
+        self._ended_by = ""
 
     def feed(self, seconds: float) -> None:
         """Keep its pod alive for so many seconds from now."""
@@ -126,14 +132,36 @@ class Worker:
         self._grace_seconds = 0.0
         self._events.put_nowait(plan.StopRequested(force=True, code="DISCARDED", message="its outcome is not used"))
 
+    def end_hold(self, hold: int, action: plan.HoldAction, by: str) -> None:
+        """End the hold with this number. A hold with another number continues."""
+        task = self._task
+        if task is not None and task.held_step is not None and task.hold == hold:
+            self._ended_by = by
+            self._events.put_nowait(plan.HoldEnded(hold, action))
+
+    async def exec_shell(self, *, rows: int, columns: int, term: str) -> tuple[Process, str]:
+        """Start a shell in the pod, and return it and the name of the step whose environment it has.
+
+        Raises:
+            FailedPrecondition: there is no pod now, or it cannot run a shell.
+        """
+        task, pod = self._task, self._pod
+        if task is None or pod is None:
+            raise FailedPrecondition("the task has no pod now", reason="TASK_HAS_NO_POD")
+        step = task.held_step if task.held_step is not None else task.current
+        command = shell_command(self._specification, step)
+        command = replace(command, environment={**command.environment, "TERM": term}, size=(rows, columns))
+        return await pod.exec(command), "" if step is None else task.plans[step].name
+
     def report_again(self) -> None:
         """Report every step again: the server may have lost what it had acknowledged."""
         self._reporter.report_again()
 
     async def run(self) -> None:
         """Run it to its end. When cancelled, the pod is removed and nothing more is reported."""
-        task, instructions = plan.begin(step_plans(self._specification))
+        task, instructions = plan.begin(step_plans(self._specification), holds=self._hold_seconds > 0)
         try:
+            self._task = task
             self._reporter.report(task)
             while True:
                 for instruction in instructions:
@@ -141,6 +169,7 @@ class Worker:
                 if task.phase is plan.TaskPhase.OVER:
                     break
                 task, instructions = plan.advance(task, await self._events.get())
+                self._task = task
                 if task.phase is not plan.TaskPhase.OVER:
                     self._reporter.report(task)
             await self._finish(task)
@@ -154,6 +183,7 @@ class Worker:
             case plan.CreatePod():
                 self._setup = self._spawn(self._create_pod(), "setup")
             case plan.StartStep(step=step):
+                self._start_timeout()
                 self._reporter.step_started(step)
                 self._process, self._stopping = None, False
                 self._spawn(self._run_step(step), f"step {step}")
@@ -170,8 +200,25 @@ class Worker:
                 seconds = self._settings.always_seconds
                 exceeded = plan.BudgetExceeded(f"the `always` steps took longer than {_words(seconds)}")
                 self._spawn(self._later(seconds, exceeded), "budget")
+            case plan.StartHold(hold=hold):
+                self._pause_timeout()
+                self._spawn(self._later(self._hold_seconds, plan.HoldExpired(hold)), f"hold {hold}")
             case plan.Finish():
                 pass
+
+    def _start_timeout(self) -> None:
+        """Start the timeout of the task, or continue it after a hold, which does not count."""
+        if self._timeout is None:
+            seconds = seconds_of(self._specification, "timeout", self._settings.default_timeout_seconds)
+            timed_out = plan.TimedOut(f"timed out after {_words(seconds)}")
+            self._timeout_since = self._clock.monotonic()
+            self._timeout = self._spawn(self._later(self._timeout_seconds, timed_out), "timeout")
+
+    def _pause_timeout(self) -> None:
+        if self._timeout is not None:
+            self._timeout.cancel()
+            self._timeout = None
+            self._timeout_seconds = max(0.0, self._timeout_seconds - self._clock.monotonic() + self._timeout_since)
 
     def _stop_step(self) -> None:
         # A step whose process has not started yet stops it when it has.
@@ -203,8 +250,7 @@ class Worker:
                 # It changed while the pod was created.
                 pod.feed(self._fence_seconds)
             self._reporter.pod_started()
-            seconds = seconds_of(self._specification, "timeout", self._settings.default_timeout_seconds)
-            self._spawn(self._later(seconds, plan.TimedOut(f"timed out after {_words(seconds)}")), "timeout")
+            self._start_timeout()
             await setup_log.note("the pod runs")
             event = plan.PodStarted()
         except SluicewayError as error:
@@ -221,7 +267,11 @@ class Worker:
         self._events.put_nowait(event)
 
     async def _run_step(self, step: int) -> None:
-        step_log = await self._open_log(step)
+        step_log = self._logs.get(step)
+        if step_log is None:
+            step_log = await self._open_log(step)
+        else:
+            await step_log.note(f"run again, as asked for by {self._ended_by}")
         event: plan.Event
         try:
             event = await self._execute(step, step_log)
@@ -233,7 +283,12 @@ class Worker:
         except Exception as error:
             log.exception("step_failed", assignment=self.assignment_id, step=step)
             event = plan.StepEnded(step, None, "EXECUTOR", f"the executor failed: {type(error).__name__}")
-        await self._close_log(step)
+        if self._task is not None and plan.advance(self._task, event)[0].held_step is not None:
+            # If it is run again, its log continues.
+            await step_log.note(f"the step failed; its pod is held for {_words(self._hold_seconds)}")
+            self._reporter.step_held(step)
+        else:
+            await self._close_log(step)
         self._events.put_nowait(event)
 
     async def _execute(self, step: int, step_log: StepLog) -> plan.Event:

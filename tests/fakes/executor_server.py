@@ -230,6 +230,12 @@ class FakeExecutorServer(pb_grpc.ExecutorServiceServicer):
             await _abort(context, NotFound(f"there is no assignment {request.assignment_id!r}"))
         return pb.GetSpecificationResponse(specification=specification)
 
+    async def ServeShell(  # noqa: N802 - as above
+        self, request_iterator: AsyncIterator[pb.ServeShellRequest], context: Any
+    ) -> AsyncIterator[pb.ServeShellResponse]:
+        await _abort(context, NotFound("nobody opens shells here"))
+        yield pb.ServeShellResponse()
+
     async def PutArchive(  # noqa: N802 - as above
         self, request_iterator: AsyncIterator[pb.PutArchiveRequest], context: Any
     ) -> pb.PutArchiveResponse:

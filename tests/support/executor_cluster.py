@@ -29,6 +29,7 @@ from sluiceway_server.executors.durability import DurableBarrier
 from sluiceway_server.executors.failure_detector import FailureDetector
 from sluiceway_server.executors.presence import GroupDirectory, GroupKeys, GroupSettings
 from sluiceway_server.executors.service import ExecutorServicer
+from sluiceway_server.executors.shells import Shells
 from sluiceway_server.executors.stream import ExecutorStreams
 from sluiceway_server.logs.buffer import LogBuffers, LogBufferSettings
 from sluiceway_server.logs.owners import StoredLogOwners
@@ -189,6 +190,7 @@ class Cluster:
                     ids=self.ids,
                     config_of=engine.config_of,
                 ),
+                shells=Shells(self.ids),
             ),
         )
         rpc.add(

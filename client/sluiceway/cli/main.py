@@ -52,8 +52,13 @@ run = LazyGroup(
 
 task = LazyGroup(
     name="task",
-    help="Show the tasks of a run.",
-    places={"get": ("sluiceway.cli.tasks:get", "Show a task: its attempts, their steps and exit codes.")},
+    help="Show the tasks of a run, and continue those that are held.",
+    places={
+        "get": ("sluiceway.cli.tasks:get", "Show a task: its attempts, their steps and exit codes."),
+        "shell": ("sluiceway.cli.task_shell:shell", "Open a shell in the pod of a task."),
+        "continue": ("sluiceway.cli.task_shell:continue_", "Continue a task that is held after a failed step."),
+        "release": ("sluiceway.cli.task_shell:release", "End the hold of a task."),
+    },
 )
 
 config = LazyGroup(

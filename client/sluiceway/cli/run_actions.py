@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sluiceway.cli.commands import ALL_FORMATS, Format, option, output_option, server_options
+from sluiceway.cli.commands import ALL_FORMATS, DurationType, Format, option, output_option, server_options
 from sluiceway.cli.connecting import with_client
 from sluiceway.cli.references import RUN_HELP, find_task, resolve, run_argument, short_id, title_of
 from sluiceway.cli.terminal import clean, say
@@ -78,6 +78,12 @@ def cancel(run: str, wait: bool, timeout: timedelta | None, server: str | None, 
     metavar="TASK",
     help="Run this task again, those that did not succeed, and all that depend on them. May be repeated.",
 )
+@option(
+    "--hold-on-failure",
+    type=DurationType(),
+    metavar="DURATION",
+    help="Keep the pod of a task for so long when a step fails, such as 30m; see `sluice task shell`.",
+)
 @option("--request-id", default="", metavar="ID", help="A repeated call with the same id creates no second run.")
 @option("--watch", is_flag=True, help="Follow the new run until it is over. The exit code says how it ended.")
 @output_option(*ALL_FORMATS)
@@ -86,6 +92,7 @@ def restart(
     run: str,
     failed: bool,
     tasks: tuple[str, ...],
+    hold_on_failure: timedelta | None,
     request_id: str,
     watch: bool,
     output: Format,
@@ -107,7 +114,11 @@ def restart(
             known = await client.runs.tasks(found.id)
             chosen = [find_task(known, task).id for task in tasks]
         new = await client.runs.restart(
-            found.id, from_failed=failed and not chosen, tasks=chosen, request_id=request_id
+            found.id,
+            from_failed=failed and not chosen,
+            tasks=chosen,
+            request_id=request_id,
+            hold_on_failure=hold_on_failure,
         )
         if not (watch and output.is_for_people):
             RunList(output).print([new])
@@ -145,8 +156,8 @@ def approve(
         say(f"{name} is approved")
         if not wait:
             return 0
-        ended = await within(timeout, _end_of_task(client, found.id, chosen.id), f"{name} is not over")
-        return _task_exit_code(ended)
+        ended = await within(timeout, end_of_task(client, found.id, chosen.id), f"{name} is not over")
+        return task_exit_code(ended)
 
     return with_client(server, token, conversation)
 
@@ -221,8 +232,8 @@ async def _end_of_run(client: Client, run_id: str) -> None:
     say(f"{title_of(run)} is over: {run_status(run)}" + (f" after {took}" if took else ""))
 
 
-async def _end_of_task(client: Client, run_id: str, task_id: str) -> run_pb2.Task:
-    """Return a task when it is over, and say how it ended."""
+async def end_of_task(client: Client, run_id: str, task_id: str, *, held_after: int = 0) -> run_pb2.Task:
+    """Return a task when it is over, or held with a number above `held_after`, and say how it ended."""
     from sluiceway.api.run.v1 import run_pb2
     from sluiceway.cli.words import task_status
 
@@ -230,16 +241,21 @@ async def _end_of_task(client: Client, run_id: str, task_id: str) -> run_pb2.Tas
     async with aclosing(client.runs.watch(run_id)) as messages:
         async for message in messages:
             task = next((each for each in message.tasks if each.id == task_id), task)
-            if task.HasField("end_time"):
+            if task.HasField("end_time") or task.hold.number > held_after:
                 break
+    if task.HasField("hold"):
+        say(f"task {clean(task.name)} {clean(task.reason.message)}")
+        return task
     reason = f": {clean(task.reason.message)}" if task.reason.message else ""
     say(f"task {clean(task.name)} is over: {task_status(task)}{reason}")
     return task
 
 
-def _task_exit_code(task: run_pb2.Task) -> int:
+def task_exit_code(task: run_pb2.Task) -> int:
+    """Return 0 for success, 1 for failed, lost or held, and 2 for stopped, cancelled or skipped."""
     from sluiceway.api.run.v1 import run_pb2
 
     if task.status == run_pb2.TASK_STATUS_SUCCESS:
         return 0
-    return 1 if task.status in {run_pb2.TASK_STATUS_FAILED, run_pb2.TASK_STATUS_LOST} else 2
+    bad = {run_pb2.TASK_STATUS_FAILED, run_pb2.TASK_STATUS_LOST}
+    return 1 if task.status in bad or task.HasField("hold") else 2

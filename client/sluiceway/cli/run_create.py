@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import click
 
-from sluiceway.cli.commands import ALL_FORMATS, Format, option, output_option, server_options
+from sluiceway.cli.commands import ALL_FORMATS, DurationType, Format, option, output_option, server_options
 from sluiceway.cli.connecting import find_server, with_client
 from sluiceway.cli.references import RUN_HELP, resolve
 
@@ -32,6 +33,12 @@ if TYPE_CHECKING:
     metavar="PATH",
     help="The group in which the runs queue. Default: /user/<you>/<repository>/<ref>, or that of a push to --project.",
 )
+@option(
+    "--hold-on-failure",
+    type=DurationType(),
+    metavar="DURATION",
+    help="Keep the pod of a task for so long when a step fails, such as 30m; see `sluice task shell`.",
+)
 @option("--request-id", metavar="ID", help="A repeated call with the same id creates no second run.")
 @option("--watch", is_flag=True, help="Follow the runs until they are over. The exit code says how they ended.")
 @option("--logs", is_flag=True, help="With --watch: print the logs of the tasks too.")
@@ -43,6 +50,7 @@ def create(
     name: str | None,
     project: str | None,
     group: str | None,
+    hold_on_failure: timedelta | None,
     request_id: str | None,
     watch: bool,
     logs: bool,
@@ -75,6 +83,9 @@ def create(
         from sluiceway.cli.creating import requests_for
 
         requests = requests_for(checkout, name=name, group=group, request_id=request_id, project_id=project_id)
+    if hold_on_failure is not None:
+        for request in requests:
+            request.run.hold_on_failure.FromTimedelta(hold_on_failure)
 
     async def conversation(client: Client) -> int:
         from sluiceway.cli.run_tables import RunList

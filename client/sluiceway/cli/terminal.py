@@ -25,6 +25,7 @@ _COLOURS: Final[Mapping[str, str]] = {
     "stopped": "33",
     "cancelled": "33",
     "waiting": "33",
+    "held": "1;33",
     "waits for approval": "1;33",
     "draining": "33",
     "drained": "33",

@@ -50,6 +50,8 @@ def run_status(run: run_pb2.Run) -> str:
 
 def task_status(task: run_pb2.Task) -> str:
     """Return the status of a task, and whether its failure is ignored."""
+    if task.HasField("hold"):
+        return "held (failed)"
     word = status_name(task.status)
     bad = {run_pb2.TASK_STATUS_FAILED, run_pb2.TASK_STATUS_LOST}
     return f"{word} (ignored)" if task.ignore_failure and task.status in bad else word

@@ -26,6 +26,7 @@ from sluiceway.client import (
     database,
     deliveries,
     executors,
+    holds,
     invitations,
     logins,
     projects,
@@ -50,6 +51,7 @@ __all__ = [
     "Database",
     "Deliveries",
     "Executors",
+    "Holds",
     "LinkedAccounts",
     "Organizations",
     "ProjectGroups",
@@ -169,6 +171,15 @@ class Runs:
         self.log_messages = loop.stream(runs.log_messages)
         self.search_logs = loop.stream(runs.search_logs)
         self.artifact = loop.stream(runs.artifact)
+
+
+class Holds:
+    """`sluiceway.client.holds.Holds`, blocking."""
+
+    def __init__(self, holds: holds.Holds, loop: _Loop) -> None:
+        self.continue_task = loop.call(holds.continue_task)
+        self.release = loop.call(holds.release)
+        self.shell = loop.stream(holds.shell)
 
 
 class Executors:
@@ -399,6 +410,7 @@ class Client:
     def __init__(self, client: AsyncClient, loop: _Loop) -> None:
         self.connection: Connection = client.connection
         self.runs = Runs(client.runs, loop)
+        self.holds = Holds(client.holds, loop)
         self.executors = Executors(client.executors, loop)
         self.projects = Projects(client.projects, loop)
         self.project_groups = ProjectGroups(client.project_groups, loop)

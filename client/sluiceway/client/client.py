@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from sluiceway.client.database import Database
     from sluiceway.client.deliveries import Deliveries
     from sluiceway.client.executors import Executors
+    from sluiceway.client.holds import Holds
     from sluiceway.client.invitations import Invitations
     from sluiceway.client.logins import Logins
     from sluiceway.client.projects import Organizations, ProjectGroups, Projects, Users
@@ -43,6 +44,7 @@ class Client:
 
     Attributes:
         runs: runs, their tasks and logs.
+        holds: tasks whose pod is held after a failed step, and shells in the pods of tasks.
         executors: executors and their groups.
         configs: run configurations.
         database: the database, for operators.
@@ -160,6 +162,12 @@ class Client:
         from sluiceway.client.schedules import Schedules
 
         return Schedules(self.connection)
+
+    @cached_property
+    def holds(self) -> Holds:
+        from sluiceway.client.holds import Holds
+
+        return Holds(self.connection)
 
     @cached_property
     def audit(self) -> Audit:

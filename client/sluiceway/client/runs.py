@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sluiceway.api.run.v1 import run_pb2
 from sluiceway.api.run.v1 import run_service_pb2 as pb
@@ -96,7 +96,13 @@ class Runs:
         await self._connection.call(self._stub.CancelRun, request)
 
     async def restart(
-        self, run_id: str, *, from_failed: bool = False, tasks: Sequence[str] = (), request_id: str = ""
+        self,
+        run_id: str,
+        *,
+        from_failed: bool = False,
+        tasks: Sequence[str] = (),
+        request_id: str = "",
+        hold_on_failure: timedelta | None = None,
     ) -> run_pb2.Run:
         """Run a run that is over again, as a new run, which is returned.
 
@@ -106,6 +112,7 @@ class Runs:
             tasks: the ids of tasks to run again, with those that did not succeed and all that descend from them.
                 Without both, all tasks run again.
             request_id: a repeated call with the same id creates no second run.
+            hold_on_failure: how long the pod of a task is held when a step fails; None: as in the restarted run.
         """
         request = self._connection.request(
             pb.RestartRunRequest,
@@ -114,6 +121,7 @@ class Runs:
             from_failed=from_failed,
             task_ids=tasks,
             request_id=request_id,
+            hold_on_failure=hold_on_failure,
         )
         return (await self._connection.call(self._stub.RestartRun, request)).run
 

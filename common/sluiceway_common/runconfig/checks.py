@@ -103,7 +103,7 @@ def _doubt_of(path: DocumentPath, value: Any) -> str | None:
         doubt = carriage_return(value, is_command=field in {"command", "run", "ready"})
         return doubt or (rule_that_never_matches(value) if _is_ref_rule(path) else None)
     if isinstance(value, int) and not isinstance(value, bool):
-        if field in {"task_timeout_interval", "timeout"}:
+        if field in {"task_timeout_interval", "timeout", "hold_on_failure"}:
             return small_duration(value)
         return small_amount_of_memory(value) if field in {"memory", "size"} else None
     if isinstance(value, dict) and field == "when" and never_applies(value):

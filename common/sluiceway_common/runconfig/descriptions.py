@@ -60,6 +60,7 @@ DESCRIPTIONS: Final[Mapping[str, Mapping[str, str]]] = {
         "task_timeout_interval": _TASK_TIMEOUT,
         "retry": "When a failed attempt is followed by another one.",
         "wait_timeout": "How long it may wait for an executor; then it fails. Default: without end.",
+        "hold_on_failure": "How long the pod is kept when a step fails, to look at it and to continue. Default: not.",
         "labels": "Labels that the executor must have.",
         "priority": "Tasks with a higher priority get slots first. 0: the priority of the run.",
         "resources": "Limits of the whole pod.",

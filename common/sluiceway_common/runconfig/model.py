@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from sluiceway_common.runconfig import durations
 from sluiceway_common.runconfig.problems import boolean_word, describe_type, quoted
@@ -196,6 +196,12 @@ class Retry(Model):
     )
 
 
+def _at_most_a_day(value: int) -> int:
+    if value > durations.DAY:
+        raise fault("a pod can be held for at most 24h")
+    return value
+
+
 class Task(Model):
     """A node of a run's graph."""
 
@@ -215,6 +221,7 @@ class Task(Model):
     task_timeout_interval: Duration | None = None
     retry: Retry | None = None
     wait_timeout: Duration | None = None
+    hold_on_failure: Annotated[Duration, AfterValidator(_at_most_a_day)] | None = None
     labels: Annotated[dict[FilledText, Text], BeforeValidator(without_nulls)] = Field(default_factory=dict)
     priority: Priority = 0
     resources: Resources | None = None

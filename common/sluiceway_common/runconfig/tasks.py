@@ -159,10 +159,14 @@ class _Making:
             task_timeout_interval=_duration(task.task_timeout_interval or self._timeout),
             retry=retry,
             wait_timeout=None if task.wait_timeout is None else _duration(task.wait_timeout),
+            hold_on_failure=self._hold(task),
             labels=task.labels,
             priority=0 if self._from_fork else task.priority,
             resources=_resources(task.resources),
         )
+
+    def _hold(self, task: Task) -> Duration | None:
+        return None if task.hold_on_failure is None or self._from_fork else _duration(task.hold_on_failure)
 
     def _container(self, container: Container) -> api.Container:
         ready = container.ready

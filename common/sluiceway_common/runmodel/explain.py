@@ -165,6 +165,8 @@ def _runs(task: Task, assignment: Assignment) -> tuple[Reason, ...]:
             since = f" since {moment(step.start_time)}" if step.start_time is not None else ""
             sentence += f", in {_step(step)}{since}"
     reasons = [Reason(ReasonCode.RUNS_ON_EXECUTOR, sentence + _attempt(task))]
+    if task.hold is not None and task.reason is not None:
+        reasons.insert(0, task.reason)
     if assignment.stop_requested is not None:
         why = f": {assignment.stop_reason.sentence}" if assignment.stop_reason is not None else ""
         sentence = f"was told to stop at {moment(assignment.stop_requested)}{why}"

@@ -106,6 +106,8 @@ def _of_task(state: RunState, task: Task) -> Iterator[str]:
         yield f"is {status}, but waits"
     if status is TaskStatus.RUNNING and task.approval_state not in (ApprovalState.NOT_NEEDED, ApprovalState.GIVEN):
         yield "runs without its approval"
+    if task.hold is not None and status is not TaskStatus.RUNNING:
+        yield f"is {status}, but its pod is held"
     if task.timed_out and status is not TaskStatus.FAILED:
         yield f"timed out, but is {status}"
     if not 1 <= task.attempt <= max(task.retry.max_attempts, 1):

@@ -24,6 +24,7 @@ from enum import StrEnum
 from types import MappingProxyType
 
 from sluiceway_common.runmodel.conditions import Condition, RetryCause
+from sluiceway_common.runmodel.hold_state import Hold, HoldAction, HoldOrder
 from sluiceway_common.runmodel.limits import DEFAULT_APPROVAL_TIMEOUT
 from sluiceway_common.runmodel.reasons import Reason, ReasonCode
 from sluiceway_common.runmodel.steps import Steps
@@ -43,6 +44,9 @@ __all__ = [
     "Edge",
     "Epoch",
     "ExecutorId",
+    "Hold",
+    "HoldAction",
+    "HoldOrder",
     "Needs",
     "RestartKind",
     "RestartOf",
@@ -377,6 +381,9 @@ class Task:
         wait_timeout: how long it may be runnable without an executor that takes it (R22); None: without end.
         kept_from: in a restart: the run in which this task ran; its id, logs and archives are shared.
         steps: of the present attempt; those of earlier ones are in their assignments.
+        hold: its pod is held after a failed step; the task is still running (H1).
+        held: how long its pod was held, ended holds of the present attempt only; `timeout` does not count it.
+        continuations: how people ended the holds of the present attempt.
     """
 
     id: TaskId
@@ -406,6 +413,9 @@ class Task:
     archives: tuple[Archive, ...] = ()
     start_time: datetime | None = None
     end_time: datetime | None = None
+    hold: Hold | None = None
+    held: timedelta = timedelta()
+    continuations: tuple[HoldOrder, ...] = ()
 
     @property
     def was_attempted(self) -> bool:
@@ -462,6 +472,7 @@ class Assignment:
         stop_forced: ordered to stop at once, without grace and without clean-up steps.
         lock: the lock that it holds until it is final, as (scope, name).
         steps: their final state; None until the attempt is over.
+        hold_order: how its last hold is to end; the executor is sent it until it has reported that end.
     """
 
     id: AssignmentId
@@ -483,3 +494,4 @@ class Assignment:
     stop_forced: bool = False
     lock: tuple[str, str] | None = None
     steps: Steps | None = None
+    hold_order: HoldOrder | None = None

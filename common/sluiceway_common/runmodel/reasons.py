@@ -45,6 +45,7 @@ class ReasonCode(StrEnum):
     RUNS_ON_EXECUTOR = "runs_on_executor"
     RAN_ON_EXECUTOR = "ran_on_executor"
     TOLD_TO_STOP = "told_to_stop"
+    HELD = "held"
     RUN_PROGRESS = "run_progress"
     SETUP_ERROR = "setup_error"
     # why a run waits

@@ -104,10 +104,12 @@ def count_approval_wait(run: Run, now: datetime, *, only_approvals: bool) -> Run
 
 
 def _deadline(assignment: Assignment, task: Task) -> datetime | None:
-    """Return when the timeout of an attempt passes. None: never, or it was ordered to stop before."""
+    """Return when the timeout of an attempt passes. None: never, it is held, or it was ordered to stop before."""
     if task.timeout is None or assignment.start_time is None or assignment.stop_requested is not None:
         return None
-    return assignment.start_time + task.timeout
+    if task.hold is not None:
+        return None
+    return assignment.start_time + task.timeout + task.held
 
 
 def by_id(assignments: Mapping[AssignmentId, Assignment]) -> tuple[Assignment, ...]:

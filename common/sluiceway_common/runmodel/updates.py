@@ -19,11 +19,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
 from sluiceway_common.foundation.errors import FailedPrecondition, NotFound
+from sluiceway_common.runmodel import holds
 from sluiceway_common.runmodel.limits import MAX_ATTEMPTS
 from sluiceway_common.runmodel.model import (
     Archive,
@@ -69,6 +70,7 @@ class Report:
         reason: more about the end, such as `archive` or `drained`.
         steps: all of them as they are now; None: as they were.
         archives: what its steps have stored for descendants and people; None: nothing new.
+        hold: its pod is held; None: it is not.
     """
 
     assignment: AssignmentId
@@ -79,6 +81,7 @@ class Report:
     reason: Reason | None = None
     steps: Steps | None = None
     archives: tuple[Archive, ...] | None = None
+    hold: holds.ReportedHold | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,7 +216,7 @@ def report(state: RunState, assignment: Assignment | None, update: Report, now: 
     if assignment is None:
         return _refused(state, ReasonCode.UNKNOWN_ASSIGNMENT, f"assignment {update.assignment} is not known here")
     end = _end_of(assignment, update.phase)
-    if _is_no_news(state, assignment, update, end):
+    if _is_no_news(state, assignment, update, end, now):
         return Reported(ReportOutcome.NO_EFFECT, Change(before=state, state=state))
     if update.epoch != assignment.epoch:
         return _refused(
@@ -230,7 +233,7 @@ def report(state: RunState, assignment: Assignment | None, update: Report, now: 
             ReasonCode.ATTEMPT_ENDED_OTHERWISE,
             f"the attempt ended as {assignment.phase}; it cannot end as {end} too",
         )
-    task = _with_report(state.tasks[assignment.task_id], update)
+    task = _with_report(state.tasks[assignment.task_id], update, now)
     if not end.is_final:
         return Reported(ReportOutcome.APPLIED, _moved(state, task, assignment, end, now))
     cause = _cause(assignment, end, update)
@@ -266,13 +269,13 @@ def _end_of(assignment: Assignment, phase: AssignmentPhase) -> AssignmentPhase:
     return phase
 
 
-def _is_no_news(state: RunState, assignment: Assignment, update: Report, end: AssignmentPhase) -> bool:
+def _is_no_news(state: RunState, assignment: Assignment, update: Report, end: AssignmentPhase, now: datetime) -> bool:
     if assignment.phase.is_final:
         return not end.is_final or end is assignment.phase
     if _RANK.get(end, _FINAL_RANK) > _RANK[assignment.phase]:
         return False
     task = state.tasks[assignment.task_id]
-    return _with_report(task, update) == task
+    return _with_report(task, update, now) == task
 
 
 def _moved(state: RunState, task: Task, assignment: Assignment, phase: AssignmentPhase, now: datetime) -> Change:
@@ -347,7 +350,7 @@ def _finish(
         steps=steps,
     )
     ended = replace(
-        task,
+        holds.reported(task, None, steps, now),
         status=_STATUS_OF_END[end],
         reason=reason,
         timed_out=timed_out,
@@ -397,14 +400,17 @@ def _next_attempt(ended: Task, now: datetime) -> Task:
         timed_out=False,
         steps=ended.steps.blank(),
         archives=(),
+        held=timedelta(),
+        continuations=(),
         start_time=None,
         end_time=None,
     )
 
 
-def _with_report(task: Task, update: Report) -> Task:
+def _with_report(task: Task, update: Report, now: datetime) -> Task:
     steps = task.steps if update.steps is None else update.steps
     archives = task.archives if update.archives is None else update.archives
+    task = holds.reported(task, None if update.phase.is_final else update.hold, steps, now)
     if steps == task.steps and archives == task.archives:
         return task
     return replace(task, steps=steps, archives=archives)

@@ -33,8 +33,6 @@ _END_SECONDS = 10.0
 _STOP_MARGIN_SECONDS = 30.0
 _ACKNOWLEDGE_BYTES = WINDOW_BYTES // 4
 _BASE_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-_ROWS_AND_COLUMNS = (40).to_bytes(2, "little") + (120).to_bytes(2, "little") + bytes(4)
-"""The `struct winsize` of terminals."""
 
 
 class Channel(Protocol):
@@ -146,6 +144,8 @@ class ContainerPod:
         process = ContainerProcess(
             acknowledge=lambda count: self._acknowledge(number, count),
             stop=lambda grace: self._stop_command(number, grace),
+            write=lambda data: self._send_data(number, data),
+            resize=lambda size: self._later({"do": "resize", "id": number, "size": size}),
         )
         self._processes[number] = process
         inherited = {**self._plan.environment, **self._request.environment} if command.inherit else {}
@@ -159,8 +159,8 @@ class ContainerPod:
             "env": environment,
             "cwd": command.cwd,
             "tty": command.tty,
-            "size": _ROWS_AND_COLUMNS,
-            "input": has_input,
+            "size": _winsize(*command.size),
+            "input": has_input or command.tty,
             "limits": _limits_of(self._request.limits),
             "memory": self._request.limits.memory_bytes,
         }
@@ -375,9 +375,18 @@ class ContainerPod:
 class ContainerProcess:
     """A command in a container; see `port.Process`."""
 
-    def __init__(self, *, acknowledge: Callable[[int], None], stop: Callable[[float], Awaitable[None]]) -> None:
+    def __init__(
+        self,
+        *,
+        acknowledge: Callable[[int], None],
+        stop: Callable[[float], Awaitable[None]],
+        write: Callable[[bytes], Awaitable[None]],
+        resize: Callable[[bytes], None],
+    ) -> None:
         self._acknowledge = acknowledge
         self._stop = stop
+        self._write = write
+        self._resize = resize
         loop = asyncio.get_running_loop()
         self._started: asyncio.Future[str] = loop.create_future()
         self._ended: asyncio.Future[ExitStatus] = loop.create_future()
@@ -414,6 +423,17 @@ class ContainerProcess:
     async def stop(self, grace: float) -> None:
         await self._stop(grace)
 
+    async def write(self, data: bytes) -> None:
+        with contextlib.suppress(FailedPrecondition):
+            for start in range(0, len(data), WINDOW_BYTES):
+                part = data[start : start + WINDOW_BYTES]
+                if await self.may_write(len(part)):
+                    await self._write(part)
+
+    def resize(self, rows: int, columns: int) -> None:
+        if not self._ended.done():
+            self._resize(_winsize(rows, columns))
+
     async def may_write(self, count: int) -> bool:
         """Wait until its input takes `count` more bytes; return whether it will read them."""
         while self._may_write < count and not self._ended.done():
@@ -443,6 +463,11 @@ class ContainerProcess:
         if not self._ended.done():
             self._ended.set_result(status)
         self._changed.set()
+
+
+def _winsize(rows: int, columns: int) -> bytes:
+    """Return the `struct winsize` of a terminal."""
+    return rows.to_bytes(2, "little") + columns.to_bytes(2, "little") + bytes(4)
 
 
 def _limits_of(limits: Limits) -> dict[str, int]:

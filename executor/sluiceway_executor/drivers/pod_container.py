@@ -234,6 +234,11 @@ class ContainerInit(PodInit):
                 transfer.unacknowledged -= message["bytes"]
         elif message["do"] == "exec":
             self._execute(message)
+        elif message["do"] == "resize":
+            transfer = self.transfers.get(message["id"])
+            if transfer is not None and transfer.tty and transfer.output >= 0:
+                with suppress(OSError):
+                    fcntl.ioctl(transfer.output, termios.TIOCSWINSZ, message["size"])
         elif message["do"] == "connect":
             self._send({"event": "connected", "id": message["id"], "accepted": _accepts(message["port"])})
         else:
@@ -257,6 +262,7 @@ class ContainerInit(PodInit):
             output, given = os.openpty()
             fcntl.ioctl(given, termios.TIOCSWINSZ, message["size"])
             os.fchown(given, user.ids[0], -1)
+            source = os.dup(output)
             descriptors = [given, os.dup(given), os.dup(given)]
         else:
             output, given = os.pipe2(os.O_CLOEXEC)

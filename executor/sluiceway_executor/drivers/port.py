@@ -183,6 +183,7 @@ class Command:
         cwd: made when it is missing; a leading `~` is the pod's home. Empty is the home.
         user: empty is the pod's.
         tty: with a terminal as its input and output.
+        size: the rows and columns of the terminal.
     """
 
     argv: Sequence[str]
@@ -192,6 +193,7 @@ class Command:
     cwd: str = ""
     user: str = ""
     tty: bool = False
+    size: tuple[int, int] = (40, 120)
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,6 +229,14 @@ class Process(Protocol):
         Empty means the end: the command is over and all that it wrote has been read. Not reading slows the command
         once a pipe's worth waits.
         """
+        ...
+
+    async def write(self, data: bytes) -> None:
+        """Write to its terminal. Waits while it does not read; after its end, nothing happens."""
+        ...
+
+    def resize(self, rows: int, columns: int) -> None:
+        """Change the size of its terminal. Never waits; after its end, nothing happens."""
         ...
 
     async def stop(self, grace: float) -> None:

@@ -164,7 +164,7 @@ class SupervisedPod:
     async def exec(self, command: Command) -> SupervisedProcess:
         if command.tty:
             master, slave = pty.openpty()
-            termios.tcsetwinsize(slave, (40, 120))
+            termios.tcsetwinsize(slave, command.size)
             process = await self._exec(command, (slave, slave, slave), master, tty=True)
         else:
             master, slave = os.pipe()

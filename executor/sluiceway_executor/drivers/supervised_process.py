@@ -17,6 +17,7 @@ __all__ = ["SupervisedProcess"]
 
 _CHUNK_BYTES = 1 << 16
 _TTY_QUIET_SECONDS = 0.1
+_FULL_SECONDS = 0.02
 
 
 class SupervisedProcess:
@@ -67,6 +68,21 @@ class SupervisedProcess:
 
     async def wait(self) -> ExitStatus:
         return await asyncio.shield(self._ended)
+
+    async def write(self, data: bytes) -> None:
+        # The controlling end of a terminal is both its output and its input.
+        with contextlib.suppress(OSError):
+            while data and not self._closed and not self._ended.done():
+                try:
+                    data = data[os.write(self._output, data) :]
+                except BlockingIOError:
+                    # Interactive input: a terminal that is full is read soon, or by nobody.
+                    await asyncio.sleep(_FULL_SECONDS)
+
+    def resize(self, rows: int, columns: int) -> None:
+        if not self._closed:
+            with contextlib.suppress(OSError, termios.error):
+                termios.tcsetwinsize(self._output, (rows, columns))
 
     async def stop(self, grace: float) -> None:
         await self._stop(grace)

@@ -36,7 +36,7 @@ from sluiceway.api.project.v1 import (
     variable_service_pb2_grpc,
     webhook_service_pb2_grpc,
 )
-from sluiceway.api.run.v1 import run_service_pb2_grpc
+from sluiceway.api.run.v1 import hold_service_pb2_grpc, run_service_pb2_grpc
 from sluiceway.records.trigger.v1.records_pb2 import LinkRecord
 from sluiceway_common.foundation.clock import Clock, IdSource
 from sluiceway_common.foundation.rpc.offer import ServiceSet
@@ -54,8 +54,10 @@ from sluiceway_server.executors.admin_service import ExecutorAdminServicer
 from sluiceway_server.executors.connection import StreamSettings
 from sluiceway_server.executors.durability import DurableBarrier
 from sluiceway_server.executors.failure_detector import FailureDetector
+from sluiceway_server.executors.hold_service import HoldServicer
 from sluiceway_server.executors.presence import GroupDirectory, GroupKeys, GroupSettings
 from sluiceway_server.executors.service import ExecutorServicer
+from sluiceway_server.executors.shells import Shells
 from sluiceway_server.executors.stream import ExecutorStreams
 from sluiceway_server.forges.addresses import AddressPolicy
 from sluiceway_server.forges.http import ForgeHttp
@@ -229,6 +231,7 @@ async def services(ground: ServerDependencies, database: DataManager) -> AsyncIt
         uses = TokenUses(database, clock)
         authenticator = TokenAuthenticator(database, clock=clock, on_use=uses.note)
         detector = FailureDetector(database, engine, directory=directory, clock=clock, times=times)
+        shells = Shells(ids)
         streams = ExecutorStreams(
             database,
             engine,
@@ -343,6 +346,17 @@ async def services(ground: ServerDependencies, database: DataManager) -> AsyncIt
                 ),
             )
             offer.add(
+                hold_service_pb2_grpc.add_HoldServiceServicer_to_server,
+                HoldServicer(
+                    database,
+                    engine,
+                    shells,
+                    is_connected=lambda id_: any(each.id == id_ for each in directory.live()),
+                    clock=clock,
+                    ids=ids,
+                ),
+            )
+            offer.add(
                 executor_service_pb2_grpc.add_ExecutorServiceServicer_to_server,
                 ExecutorServicer(
                     database,
@@ -350,6 +364,7 @@ async def services(ground: ServerDependencies, database: DataManager) -> AsyncIt
                     streams=streams,
                     logs=LogReceiver(live, owners),
                     archives=ExecutorArchives(database, archives, clock, ids=ids, config_of=engine.config_of),
+                    shells=shells,
                 ),
             )
             offer.add(

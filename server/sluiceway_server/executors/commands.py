@@ -16,7 +16,7 @@ from sluiceway_server.datamanager.model import Position
 
 _MAX_PENDING = 20_000
 
-Command = pb.Assign | pb.Stop | pb.Release | pb.Clean
+Command = pb.Assign | pb.Stop | pb.Release | pb.Clean | pb.EndHold
 
 
 def first_number(hello: Position) -> int:
@@ -62,9 +62,15 @@ class CommandBuffer:
                 message = pb.ConnectResponse(stop=command)
             case pb.Clean():
                 message = pb.ConnectResponse(clean=command)
+            case pb.EndHold():
+                message = pb.ConnectResponse(end_hold=command)
             case _:
                 message = pb.ConnectResponse(release=command)
         self._pending[self._number] = (message, self._clock.monotonic())
+        self._send(message)
+
+    def pass_on(self, message: pb.ConnectResponse) -> None:
+        """Send a message once that is not acknowledged."""
         self._send(message)
 
     def acknowledge(self, number: int) -> pb.ConnectResponse | None:

@@ -79,13 +79,15 @@ class Deliverer:
             Exhausted: too many notices are queued.
         """
         match notice.kind:
-            case AssignmentNotice.ASSIGNED | AssignmentNotice.STOP:
+            case AssignmentNotice.ASSIGNED | AssignmentNotice.STOP | AssignmentNotice.END_HOLD:
                 if len(self._notices) >= _MAX_PENDING_NOTICES:
                     raise Exhausted(f"{_MAX_PENDING_NOTICES} notices to the executor {self.executor_id} wait")
                 assignment = _stored_by(applied, notice.body.decode())
                 specified = _specified_by(applied, assignment) if notice.kind == AssignmentNotice.ASSIGNED else None
                 self._notices.append(_PendingNotice(notice.kind, assignment, applied.position, specified))
                 self._has_notices.set()
+            case AssignmentNotice.SHELL:
+                self.commands.pass_on(pb.ConnectResponse(open_shell=pb.OpenShell.FromString(notice.body)))
             case AssignmentNotice.ENDED:
                 # A final assignment does not change any more, so that the transaction has all of it: nothing is read.
                 self.end(_stored_by(applied, notice.body.decode()))
@@ -103,8 +105,10 @@ class Deliverer:
                 notice = self._notices.popleft()
                 if notice.kind == AssignmentNotice.ASSIGNED:
                     await self.assign(notice.assignment, notice.position, notice.specified)
-                else:
+                elif notice.kind == AssignmentNotice.STOP:
                     self.stop(await self.engine.assignment(notice.assignment.id, after=notice.position))
+                else:
+                    self.end_hold(notice.assignment)
 
     async def assign(
         self, assignment: records.AssignmentRecord, position: Position, specified: Specified | None = None
@@ -158,6 +162,23 @@ class Deliverer:
             if assignment.HasField("stop_reason"):
                 command.reason.CopyFrom(assignment.stop_reason)
             self.commands.issue(command)
+
+    def end_hold(self, assignment: records.AssignmentRecord) -> None:
+        """End the hold of an attempt as it was ordered, if the attempt is not over and belongs to this session.
+
+        The executor ignores the order for a hold that is over.
+        """
+        if assignment.session_id == self.session_id and assignment.phase not in FINAL_PHASES:
+            order = assignment.hold_order
+            self.commands.issue(
+                pb.EndHold(
+                    assignment_id=assignment.id,
+                    epoch=assignment.epoch,
+                    hold=order.hold,
+                    action=order.action,
+                    by=order.by,
+                )
+            )
 
     def end(self, assignment: records.AssignmentRecord) -> None:
         """Release an attempt that is over; discard it if the executor did not end it."""

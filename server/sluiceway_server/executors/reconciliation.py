@@ -76,6 +76,8 @@ async def reconcile(
             case Verdict.CONTINUE:
                 if by_id[row.assignment_id].HasField("stop_requested"):
                     deliverer.stop(by_id[row.assignment_id])
+                if by_id[row.assignment_id].HasField("hold_order"):
+                    deliverer.end_hold(by_id[row.assignment_id])
             case Verdict.DISCARD:
                 deliverer.discard(row.assignment_id, epoch)
             case Verdict.RELEASE:

@@ -20,6 +20,7 @@ from sluiceway_common.foundation.rpc.caller import current_caller
 from sluiceway_common.runmodel.executor_state import Proof, SessionFenced
 from sluiceway_server.archives.service import ExecutorArchives
 from sluiceway_server.datamanager.port import Database
+from sluiceway_server.executors.shells import Shells
 from sluiceway_server.executors.stream import ExecutorStreams
 from sluiceway_server.logs.receiver import LogReceiver
 from sluiceway_server.runrecords.executor_record import read_state
@@ -47,12 +48,14 @@ class ExecutorServicer(pb_grpc.ExecutorServiceServicer):
         streams: ExecutorStreams,
         logs: LogReceiver,
         archives: ExecutorArchives,
+        shells: Shells,
     ) -> None:
         self._database = database
         self._engine = engine
         self._streams = streams
         self._logs = logs
         self._archives = archives
+        self._shells = shells
 
     async def Connect(  # type: ignore[override]  # writes to its context; the stubs know generators only
         self, request_iterator: AsyncIterator[pb.ConnectRequest], context: Context
@@ -73,6 +76,15 @@ class ExecutorServicer(pb_grpc.ExecutorServiceServicer):
                 yield request
 
         await self._logs.receive(first.executor_id, first.session_id, requests(), context.write)
+
+    async def ServeShell(  # type: ignore[override]  # as above
+        self, request_iterator: AsyncIterator[pb.ServeShellRequest], context: Context
+    ) -> None:
+        first = await anext(request_iterator, None)
+        if first is None:
+            raise InvalidInput("the first message must name the shell")
+        await self._prove(first.executor_id, Proof(first.session_id, first.session_secret))
+        await self._shells.serve(first, request_iterator, context.write)
 
     async def PutArchive(
         self, request_iterator: AsyncIterator[pb.PutArchiveRequest], context: Context

@@ -40,7 +40,7 @@ from sluiceway.api.project.v1 import (
     variable_service_pb2,
     webhook_service_pb2,
 )
-from sluiceway.api.run.v1 import run_service_pb2
+from sluiceway.api.run.v1 import hold_service_pb2, run_service_pb2
 from sluiceway_server.gateway.templates import PathTemplate
 
 __all__ = ["HTTP_SERVICES", "Rule", "field_of", "rules_of"]
@@ -67,6 +67,7 @@ _FILES = (
     user_service_pb2,
     variable_service_pb2,
     webhook_service_pb2,
+    hold_service_pb2,
     run_service_pb2,
 )
 

@@ -7,11 +7,6 @@ the creation, fields of a newer version) is kept: encoding starts from a copy of
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime, timedelta
-
-from google.protobuf.duration_pb2 import Duration
-from google.protobuf.message import Message
-from google.protobuf.timestamp_pb2 import Timestamp
 
 from sluiceway.api.executor.v1 import executor_service_pb2 as executor_api
 from sluiceway.api.run.v1 import definition_pb2 as definition_api
@@ -19,42 +14,20 @@ from sluiceway.api.run.v1 import run_pb2 as api
 from sluiceway.records.run.v1 import records_pb2 as pb
 from sluiceway_common.runmodel import model
 from sluiceway_common.runmodel.reasons import Reason
-from sluiceway_server.runrecords import enums
+from sluiceway_server.runrecords import enums, holds
 from sluiceway_server.runrecords.steps import EncodedSteps, put_steps
+from sluiceway_server.runrecords.times import optional_time as optional_time  # noqa: PLC0414 - for users of this module
+from sluiceway_server.runrecords.times import put_duration as put_duration  # noqa: PLC0414 - for users of this module
+from sluiceway_server.runrecords.times import put_time as put_time  # noqa: PLC0414 - for users of this module
+from sluiceway_server.runrecords.times import read_duration as read_duration  # noqa: PLC0414 - for users of this module
+from sluiceway_server.runrecords.times import read_time as read_time  # noqa: PLC0414 - for users of this module
 
 _RESTART_KINDS = {kind.value: kind for kind in model.RestartKind} | {"tasks": model.RestartKind.FROM_TASKS}
 _ON_SUCCESS = frozenset({model.Condition.ON_SUCCESS})
 _DEFAULT_RETRY = model.Retry()
 
 
-# --- times, reasons, sources --------------------------------------------------------------------------------------
-
-
-def read_time(stamp: Timestamp) -> datetime:
-    """Decode a time, in UTC, to microseconds."""
-    return datetime.fromtimestamp(stamp.seconds, UTC).replace(microsecond=stamp.nanos // 1000)
-
-
-def optional_time(message: Message, field: str) -> datetime | None:
-    """Decode a time field; None when it is not set."""
-    return read_time(getattr(message, field)) if message.HasField(field) else None
-
-
-def put_time(stamp: Timestamp, value: datetime) -> None:
-    """Encode a time into a field. Cheaper than `FromDatetime`: this runs for every stored time."""
-    stamp.seconds = int(value.replace(microsecond=0).timestamp())
-    stamp.nanos = value.microsecond * 1000
-
-
-def read_duration(value: Duration) -> timedelta:
-    """Decode a duration, to microseconds."""
-    return timedelta(seconds=value.seconds, microseconds=value.nanos // 1000)
-
-
-def put_duration(field: Duration, value: timedelta) -> None:
-    """Encode a duration into a field, to microseconds."""
-    field.seconds = value.days * 86_400 + value.seconds
-    field.nanos = value.microseconds * 1000
+# --- reasons, sources --------------------------------------------------------------------------------------
 
 
 def decode_reason(reason: api.Reason) -> Reason:
@@ -276,6 +249,9 @@ def decode_task(record: pb.TaskRecord) -> model.Task:
         archives=decode_archives(record.archives),
         start_time=optional_time(task, "start_time"),
         end_time=optional_time(task, "end_time"),
+        hold=holds.decode_hold(task),
+        held=read_duration(record.held),
+        continuations=tuple(map(holds.decode_order, task.continuations)),
     )
 
 
@@ -312,6 +288,7 @@ def _encode_state(record: pb.TaskRecord, task: model.Task) -> None:
             message.ClearField(name)
         else:
             put_time(getattr(message, name), value)
+    holds.put_holds(record, task)
     record.kept_from = task.kept_from
     del record.archives[:]
     record.archives.extend(encode_archives(task.archives))
@@ -441,6 +418,7 @@ def decode_assignment(record: pb.AssignmentRecord) -> model.Assignment:
         stop_forced=record.stop_forced,
         lock=(record.lock_scope, record.lock_name) if record.lock_name else None,
         steps=EncodedSteps.of_record(record.setup, record.steps) if record.HasField("setup") else None,
+        hold_order=holds.decode_order(record.hold_order) if record.HasField("hold_order") else None,
     )
 
 
@@ -470,6 +448,8 @@ def encode_assignment(assignment: model.Assignment, *, scope: str) -> pb.Assignm
         record.stop_reason.CopyFrom(encode_reason(assignment.stop_reason))
     if assignment.lock is not None:
         record.lock_scope, record.lock_name = assignment.lock
+    if assignment.hold_order is not None:
+        record.hold_order.CopyFrom(holds.encode_order(assignment.hold_order))
     if assignment.steps is not None:
         put_steps(assignment.steps, record.setup, record.steps)
     return record

@@ -14,6 +14,7 @@ from sluiceway.api.run.v1 import run_pb2 as api
 from sluiceway_common.runconfig.capabilities import drivers_for
 from sluiceway_common.runmodel import limits, model
 from sluiceway_common.runmodel.definitions import DependsOn, TaskDefinition
+from sluiceway_common.runmodel.holds import ReportedHold
 from sluiceway_common.runmodel.state import Event, EventKind
 from sluiceway_common.runmodel.steps import Steps
 from sluiceway_common.runmodel.updates import Report
@@ -68,7 +69,14 @@ def decode_report(update: executor_api.AssignmentUpdate, *, session: str, steps:
         reason=codec.decode_reason(update.reason) if update.HasField("reason") else None,
         steps=encoded(steps).merged(update.steps) if update.steps else None,
         archives=codec.decode_archives(update.archives) if update.archives else None,
+        hold=_hold(update),
     )
+
+
+def _hold(update: executor_api.AssignmentUpdate) -> ReportedHold | None:
+    if not update.HasField("hold"):
+        return None
+    return ReportedHold(update.hold.number, update.hold.step, codec.read_duration(update.hold.limit))
 
 
 def _cause(update: executor_api.AssignmentUpdate) -> model.RetryCause:

@@ -38,6 +38,7 @@ _CODE = re.compile(r"[a-zA-Z0-9_]{0,64}")
 _SHA256 = re.compile(r"([0-9a-f]{64})?")
 # https://protobuf.dev/reference/protobuf/google.protobuf/#timestamp: the years 1 to 9999.
 _FIRST_SECOND, _LAST_SECOND = -62_135_596_800, 253_402_300_799
+_MOST_HOLD_SECONDS = 86_400
 _NANOS = 1_000_000_000
 
 
@@ -155,6 +156,11 @@ def _update_faults(update: pb.AssignmentUpdate) -> Iterator[Violation]:
     yield from _matches("reason.code", update.reason.code, _CODE, "a code")
     if update.HasField("pod_start_time"):
         yield from time_faults("pod_start_time", update.pod_start_time)
+    if update.HasField("hold"):
+        yield from _not_negative("hold.number", update.hold.number)
+        yield from _step_index("hold.step", update.hold.step)
+        if not 0 <= update.hold.limit.seconds <= _MOST_HOLD_SECONDS or not 0 <= update.hold.limit.nanos < _NANOS:
+            yield Violation("hold.limit", "0 to 24 hours")
     yield from _few("steps", len(update.steps), MAX_STEPS + 1)
     for at, step in enumerate(update.steps[: MAX_STEPS + 1]):
         yield from _step_faults(f"steps[{at}]", step)
@@ -165,6 +171,7 @@ def _step_faults(path: str, step: pb.StepUpdate) -> Iterator[Violation]:
     for name in ("start_time", "end_time"):
         if step.HasField(name):
             yield from time_faults(f"{path}.{name}", getattr(step, name))
+    yield from _not_negative(f"{path}.reruns", step.reruns)
     yield from _not_negative(f"{path}.log_size_bytes", step.log_size_bytes)
     yield from _matches(f"{path}.log_sha256", step.log_sha256, _SHA256, "64 of 0-9 a-f, or empty")
     yield from _matches(f"{path}.reason.code", step.reason.code, _CODE, "a code")

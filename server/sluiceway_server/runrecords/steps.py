@@ -133,6 +133,13 @@ def _blank(name: str, type_: str) -> api.Step:
 
 
 def _merge(stored: api.Step, update: executor_api.StepUpdate) -> None:
+    if update.reruns < stored.reruns:
+        return
+    if update.reruns > stored.reruns:
+        # It runs again in a held pod; its log continues.
+        size, digest = stored.log_size_bytes, stored.log_sha256
+        stored.CopyFrom(_blank(stored.name, stored.type))
+        stored.reruns, stored.log_size_bytes, stored.log_sha256 = update.reruns, size, digest
     if update.log_sha256 and update.log_size_bytes >= stored.log_size_bytes:
         stored.log_sha256 = update.log_sha256
     stored.log_size_bytes = max(stored.log_size_bytes, update.log_size_bytes)

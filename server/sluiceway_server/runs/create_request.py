@@ -34,6 +34,7 @@ from sluiceway_server.runs.definition_checks import (
     MAX_STEPS,
     duration_faults,
     environment_faults,
+    hold_faults,
     source_faults,
     task_faults,
     text_faults,
@@ -154,7 +155,7 @@ def check(
     warnings = (*request.warnings, *unset[:MAX_OWN_WARNINGS], *islice(_unsaid_warnings(request), MAX_OWN_WARNINGS))
     return ValidatedCreate(
         created=created,
-        records=_records(created, warnings, _plain(request.environment)),
+        records=_records(created, warnings, request),
         config=encoded,
         preconditions=preconditions,
         request_id=request.request_id,
@@ -244,6 +245,8 @@ def _request_faults(request: service_api.CreateRunRequest) -> Iterator[Violation
         yield Violation("change_groups", f"{len(request.change_groups)}; at most {MAX_CHANGE_GROUPS} are allowed")
     yield from text_faults("request_id", request.request_id, foreign_fault)
     yield from duration_faults("run.timeout", request.run.timeout)
+    if request.run.HasField("hold_on_failure"):
+        yield from hold_faults("run.hold_on_failure", request.run.hold_on_failure)
 
 
 def _with_field_faults(request: service_api.CreateRunRequest, found: list[Violation]) -> list[Violation]:
@@ -311,7 +314,7 @@ def _plain(environment: Mapping[str, definition_api.EnvironmentValue]) -> dict[s
     return {name: value.value for name, value in environment.items() if not value.HasField("secret")}
 
 
-def _records(created: creation.Created, warnings: tuple[str, ...], variables: Mapping[str, str]) -> NewRecords:
+def _records(created: creation.Created, warnings: tuple[str, ...], request: service_api.CreateRunRequest) -> NewRecords:
     run = created.run
     names = {task.id: task.name for task in created.tasks}
     tasks = {
@@ -326,6 +329,8 @@ def _records(created: creation.Created, warnings: tuple[str, ...], variables: Ma
             f"the run is too large: its {len(names)} tasks take {size} bytes in one transaction, at most "
             f"{MAX_CHANGE_BYTES} are possible; give it fewer tasks, fewer edges or shorter names"
         )
-    shown_run = api.Run(setup_errors=created.setup_errors, variables=variables)
+    shown_run = api.Run(setup_errors=created.setup_errors, variables=_plain(request.environment))
+    if request.run.HasField("hold_on_failure"):
+        shown_run.hold_on_failure.CopyFrom(request.run.hold_on_failure)
     record = pb.RunRecord(run=shown_run, created_warnings=warnings)
     return NewRecords(record, tasks)

@@ -41,6 +41,7 @@ MAX_CONTAINERS = 100
 MAX_CACHE_KEY = 200
 MAX_REFERENCE = 200
 _MAX_SECONDS = 3_650 * 86_400
+_DAY_SECONDS = 86_400
 _NANOS = 1_000_000_000
 _MAX_PORT = 65_535
 # A step without a kind has a fault of its own.
@@ -101,6 +102,8 @@ def task_faults(path: str, task: definition_api.TaskDefinition) -> Iterator[Viol
     yield from duration_faults(f"{path}.task_timeout_interval", task.task_timeout_interval)
     yield from duration_faults(f"{path}.wait_timeout", task.wait_timeout)
     yield from duration_faults(f"{path}.approval.timeout", task.approval.timeout)
+    if task.HasField("hold_on_failure"):
+        yield from hold_faults(f"{path}.hold_on_failure", task.hold_on_failure)
     yield from _resource_faults(f"{path}.resources", task.resources)
 
 
@@ -119,6 +122,13 @@ def duration_faults(path: str, value: Duration) -> Iterator[Violation]:
     """List what is wrong with a duration of more than ten years. The rules of runs refuse a negative one."""
     if abs(value.seconds) > _MAX_SECONDS or abs(value.nanos) >= _NANOS:
         yield Violation(path, "must be at most ten years")
+
+
+def hold_faults(path: str, value: Duration) -> Iterator[Violation]:
+    """List what is wrong with how long a pod is to be held."""
+    is_less = 0 <= value.seconds < _DAY_SECONDS and 0 <= value.nanos < _NANOS
+    if not is_less and value != Duration(seconds=_DAY_SECONDS):
+        yield Violation(path, "must be 0 to 24 hours")
 
 
 def text_faults(path: str, text: str, rule: Callable[[str], str | None], *, empty: bool = False) -> Iterator[Violation]:

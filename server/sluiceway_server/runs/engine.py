@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 from typing import TypeVar
 
 from sluiceway.api.executor.v1 import executor_service_pb2 as executor_api
@@ -18,8 +19,8 @@ from sluiceway.api.run.v1 import run_service_pb2 as service_api
 from sluiceway.records.run.v1 import records_pb2 as pb
 from sluiceway_common.foundation.clock import Clock, IdSource
 from sluiceway_common.foundation.errors import FailedPrecondition, NotFound
-from sluiceway_common.runmodel import requests, updates
-from sluiceway_common.runmodel.model import ApprovalGiven, RestartKind
+from sluiceway_common.runmodel import holds, requests, updates
+from sluiceway_common.runmodel.model import ApprovalGiven, HoldAction, RestartKind
 from sluiceway_common.runmodel.reasons import Reason
 from sluiceway_common.runmodel.state import Change, RunState
 from sluiceway_server.datamanager.checks import check_preconditions
@@ -268,6 +269,21 @@ class Engine:
         what = f"reject {task} {comment}"
         return await self._change(run_id, change, by=by, request_id=request_id, what=what, audit=audit)
 
+    async def end_hold(
+        self, run_id: str, task: str, action: HoldAction, *, by: str, hold: int = 0, audit: Auditor | None = None
+    ) -> Position:
+        """Ask for the end of the hold of a task (H4). `hold`: the number of the one that is meant; 0: the present one.
+
+        Raises:
+            NotFound: there is no such run or task.
+            FailedPrecondition: it is not held, or it is already to end in another way.
+        """
+
+        def change(state: RunState, transaction: RunTransaction) -> Change:
+            return holds.order(state, task, action, by=by, now=transaction.now, hold=hold)
+
+        return await self._change(run_id, change, by=by, request_id="", what=f"{action} of task {task}", audit=audit)
+
     async def restart_run(
         self,
         run_id: str,
@@ -275,6 +291,7 @@ class Engine:
         *,
         by: str,
         chosen: Sequence[str] = (),
+        hold_on_failure: timedelta | None = None,
         request_id: str = "",
         audit: Auditor | None = None,
     ) -> Committed[pb.RunRecord]:
@@ -298,7 +315,8 @@ class Engine:
             config = await self._configs.prepare(body, config.digest)
         new_run_id = self._ids.new_id()
         key = request_key(by, request_id) if request_id else ""
-        digest = hashlib.sha256(f"restart {kind} {' '.join(sorted(chosen))} {run_id}".encode()).hexdigest()
+        held = "" if hold_on_failure is None else f" hold {hold_on_failure.total_seconds()}"
+        digest = hashlib.sha256(f"restart {kind} {' '.join(sorted(chosen))} {run_id}{held}".encode()).hexdigest()
 
         def decide(transaction: RunTransaction) -> str:
             state = transaction.run(run_id)
@@ -318,6 +336,7 @@ class Engine:
                 by=by,
                 new_id=self._ids.new_id,
                 config=config,
+                hold_on_failure=hold_on_failure,
             )
             transaction.put(*self._with_new_run(transaction.view, created))
             if audit is not None:

@@ -6,6 +6,7 @@ the functions that start and place, so that the explanation is what the schedule
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from sluiceway.api.run.v1 import run_pb2 as api
@@ -14,7 +15,7 @@ from sluiceway_common.foundation.clock import Clock
 from sluiceway_common.runmodel import groups, queues
 from sluiceway_common.runmodel.executor_state import ExecutorPhase
 from sluiceway_common.runmodel.explain import Explanation, explain_queued, explain_run, explain_standing, explain_task
-from sluiceway_common.runmodel.model import RunPhase, TaskId
+from sluiceway_common.runmodel.model import RunPhase, Task, TaskId
 from sluiceway_common.runmodel.placement import Candidate, ExecutorView, Owner, Waiting, place
 from sluiceway_common.runmodel.queues import QueueSettings
 from sluiceway_common.runmodel.reasons import Reason, ReasonCode
@@ -25,7 +26,8 @@ from sluiceway_server.datamanager.model import Query, View, Where
 from sluiceway_server.runrecords import codec, enums
 from sluiceway_server.runrecords.executor_group import with_group_settings
 from sluiceway_server.runrecords.executor_record import drain_of, phase_of
-from sluiceway_server.runrecords.types import ASSIGNMENT, EXECUTOR, LOCK, QUEUE, RUN, active_in, lock_id
+from sluiceway_server.runrecords.types import ASSIGNMENT, EXECUTOR, LOCK, QUEUE, RUN, TASK, active_in, lock_id
+from sluiceway_server.runrecords.types import task_id as task_key
 from sluiceway_server.runs import recovery_hold as holding
 from sluiceway_server.runs.executor_times import ExecutorTimes
 from sluiceway_server.runs.names import Names
@@ -35,6 +37,8 @@ from sluiceway_server.runs.waits import put_waits
 
 QUEUE_WINDOW = 1000
 MOST_SETUP_ERRORS = 10
+MOST_LOOKED_AT = 100
+MOST_HELD = 3
 
 
 class Explainer:
@@ -61,11 +65,12 @@ class Explainer:
         queued = self._queued(view, state)
         stranded = self._stranded(view, state)
         explained = explain_run(state, placed=self._placed(view, state), queued=queued)
+        slots = self._held_slots(view) if any(map(_waits_for_executor, explained)) else ()
         shown = service_api.RunExplanation(
             run_id=run_id,
             phase=enums.PHASES[state.run.phase],
             reasons=[codec.encode_reason(reason) for reason in queued or self._standing(view, state, record.run)],
-            tasks=[_encode(each, stranded.get(each.task_id)) for each in explained],
+            tasks=[_encode(each, stranded.get(each.task_id), slots) for each in explained],
         )
         names = Names(view)
         names.put_in_reasons((*shown.reasons, *(reason for task in shown.tasks for reason in task.reasons)))
@@ -89,7 +94,8 @@ class Explainer:
             return None
         placed = self._placed(view, state).get(task_id)
         explained = explain_task(state, task_id, placed=placed, queued=self._queued(view, state))
-        shown = _encode(explained, self._stranded(view, state).get(task_id))
+        slots = self._held_slots(view) if _waits_for_executor(explained) else ()
+        shown = _encode(explained, self._stranded(view, state).get(task_id), slots)
         Names(view).put_in_reasons(shown.reasons)
         return shown
 
@@ -110,7 +116,27 @@ class Explainer:
             runs[holder.run.id] = holder.run
         holders = {each: held.run_id for each in {r.group for r in runs.values()} if (held := view.get(QUEUE, each))}
         decided = queues.decide(runs.values(), holders=holders, settings={scope: settings}, now=self._clock.now())
-        return explain_queued(run, decided=decided.waiting.get(run.id), holder=holder)
+        reasons = explain_queued(run, decided=decided.waiting.get(run.id), holder=holder)
+        if holder is None:
+            return reasons
+        tasks = [task for task in holder.tasks.values() if task.hold is not None]
+        return (*reasons, *(_held_by(task, f"run {holder.run.number}") for task in tasks[:MOST_HELD]))
+
+    def _held_slots(self, view: View) -> tuple[Reason, ...]:
+        """Return which pods are held after a failed step on executors without a free slot, the first few."""
+        found: list[Reason] = []
+        for executor in self._fleet(view):
+            if executor.used < executor.slots:
+                continue
+            query = Query({"executor_id": executor.id, "live": 1}, size=MOST_LOOKED_AT)
+            for _, live in view.select(ASSIGNMENT, query).records:
+                task, run = view.get(TASK, task_key(live.run_id, live.task_id)), view.get(RUN, live.run_id)
+                if task is not None and run is not None and task.task.HasField("hold"):
+                    of = f"run {run.run.number} of {run.run.group} keeps a slot of {executor.id}"
+                    found.append(_held_by(codec.decode_task(task), of))
+                if len(found) >= MOST_HELD:
+                    return tuple(found)
+        return tuple(found)
 
     def _stranded(self, view: View, state: RunState) -> dict[TaskId, Reason]:
         """Return the tasks that are running and whose executor is away."""
@@ -171,8 +197,20 @@ def _holder(view: View, run_id: str, assignment_id: str) -> str:
     return f"run {record.run.number} of {record.run.group}" if record is not None else f"assignment {assignment_id}"
 
 
-def _encode(explained: Explanation, more: Reason | None = None) -> service_api.TaskExplanation:
-    reasons = [codec.encode_reason(reason) for reason in (*explained.reasons, *([more] if more is not None else []))]
+def _held_by(task: Task, of: str) -> Reason:
+    until = f" until {moment(task.hold.expire_time)}" if task.hold is not None else ""
+    return Reason(ReasonCode.HELD, f'task "{task.name}" of {of}: it failed, and is held{until}')
+
+
+def _waits_for_executor(explained: Explanation) -> bool:
+    return any(reason.code == ReasonCode.WAITS_FOR_EXECUTOR for reason in explained.reasons)
+
+
+def _encode(
+    explained: Explanation, more: Reason | None = None, slots: Sequence[Reason] = ()
+) -> service_api.TaskExplanation:
+    others = (*([more] if more is not None else []), *(slots if _waits_for_executor(explained) else ()))
+    reasons = [codec.encode_reason(reason) for reason in (*explained.reasons, *others)]
     return service_api.TaskExplanation(
         task_id=explained.task_id, task_name=explained.name, status=enums.STATUSES[explained.status], reasons=reasons
     )

@@ -116,6 +116,12 @@ class AssignmentNotice(StrEnum):
     STOP = "assignment_stop"
     """It is to end, or to end by force: send `stop`."""
 
+    END_HOLD = "assignment_end_hold"
+    """A person ended the hold of its pod: send `end_hold`."""
+
+    SHELL = "assignment_shell"
+    """A person opens a shell in its pod: send `open_shell`, which is the body."""
+
     ENDED = "assignment_ended"
     """It is final: once that is durable, send `release` (or a discarding `stop` when the executor did not end it)."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from datetime import timedelta
 
 from sluiceway.api.run.v1 import run_pb2 as api
 from sluiceway.records.run.v1 import records_pb2 as pb
@@ -26,6 +27,7 @@ def create_restart(
     by: str,
     new_id: Callable[[], str],
     config: pb.RunConfigRecord,
+    hold_on_failure: timedelta | None = None,
 ) -> Run:
     """Add the new run of a restart to a transaction, and return it.
 
@@ -38,6 +40,7 @@ def create_restart(
         by: who asked for it.
         new_id: makes an id for each task that runs again.
         config: of the run to be restarted; the new run has the same.
+        hold_on_failure: how long pods are held after a failed step; None: as in the run to be restarted.
 
     Raises:
         InvalidInput, RunCannotBeRestarted, WorkspaceExpired: as `plan_restart`.
@@ -55,6 +58,8 @@ def create_restart(
         now=transaction.now,
     )
     records = _records(transaction.view, state, created)
+    if hold_on_failure is not None:
+        codec.put_duration(records.run.run.hold_on_failure, hold_on_failure)
     others = [Put(RUN_NUMBER, created.run.scope, pb.RunNumberRecord(last=number)), Put(RUN_CONFIG, run_id, config)]
     transaction.create(RunState.of(created.run, created.tasks), records, others)
     return created.run
@@ -79,5 +84,7 @@ def _records(view: View, state: RunState, created: Created) -> NewRecords:
     record = pb.RunRecord(run=api.Run())
     if before is not None:
         record.run.variables.update(before.run.variables)
+        if before.run.HasField("hold_on_failure"):
+            record.run.hold_on_failure.CopyFrom(before.run.hold_on_failure)
         record.created_warnings.extend(before.created_warnings)
     return NewRecords(record, tasks)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
+from datetime import timedelta
 from typing import TypeVar
 
 from sluiceway.api.run.v1 import run_pb2 as api
@@ -44,6 +45,7 @@ from sluiceway_server.runrecords.types import (
 from sluiceway_server.runs import watching
 from sluiceway_server.runs.access import ScopeRights, VisibleScopes, no_scope
 from sluiceway_server.runs.attempts import with_attempts
+from sluiceway_server.runs.definition_checks import hold_faults
 from sluiceway_server.runs.engine import Engine, no_run
 from sluiceway_server.runs.explainer import Explainer
 from sluiceway_server.runs.history import history_of
@@ -317,6 +319,7 @@ class RunServicer(pb_grpc.RunServiceServicer):
             _restart_kind(request),
             by=current_caller().id,
             chosen=request.task_ids,
+            hold_on_failure=_hold(request),
             request_id=request.request_id,
             audit=self._auditor(),
         )
@@ -428,6 +431,15 @@ class RunServicer(pb_grpc.RunServiceServicer):
 
 
 # --- small things -------------------------------------------------------------------------------------------------
+
+
+def _hold(request: pb.RestartRunRequest) -> timedelta | None:
+    if not request.HasField("hold_on_failure"):
+        return None
+    found = list(hold_faults("hold_on_failure", request.hold_on_failure))
+    if found:
+        raise InvalidInput(found)
+    return codec.read_duration(request.hold_on_failure)
 
 
 def _restart_kind(request: pb.RestartRunRequest) -> RestartKind:

@@ -105,6 +105,10 @@ def specify(
     else:
         specification.timeout.FromTimedelta(DEFAULT_TASK_TIMEOUT)
     specification.grace.FromTimedelta(settings.grace)
+    if not run.from_fork:
+        holder = run.run if run.run.HasField("hold_on_failure") else definition
+        if holder.HasField("hold_on_failure"):
+            specification.hold_on_failure.CopyFrom(holder.hold_on_failure)
     if definition.HasField("resources"):
         specification.resources.CopyFrom(definition.resources)
     return specification

@@ -379,6 +379,8 @@ class RunTransaction:
         was_forced = before is not None and before.stop_forced
         if (assignment.stop_requested is not None and not was_asked) or (assignment.stop_forced and not was_forced):
             yield Emit(AssignmentNotice.STOP, topics, body)
+        if before is not None and assignment.hold_order != before.hold_order:
+            yield Emit(AssignmentNotice.END_HOLD, topics, body)
 
     def _events(self, touched: _Touched) -> tuple[Event, ...]:
         state, before = touched.state, touched.before

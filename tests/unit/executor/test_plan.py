@@ -30,8 +30,8 @@ from sluiceway_executor.plan import (
     TimedOut,
     advance,
     begin,
-    check,
 )
+from sluiceway_executor.plan_check import check
 
 A = StepPlan("a")
 B = StepPlan("b")

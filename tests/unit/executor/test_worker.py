@@ -26,6 +26,12 @@ class StoppableProcess:
         await self._ended.wait()
         return b""
 
+    async def write(self, data: bytes) -> None:
+        """It reads nothing."""
+
+    def resize(self, rows: int, columns: int) -> None:
+        """It has no terminal."""
+
     async def stop(self, grace: float) -> None:
         self._ended.set()
 

@@ -240,6 +240,12 @@ export interface GitRepository {
   pollInterval?: string;
 }
 
+/** What ended a hold. */
+export type HoldAction =
+  | "HOLD_ACTION_RUN_FAILED_STEP"
+  | "HOLD_ACTION_RUN_NEXT_STEP"
+  | "HOLD_ACTION_RELEASE";
+
 /** An account of a user at a remote source. */
 export interface LinkedAccount {
   /** The id of the linked account, a UUIDv7. */
@@ -671,6 +677,8 @@ export interface Run {
   groupPath: string;
   /** The name of the user who created the run, now; `createdBy` if there is no such user. */
   createdByName: string;
+  /** How long the pod of each task is held when a step fails, instead of what the task says. Not set: as the task says. At most 24 hours. Ignored in runs of forks. */
+  holdOnFailure?: string;
 }
 
 /** The decision on one run of the configuration. */
@@ -839,6 +847,8 @@ export interface Step {
   logSha256: string;
   /** Why the step is in its phase, if the exit status does not explain it. */
   reason?: Reason;
+  /** How often the step was run again in the pod that was held after its failure. Its log has the output of all. */
+  reruns: number;
 }
 
 /** The phase of a step. */
@@ -922,6 +932,10 @@ export interface Task {
   logsDeleteTime?: string;
   /** The id of that user. */
   logsDeletedBy: string;
+  /** The hold of the pod after a failed step. Not set: the pod is not held. */
+  hold?: TaskHold;
+  /** How people ended the holds of the current or the last attempt, oldest first. */
+  continuations: TaskContinuation[];
 }
 
 /** The approval of a task. */
@@ -944,6 +958,18 @@ export interface TaskApproval {
   approvedByName: string;
 }
 
+/** How a person ended a hold. */
+export interface TaskContinuation {
+  /** The number of the hold. */
+  hold: number;
+  /** What the person asked for. */
+  action?: HoldAction;
+  /** The id of the user. */
+  by: string;
+  /** When the user asked for it. */
+  time?: string;
+}
+
 /** Why a task waits, where it runs, or why it ended as it did. */
 export interface TaskExplanation {
   /** The task's id. */
@@ -954,6 +980,18 @@ export interface TaskExplanation {
   status?: TaskStatus;
   /** All reasons. Empty only for a task that ended without an attempt and has no reason. */
   reasons: Reason[];
+}
+
+/** The hold of a pod whose step failed. The task is still running. */
+export interface TaskHold {
+  /** The number of the hold, from 1 in each attempt. */
+  number: number;
+  /** The index of the step that failed. */
+  step: number;
+  /** Since when the pod is held. */
+  startTime?: string;
+  /** When the hold ends if nobody ends it before. The task is failed then. */
+  expireTime?: string;
 }
 
 /** The status of a task. All statuses but `NOT_STARTED` and `RUNNING` are final. */

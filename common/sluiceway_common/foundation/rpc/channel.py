@@ -51,6 +51,7 @@ API_SERVICES = (
     "sluiceway.api.project.v1.UserService",
     "sluiceway.api.project.v1.VariableService",
     "sluiceway.api.project.v1.WebhookService",
+    "sluiceway.api.run.v1.HoldService",
     "sluiceway.api.run.v1.RunService",
 )
 

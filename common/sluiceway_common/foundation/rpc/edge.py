@@ -140,7 +140,7 @@ class Edge(grpc.aio.ServerInterceptor):
         async def serve(data: Any, context: Context) -> Any:
             async def run() -> Any:
                 request: Any = (
-                    self._requests.messages(method, type_, data)
+                    await _checked_messages(state, method, self._requests.messages(method, type_, data))
                     if handler.request_streaming
                     else await self._requests.message(method, type_, data)
                 )
@@ -264,6 +264,25 @@ async def _check_resource(state: ServerState, method: str, request: Message) -> 
     guard = None if state.offer is None else state.offer.guard
     if guard is not None and access is not None and access.resource_field:
         await guard.check(access, current_caller(), resource_of(access, request))
+
+
+async def _checked_messages(state: ServerState, method: str, messages: AsyncIterator[Any]) -> AsyncIterator[Any]:
+    """Check the first message of a stream that names a resource, and return all of them."""
+    access = state.access.get(method)
+    if access is None or not access.resource_field:
+        return messages
+    first = await anext(messages, None)
+    if first is None:
+        raise InvalidInput(f"the first message must have the field {access.resource_field}")
+    _check_fields(first, refuse=True)
+    await _check_resource(state, method, first)
+
+    async def chained() -> AsyncIterator[Any]:
+        yield first
+        async for message in messages:
+            yield message
+
+    return chained()
 
 
 async def _announce(context: Context) -> None:

@@ -5,6 +5,7 @@ from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from sluiceway.api.options.v1 import options_pb2 as _options_pb2
 from sluiceway.api.run.v1 import definition_pb2 as _definition_pb2
+from sluiceway.api.run.v1 import shell_pb2 as _shell_pb2
 from sluiceway.api.run.v1 import run_pb2 as _run_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
@@ -165,7 +166,7 @@ class Heartbeat(_message.Message):
 
 class StepUpdate(_message.Message):
     """The state of a step."""
-    __slots__ = ("step", "phase", "exit_status", "start_time", "end_time", "log_size_bytes", "log_sha256", "reason")
+    __slots__ = ("step", "phase", "exit_status", "start_time", "end_time", "log_size_bytes", "log_sha256", "reason", "reruns")
     STEP_FIELD_NUMBER: _ClassVar[int]
     PHASE_FIELD_NUMBER: _ClassVar[int]
     EXIT_STATUS_FIELD_NUMBER: _ClassVar[int]
@@ -174,6 +175,7 @@ class StepUpdate(_message.Message):
     LOG_SIZE_BYTES_FIELD_NUMBER: _ClassVar[int]
     LOG_SHA256_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
+    RERUNS_FIELD_NUMBER: _ClassVar[int]
     step: int
     """The index of the step, from 0. -1: the setup."""
     phase: _run_pb2.StepPhase
@@ -190,11 +192,27 @@ class StepUpdate(_message.Message):
     """The SHA-256 of the step's log, in hex. Set once the step has ended."""
     reason: _run_pb2.Reason
     """Why the step is in its phase."""
-    def __init__(self, step: _Optional[int] = ..., phase: _Optional[_Union[_run_pb2.StepPhase, str]] = ..., exit_status: _Optional[int] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., log_size_bytes: _Optional[int] = ..., log_sha256: _Optional[str] = ..., reason: _Optional[_Union[_run_pb2.Reason, _Mapping]] = ...) -> None: ...
+    reruns: int
+    """How often the step was run again in a held pod."""
+    def __init__(self, step: _Optional[int] = ..., phase: _Optional[_Union[_run_pb2.StepPhase, str]] = ..., exit_status: _Optional[int] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., log_size_bytes: _Optional[int] = ..., log_sha256: _Optional[str] = ..., reason: _Optional[_Union[_run_pb2.Reason, _Mapping]] = ..., reruns: _Optional[int] = ...) -> None: ...
+
+class Hold(_message.Message):
+    """The hold of a pod whose step failed."""
+    __slots__ = ("number", "step", "limit")
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    STEP_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    number: int
+    """The number of the hold, from 1 in each attempt."""
+    step: int
+    """The index of the step that failed."""
+    limit: _duration_pb2.Duration
+    """How long the hold lasts if nothing ends it."""
+    def __init__(self, number: _Optional[int] = ..., step: _Optional[int] = ..., limit: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
 
 class AssignmentUpdate(_message.Message):
     """The state of an assignment."""
-    __slots__ = ("number", "assignment_id", "epoch", "phase", "steps", "reason", "timed_out", "pod_start_time", "cause", "archives")
+    __slots__ = ("number", "assignment_id", "epoch", "phase", "steps", "reason", "timed_out", "pod_start_time", "cause", "archives", "hold")
     NUMBER_FIELD_NUMBER: _ClassVar[int]
     ASSIGNMENT_ID_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
@@ -205,6 +223,7 @@ class AssignmentUpdate(_message.Message):
     POD_START_TIME_FIELD_NUMBER: _ClassVar[int]
     CAUSE_FIELD_NUMBER: _ClassVar[int]
     ARCHIVES_FIELD_NUMBER: _ClassVar[int]
+    HOLD_FIELD_NUMBER: _ClassVar[int]
     number: int
     """The number of the update, counted in one session. It is acknowledged."""
     assignment_id: str
@@ -227,7 +246,9 @@ class AssignmentUpdate(_message.Message):
     """
     archives: _containers.RepeatedCompositeFieldContainer[Archive]
     """All archives that the attempt has stored for other tasks and for people."""
-    def __init__(self, number: _Optional[int] = ..., assignment_id: _Optional[str] = ..., epoch: _Optional[_Union[Epoch, _Mapping]] = ..., phase: _Optional[_Union[AssignmentPhase, str]] = ..., steps: _Optional[_Iterable[_Union[StepUpdate, _Mapping]]] = ..., reason: _Optional[_Union[_run_pb2.Reason, _Mapping]] = ..., timed_out: _Optional[bool] = ..., pod_start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., cause: _Optional[_Union[_definition_pb2.RetryCause, str]] = ..., archives: _Optional[_Iterable[_Union[Archive, _Mapping]]] = ...) -> None: ...
+    hold: Hold
+    """The hold of the pod. Not set: it is not held."""
+    def __init__(self, number: _Optional[int] = ..., assignment_id: _Optional[str] = ..., epoch: _Optional[_Union[Epoch, _Mapping]] = ..., phase: _Optional[_Union[AssignmentPhase, str]] = ..., steps: _Optional[_Iterable[_Union[StepUpdate, _Mapping]]] = ..., reason: _Optional[_Union[_run_pb2.Reason, _Mapping]] = ..., timed_out: _Optional[bool] = ..., pod_start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., cause: _Optional[_Union[_definition_pb2.RetryCause, str]] = ..., archives: _Optional[_Iterable[_Union[Archive, _Mapping]]] = ..., hold: _Optional[_Union[Hold, _Mapping]] = ...) -> None: ...
 
 class Archive(_message.Message):
     """An archive that is stored."""
@@ -378,7 +399,7 @@ class Specification(_message.Message):
     """Everything that an executor needs to run an assignment. It is made when it is sent, for this executor only, and not
     stored.
     """
-    __slots__ = ("run_id", "run_number", "task_id", "task_name", "runtime", "environment", "working_dir", "shell", "user", "steps", "timeout", "grace", "source", "masks", "log_limit_bytes", "resources", "clone_credentials", "docker_registries_auth")
+    __slots__ = ("run_id", "run_number", "task_id", "task_name", "runtime", "environment", "working_dir", "shell", "user", "steps", "timeout", "grace", "source", "masks", "log_limit_bytes", "resources", "clone_credentials", "docker_registries_auth", "hold_on_failure")
     class EnvironmentEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -411,6 +432,7 @@ class Specification(_message.Message):
     RESOURCES_FIELD_NUMBER: _ClassVar[int]
     CLONE_CREDENTIALS_FIELD_NUMBER: _ClassVar[int]
     DOCKER_REGISTRIES_AUTH_FIELD_NUMBER: _ClassVar[int]
+    HOLD_ON_FAILURE_FIELD_NUMBER: _ClassVar[int]
     run_id: str
     """The run's id."""
     run_number: int
@@ -447,7 +469,9 @@ class Specification(_message.Message):
     """What `clone` steps need to read the source. Not set: nothing, or the task has no such step."""
     docker_registries_auth: _containers.MessageMap[str, _definition_pb2.RegistryAuth]
     """Credentials of container registries, by the name of the registry, with secrets resolved."""
-    def __init__(self, run_id: _Optional[str] = ..., run_number: _Optional[int] = ..., task_id: _Optional[str] = ..., task_name: _Optional[str] = ..., runtime: _Optional[_Union[_definition_pb2.Runtime, _Mapping]] = ..., environment: _Optional[_Mapping[str, str]] = ..., working_dir: _Optional[str] = ..., shell: _Optional[str] = ..., user: _Optional[str] = ..., steps: _Optional[_Iterable[_Union[StepSpecification, _Mapping]]] = ..., timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., grace: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., source: _Optional[_Union[_definition_pb2.Source, _Mapping]] = ..., masks: _Optional[_Iterable[bytes]] = ..., log_limit_bytes: _Optional[int] = ..., resources: _Optional[_Union[_definition_pb2.Resources, _Mapping]] = ..., clone_credentials: _Optional[_Union[CloneCredentials, _Mapping]] = ..., docker_registries_auth: _Optional[_Mapping[str, _definition_pb2.RegistryAuth]] = ...) -> None: ...
+    hold_on_failure: _duration_pb2.Duration
+    """How long the pod is held when a step fails. Not set: not at all."""
+    def __init__(self, run_id: _Optional[str] = ..., run_number: _Optional[int] = ..., task_id: _Optional[str] = ..., task_name: _Optional[str] = ..., runtime: _Optional[_Union[_definition_pb2.Runtime, _Mapping]] = ..., environment: _Optional[_Mapping[str, str]] = ..., working_dir: _Optional[str] = ..., shell: _Optional[str] = ..., user: _Optional[str] = ..., steps: _Optional[_Iterable[_Union[StepSpecification, _Mapping]]] = ..., timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., grace: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., source: _Optional[_Union[_definition_pb2.Source, _Mapping]] = ..., masks: _Optional[_Iterable[bytes]] = ..., log_limit_bytes: _Optional[int] = ..., resources: _Optional[_Union[_definition_pb2.Resources, _Mapping]] = ..., clone_credentials: _Optional[_Union[CloneCredentials, _Mapping]] = ..., docker_registries_auth: _Optional[_Mapping[str, _definition_pb2.RegistryAuth]] = ..., hold_on_failure: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
 
 class Assign(_message.Message):
     """Run an assignment."""
@@ -506,6 +530,86 @@ class Release(_message.Message):
     """The assignment's id."""
     def __init__(self, number: _Optional[int] = ..., assignment_id: _Optional[str] = ...) -> None: ...
 
+class EndHold(_message.Message):
+    """End the hold of a pod."""
+    __slots__ = ("number", "assignment_id", "epoch", "hold", "action", "by")
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    ASSIGNMENT_ID_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    HOLD_FIELD_NUMBER: _ClassVar[int]
+    ACTION_FIELD_NUMBER: _ClassVar[int]
+    BY_FIELD_NUMBER: _ClassVar[int]
+    number: int
+    """The number of the command, counted in one session. It is acknowledged."""
+    assignment_id: str
+    """The assignment's id."""
+    epoch: Epoch
+    """The epoch of the assignment."""
+    hold: int
+    """The number of the hold. A hold with another number continues."""
+    action: _run_pb2.HoldAction
+    """How the task continues."""
+    by: str
+    """Who asked for it, for the log of the step."""
+    def __init__(self, number: _Optional[int] = ..., assignment_id: _Optional[str] = ..., epoch: _Optional[_Union[Epoch, _Mapping]] = ..., hold: _Optional[int] = ..., action: _Optional[_Union[_run_pb2.HoldAction, str]] = ..., by: _Optional[str] = ...) -> None: ...
+
+class OpenShell(_message.Message):
+    """Start a shell in the pod of an assignment, and carry its terminal with `ServeShell`. Sent once, and not acknowledged."""
+    __slots__ = ("shell_id", "assignment_id", "epoch", "size", "term")
+    SHELL_ID_FIELD_NUMBER: _ClassVar[int]
+    ASSIGNMENT_ID_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    SIZE_FIELD_NUMBER: _ClassVar[int]
+    TERM_FIELD_NUMBER: _ClassVar[int]
+    shell_id: str
+    """The shell's id, chosen by the server."""
+    assignment_id: str
+    """The assignment's id."""
+    epoch: Epoch
+    """The epoch of the assignment."""
+    size: _shell_pb2.TerminalSize
+    """The size of the terminal."""
+    term: str
+    """The type of the person's terminal, as in the variable TERM."""
+    def __init__(self, shell_id: _Optional[str] = ..., assignment_id: _Optional[str] = ..., epoch: _Optional[_Union[Epoch, _Mapping]] = ..., size: _Optional[_Union[_shell_pb2.TerminalSize, _Mapping]] = ..., term: _Optional[str] = ...) -> None: ...
+
+class ServeShellRequest(_message.Message):
+    """A message of `ServeShell`."""
+    __slots__ = ("session_id", "session_secret", "executor_id", "shell_id", "data", "end", "step")
+    SESSION_ID_FIELD_NUMBER: _ClassVar[int]
+    SESSION_SECRET_FIELD_NUMBER: _ClassVar[int]
+    EXECUTOR_ID_FIELD_NUMBER: _ClassVar[int]
+    SHELL_ID_FIELD_NUMBER: _ClassVar[int]
+    DATA_FIELD_NUMBER: _ClassVar[int]
+    END_FIELD_NUMBER: _ClassVar[int]
+    STEP_FIELD_NUMBER: _ClassVar[int]
+    session_id: str
+    """The session. In the first message of the stream, as the fields up to `shell_id`."""
+    session_secret: str
+    """The secret of the session."""
+    executor_id: str
+    """The executor's id."""
+    shell_id: str
+    """The shell's id."""
+    data: bytes
+    """What the shell printed."""
+    end: _shell_pb2.ShellEnd
+    """How the shell ended. In the last message."""
+    step: str
+    """The name of the step whose environment the shell has. In the first message."""
+    def __init__(self, session_id: _Optional[str] = ..., session_secret: _Optional[str] = ..., executor_id: _Optional[str] = ..., shell_id: _Optional[str] = ..., data: _Optional[bytes] = ..., end: _Optional[_Union[_shell_pb2.ShellEnd, _Mapping]] = ..., step: _Optional[str] = ...) -> None: ...
+
+class ServeShellResponse(_message.Message):
+    """A message of `ServeShell` to the executor."""
+    __slots__ = ("data", "size")
+    DATA_FIELD_NUMBER: _ClassVar[int]
+    SIZE_FIELD_NUMBER: _ClassVar[int]
+    data: bytes
+    """What the person typed."""
+    size: _shell_pb2.TerminalSize
+    """The new size of the terminal."""
+    def __init__(self, data: _Optional[bytes] = ..., size: _Optional[_Union[_shell_pb2.TerminalSize, _Mapping]] = ...) -> None: ...
+
 class Siblings(_message.Message):
     """The other live executors of the group."""
     __slots__ = ("executor_ids",)
@@ -530,7 +634,7 @@ class Clean(_message.Message):
 
 class ConnectResponse(_message.Message):
     """A message to the executor."""
-    __slots__ = ("welcome", "heartbeat_acknowledgement", "update_acknowledgement", "assign", "stop", "release", "siblings", "clean")
+    __slots__ = ("welcome", "heartbeat_acknowledgement", "update_acknowledgement", "assign", "stop", "release", "siblings", "clean", "end_hold", "open_shell")
     WELCOME_FIELD_NUMBER: _ClassVar[int]
     HEARTBEAT_ACKNOWLEDGEMENT_FIELD_NUMBER: _ClassVar[int]
     UPDATE_ACKNOWLEDGEMENT_FIELD_NUMBER: _ClassVar[int]
@@ -539,6 +643,8 @@ class ConnectResponse(_message.Message):
     RELEASE_FIELD_NUMBER: _ClassVar[int]
     SIBLINGS_FIELD_NUMBER: _ClassVar[int]
     CLEAN_FIELD_NUMBER: _ClassVar[int]
+    END_HOLD_FIELD_NUMBER: _ClassVar[int]
+    OPEN_SHELL_FIELD_NUMBER: _ClassVar[int]
     welcome: Welcome
     """The first message."""
     heartbeat_acknowledgement: HeartbeatAcknowledgement
@@ -555,7 +661,11 @@ class ConnectResponse(_message.Message):
     """Sent when the group has changed."""
     clean: Clean
     """Clean up after a vanished session."""
-    def __init__(self, welcome: _Optional[_Union[Welcome, _Mapping]] = ..., heartbeat_acknowledgement: _Optional[_Union[HeartbeatAcknowledgement, _Mapping]] = ..., update_acknowledgement: _Optional[_Union[UpdateAcknowledgement, _Mapping]] = ..., assign: _Optional[_Union[Assign, _Mapping]] = ..., stop: _Optional[_Union[Stop, _Mapping]] = ..., release: _Optional[_Union[Release, _Mapping]] = ..., siblings: _Optional[_Union[Siblings, _Mapping]] = ..., clean: _Optional[_Union[Clean, _Mapping]] = ...) -> None: ...
+    end_hold: EndHold
+    """End the hold of a pod."""
+    open_shell: OpenShell
+    """Start a shell."""
+    def __init__(self, welcome: _Optional[_Union[Welcome, _Mapping]] = ..., heartbeat_acknowledgement: _Optional[_Union[HeartbeatAcknowledgement, _Mapping]] = ..., update_acknowledgement: _Optional[_Union[UpdateAcknowledgement, _Mapping]] = ..., assign: _Optional[_Union[Assign, _Mapping]] = ..., stop: _Optional[_Union[Stop, _Mapping]] = ..., release: _Optional[_Union[Release, _Mapping]] = ..., siblings: _Optional[_Union[Siblings, _Mapping]] = ..., clean: _Optional[_Union[Clean, _Mapping]] = ..., end_hold: _Optional[_Union[EndHold, _Mapping]] = ..., open_shell: _Optional[_Union[OpenShell, _Mapping]] = ...) -> None: ...
 
 class LogReference(_message.Message):
     """A log."""

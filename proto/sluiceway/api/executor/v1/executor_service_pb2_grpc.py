@@ -45,6 +45,11 @@ class ExecutorServiceStub:
                 request_serializer=sluiceway_dot_api_dot_executor_dot_v1_dot_executor__service__pb2.PushLogsRequest.SerializeToString,
                 response_deserializer=sluiceway_dot_api_dot_executor_dot_v1_dot_executor__service__pb2.PushLogsResponse.FromString,
                 _registered_method=True)
+        self.ServeShell = channel.stream_stream(
+                '/sluiceway.api.executor.v1.ExecutorService/ServeShell',
+                request_serializer=sluiceway_dot_api_dot_executor_dot_v1_dot_executor__service__pb2.ServeShellRequest.SerializeToString,
+                response_deserializer=sluiceway_dot_api_dot_executor_dot_v1_dot_executor__service__pb2.ServeShellResponse.FromString,
+                _registered_method=True)
         self.GetSpecification = channel.unary_unary(
                 '/sluiceway.api.executor.v1.ExecutorService/GetSpecification',
                 request_serializer=sluiceway_dot_api_dot_executor_dot_v1_dot_executor__service__pb2.GetSpecificationRequest.SerializeToString,
@@ -103,6 +108,19 @@ class ExecutorServiceServicer:
         continue.
 
         Errors: as `Connect`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ServeShell(self, request_iterator, context):
+        """Carries the terminal of a shell that the server asked for with `OpenShell` on the stream.
+
+        The first message names the shell; the others have what it prints and, last, its exit status. The responses have
+        what the person types. The end of the call ends the shell.
+
+        Errors:
+        - NOT_FOUND: The server does not wait for this shell.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -171,6 +189,11 @@ def add_ExecutorServiceServicer_to_server(servicer, server):
                     servicer.PushLogs,
                     request_deserializer=sluiceway_dot_api_dot_executor_dot_v1_dot_executor__service__pb2.PushLogsRequest.FromString,
                     response_serializer=sluiceway_dot_api_dot_executor_dot_v1_dot_executor__service__pb2.PushLogsResponse.SerializeToString,
+            ),
+            'ServeShell': grpc.stream_stream_rpc_method_handler(
+                    servicer.ServeShell,
+                    request_deserializer=sluiceway_dot_api_dot_executor_dot_v1_dot_executor__service__pb2.ServeShellRequest.FromString,
+                    response_serializer=sluiceway_dot_api_dot_executor_dot_v1_dot_executor__service__pb2.ServeShellResponse.SerializeToString,
             ),
             'GetSpecification': grpc.unary_unary_rpc_method_handler(
                     servicer.GetSpecification,
@@ -248,6 +271,33 @@ class ExecutorService:
             '/sluiceway.api.executor.v1.ExecutorService/PushLogs',
             sluiceway_dot_api_dot_executor_dot_v1_dot_executor__service__pb2.PushLogsRequest.SerializeToString,
             sluiceway_dot_api_dot_executor_dot_v1_dot_executor__service__pb2.PushLogsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ServeShell(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/sluiceway.api.executor.v1.ExecutorService/ServeShell',
+            sluiceway_dot_api_dot_executor_dot_v1_dot_executor__service__pb2.ServeShellRequest.SerializeToString,
+            sluiceway_dot_api_dot_executor_dot_v1_dot_executor__service__pb2.ServeShellResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -66,6 +66,15 @@ class ExecutorServiceStub:
 
     Errors: as `Connect`.
     """
+    ServeShell: _grpc.StreamStreamMultiCallable[_executor_service_pb2.ServeShellRequest, _executor_service_pb2.ServeShellResponse]
+    """Carries the terminal of a shell that the server asked for with `OpenShell` on the stream.
+
+    The first message names the shell; the others have what it prints and, last, its exit status. The responses have
+    what the person types. The end of the call ends the shell.
+
+    Errors:
+    - NOT_FOUND: The server does not wait for this shell.
+    """
     GetSpecification: _grpc.UnaryUnaryMultiCallable[_executor_service_pb2.GetSpecificationRequest, _executor_service_pb2.GetSpecificationResponse]
     """Returns the specification of an assignment that the executor holds, for an executor that was restarted. May be
     repeated.
@@ -135,6 +144,15 @@ class ExecutorServiceAsyncStub(ExecutorServiceStub):
     continue.
 
     Errors: as `Connect`.
+    """
+    ServeShell: _aio.StreamStreamMultiCallable[_executor_service_pb2.ServeShellRequest, _executor_service_pb2.ServeShellResponse]  # type: ignore[assignment]
+    """Carries the terminal of a shell that the server asked for with `OpenShell` on the stream.
+
+    The first message names the shell; the others have what it prints and, last, its exit status. The responses have
+    what the person types. The end of the call ends the shell.
+
+    Errors:
+    - NOT_FOUND: The server does not wait for this shell.
     """
     GetSpecification: _aio.UnaryUnaryMultiCallable[_executor_service_pb2.GetSpecificationRequest, _executor_service_pb2.GetSpecificationResponse]  # type: ignore[assignment]
     """Returns the specification of an assignment that the executor holds, for an executor that was restarted. May be
@@ -214,6 +232,21 @@ class ExecutorServiceServicer(metaclass=_abc_1.ABCMeta):
         continue.
 
         Errors: as `Connect`.
+        """
+
+    @_abc_1.abstractmethod
+    def ServeShell(
+        self,
+        request_iterator: _MaybeAsyncIterator[_executor_service_pb2.ServeShellRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_executor_service_pb2.ServeShellResponse], _abc.AsyncIterator[_executor_service_pb2.ServeShellResponse]]:
+        """Carries the terminal of a shell that the server asked for with `OpenShell` on the stream.
+
+        The first message names the shell; the others have what it prints and, last, its exit status. The responses have
+        what the person types. The end of the call ends the shell.
+
+        Errors:
+        - NOT_FOUND: The server does not wait for this shell.
         """
 
     @_abc_1.abstractmethod

@@ -393,7 +393,7 @@ class StepDefinition(_message.Message):
 
 class TaskDefinition(_message.Message):
     """The definition of a task."""
-    __slots__ = ("name", "runtime", "environment", "working_dir", "shell", "user", "steps", "depends", "ignore_failure", "approval", "lock", "skip", "docker_registries_auth", "task_timeout_interval", "retry", "labels", "priority", "resources", "wait_timeout")
+    __slots__ = ("name", "runtime", "environment", "working_dir", "shell", "user", "steps", "depends", "ignore_failure", "approval", "lock", "skip", "docker_registries_auth", "task_timeout_interval", "retry", "labels", "priority", "resources", "wait_timeout", "hold_on_failure")
     class EnvironmentEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -434,6 +434,7 @@ class TaskDefinition(_message.Message):
     PRIORITY_FIELD_NUMBER: _ClassVar[int]
     RESOURCES_FIELD_NUMBER: _ClassVar[int]
     WAIT_TIMEOUT_FIELD_NUMBER: _ClassVar[int]
+    HOLD_ON_FAILURE_FIELD_NUMBER: _ClassVar[int]
     name: str
     """The task's name, unique in the run. No control characters."""
     runtime: Runtime
@@ -472,7 +473,11 @@ class TaskDefinition(_message.Message):
     """The limits of the whole pod."""
     wait_timeout: _duration_pb2.Duration
     """How long the task may wait for an executor, from when nothing else is missing. Then it fails. Not set: without end."""
-    def __init__(self, name: _Optional[str] = ..., runtime: _Optional[_Union[Runtime, _Mapping]] = ..., environment: _Optional[_Mapping[str, EnvironmentValue]] = ..., working_dir: _Optional[str] = ..., shell: _Optional[str] = ..., user: _Optional[str] = ..., steps: _Optional[_Iterable[_Union[StepDefinition, _Mapping]]] = ..., depends: _Optional[_Iterable[_Union[Depend, _Mapping]]] = ..., ignore_failure: _Optional[bool] = ..., approval: _Optional[_Union[Approval, _Mapping]] = ..., lock: _Optional[str] = ..., skip: _Optional[bool] = ..., docker_registries_auth: _Optional[_Mapping[str, RegistryAuth]] = ..., task_timeout_interval: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., retry: _Optional[_Union[Retry, _Mapping]] = ..., labels: _Optional[_Mapping[str, str]] = ..., priority: _Optional[int] = ..., resources: _Optional[_Union[Resources, _Mapping]] = ..., wait_timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+    hold_on_failure: _duration_pb2.Duration
+    """How long the pod is held when a step fails, for a person to look at it and to continue. Not set: not at all. At
+    most 24 hours. Ignored in runs of forks.
+    """
+    def __init__(self, name: _Optional[str] = ..., runtime: _Optional[_Union[Runtime, _Mapping]] = ..., environment: _Optional[_Mapping[str, EnvironmentValue]] = ..., working_dir: _Optional[str] = ..., shell: _Optional[str] = ..., user: _Optional[str] = ..., steps: _Optional[_Iterable[_Union[StepDefinition, _Mapping]]] = ..., depends: _Optional[_Iterable[_Union[Depend, _Mapping]]] = ..., ignore_failure: _Optional[bool] = ..., approval: _Optional[_Union[Approval, _Mapping]] = ..., lock: _Optional[str] = ..., skip: _Optional[bool] = ..., docker_registries_auth: _Optional[_Mapping[str, RegistryAuth]] = ..., task_timeout_interval: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., retry: _Optional[_Union[Retry, _Mapping]] = ..., labels: _Optional[_Mapping[str, str]] = ..., priority: _Optional[int] = ..., resources: _Optional[_Union[Resources, _Mapping]] = ..., wait_timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., hold_on_failure: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
 
 class Source(_message.Message):
     """Where a run came from."""

@@ -82,6 +82,18 @@ class StepPhase(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     STEP_PHASE_SKIPPED: _ClassVar[StepPhase]
     """The step was not run."""
 
+class HoldAction(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    """What ended a hold."""
+    __slots__ = ()
+    HOLD_ACTION_UNSPECIFIED: _ClassVar[HoldAction]
+    """Not set."""
+    HOLD_ACTION_RUN_FAILED_STEP: _ClassVar[HoldAction]
+    """The failed step was run again."""
+    HOLD_ACTION_RUN_NEXT_STEP: _ClassVar[HoldAction]
+    """The next step was run. The task stays failed, because its failed step has not succeeded."""
+    HOLD_ACTION_RELEASE: _ClassVar[HoldAction]
+    """The hold was ended, and the task with it."""
+
 class RunEventKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     """The kind of a change."""
     __slots__ = ()
@@ -123,6 +135,10 @@ STEP_PHASE_SUCCESS: StepPhase
 STEP_PHASE_FAILED: StepPhase
 STEP_PHASE_STOPPED: StepPhase
 STEP_PHASE_SKIPPED: StepPhase
+HOLD_ACTION_UNSPECIFIED: HoldAction
+HOLD_ACTION_RUN_FAILED_STEP: HoldAction
+HOLD_ACTION_RUN_NEXT_STEP: HoldAction
+HOLD_ACTION_RELEASE: HoldAction
 RUN_EVENT_KIND_UNSPECIFIED: RunEventKind
 RUN_EVENT_KIND_PHASE: RunEventKind
 RUN_EVENT_KIND_RESULT: RunEventKind
@@ -171,7 +187,7 @@ class RestartOrigin(_message.Message):
 
 class Run(_message.Message):
     """A run: one execution of an entry of `runs` in a run configuration."""
-    __slots__ = ("id", "number", "name", "group", "annotations", "priority", "timeout", "phase", "result", "reason", "stop_request", "restart_of", "source", "setup_errors", "warnings", "created_by", "create_time", "enqueue_time", "start_time", "end_time", "approval_wait_since", "approval_waited", "timed_out", "task_count", "work_start_time", "waiting", "logs_delete_time", "variables", "group_path", "created_by_name")
+    __slots__ = ("id", "number", "name", "group", "annotations", "priority", "timeout", "phase", "result", "reason", "stop_request", "restart_of", "source", "setup_errors", "warnings", "created_by", "create_time", "enqueue_time", "start_time", "end_time", "approval_wait_since", "approval_waited", "timed_out", "task_count", "work_start_time", "waiting", "logs_delete_time", "variables", "group_path", "created_by_name", "hold_on_failure")
     class AnnotationsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -216,6 +232,7 @@ class Run(_message.Message):
     VARIABLES_FIELD_NUMBER: _ClassVar[int]
     GROUP_PATH_FIELD_NUMBER: _ClassVar[int]
     CREATED_BY_NAME_FIELD_NUMBER: _ClassVar[int]
+    HOLD_ON_FAILURE_FIELD_NUMBER: _ClassVar[int]
     id: str
     """The run's id, a UUIDv7."""
     number: int
@@ -289,11 +306,15 @@ class Run(_message.Message):
     """
     created_by_name: str
     """The name of the user who created the run, now; `created_by` if there is no such user."""
-    def __init__(self, id: _Optional[str] = ..., number: _Optional[int] = ..., name: _Optional[str] = ..., group: _Optional[str] = ..., annotations: _Optional[_Mapping[str, str]] = ..., priority: _Optional[int] = ..., timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., phase: _Optional[_Union[RunPhase, str]] = ..., result: _Optional[_Union[RunResult, str]] = ..., reason: _Optional[_Union[Reason, _Mapping]] = ..., stop_request: _Optional[_Union[StopRequest, _Mapping]] = ..., restart_of: _Optional[_Union[RestartOrigin, _Mapping]] = ..., source: _Optional[_Union[_definition_pb2.Source, _Mapping]] = ..., setup_errors: _Optional[_Iterable[str]] = ..., warnings: _Optional[_Iterable[str]] = ..., created_by: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., enqueue_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., approval_wait_since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., approval_waited: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., timed_out: _Optional[bool] = ..., task_count: _Optional[int] = ..., work_start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., waiting: _Optional[_Union[Reason, _Mapping]] = ..., logs_delete_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., variables: _Optional[_Mapping[str, str]] = ..., group_path: _Optional[str] = ..., created_by_name: _Optional[str] = ...) -> None: ...
+    hold_on_failure: _duration_pb2.Duration
+    """How long the pod of each task is held when a step fails, instead of what the task says. Not set: as the task says.
+    At most 24 hours. Ignored in runs of forks.
+    """
+    def __init__(self, id: _Optional[str] = ..., number: _Optional[int] = ..., name: _Optional[str] = ..., group: _Optional[str] = ..., annotations: _Optional[_Mapping[str, str]] = ..., priority: _Optional[int] = ..., timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., phase: _Optional[_Union[RunPhase, str]] = ..., result: _Optional[_Union[RunResult, str]] = ..., reason: _Optional[_Union[Reason, _Mapping]] = ..., stop_request: _Optional[_Union[StopRequest, _Mapping]] = ..., restart_of: _Optional[_Union[RestartOrigin, _Mapping]] = ..., source: _Optional[_Union[_definition_pb2.Source, _Mapping]] = ..., setup_errors: _Optional[_Iterable[str]] = ..., warnings: _Optional[_Iterable[str]] = ..., created_by: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., enqueue_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., approval_wait_since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., approval_waited: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., timed_out: _Optional[bool] = ..., task_count: _Optional[int] = ..., work_start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., waiting: _Optional[_Union[Reason, _Mapping]] = ..., logs_delete_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., variables: _Optional[_Mapping[str, str]] = ..., group_path: _Optional[str] = ..., created_by_name: _Optional[str] = ..., hold_on_failure: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
 
 class Step(_message.Message):
     """The state of a step."""
-    __slots__ = ("name", "type", "phase", "exit_status", "start_time", "end_time", "log_size_bytes", "log_sha256", "reason")
+    __slots__ = ("name", "type", "phase", "exit_status", "start_time", "end_time", "log_size_bytes", "log_sha256", "reason", "reruns")
     NAME_FIELD_NUMBER: _ClassVar[int]
     TYPE_FIELD_NUMBER: _ClassVar[int]
     PHASE_FIELD_NUMBER: _ClassVar[int]
@@ -303,6 +324,7 @@ class Step(_message.Message):
     LOG_SIZE_BYTES_FIELD_NUMBER: _ClassVar[int]
     LOG_SHA256_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
+    RERUNS_FIELD_NUMBER: _ClassVar[int]
     name: str
     """The step's name."""
     type: str
@@ -321,7 +343,43 @@ class Step(_message.Message):
     """The SHA-256 of the step's log, in hex. Known once the step has ended."""
     reason: Reason
     """Why the step is in its phase, if the exit status does not explain it."""
-    def __init__(self, name: _Optional[str] = ..., type: _Optional[str] = ..., phase: _Optional[_Union[StepPhase, str]] = ..., exit_status: _Optional[int] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., log_size_bytes: _Optional[int] = ..., log_sha256: _Optional[str] = ..., reason: _Optional[_Union[Reason, _Mapping]] = ...) -> None: ...
+    reruns: int
+    """How often the step was run again in the pod that was held after its failure. Its log has the output of all."""
+    def __init__(self, name: _Optional[str] = ..., type: _Optional[str] = ..., phase: _Optional[_Union[StepPhase, str]] = ..., exit_status: _Optional[int] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., log_size_bytes: _Optional[int] = ..., log_sha256: _Optional[str] = ..., reason: _Optional[_Union[Reason, _Mapping]] = ..., reruns: _Optional[int] = ...) -> None: ...
+
+class TaskHold(_message.Message):
+    """The hold of a pod whose step failed. The task is still running."""
+    __slots__ = ("number", "step", "start_time", "expire_time")
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    STEP_FIELD_NUMBER: _ClassVar[int]
+    START_TIME_FIELD_NUMBER: _ClassVar[int]
+    EXPIRE_TIME_FIELD_NUMBER: _ClassVar[int]
+    number: int
+    """The number of the hold, from 1 in each attempt."""
+    step: int
+    """The index of the step that failed."""
+    start_time: _timestamp_pb2.Timestamp
+    """Since when the pod is held."""
+    expire_time: _timestamp_pb2.Timestamp
+    """When the hold ends if nobody ends it before. The task is failed then."""
+    def __init__(self, number: _Optional[int] = ..., step: _Optional[int] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class TaskContinuation(_message.Message):
+    """How a person ended a hold."""
+    __slots__ = ("hold", "action", "by", "time")
+    HOLD_FIELD_NUMBER: _ClassVar[int]
+    ACTION_FIELD_NUMBER: _ClassVar[int]
+    BY_FIELD_NUMBER: _ClassVar[int]
+    TIME_FIELD_NUMBER: _ClassVar[int]
+    hold: int
+    """The number of the hold."""
+    action: HoldAction
+    """What the person asked for."""
+    by: str
+    """The id of the user."""
+    time: _timestamp_pb2.Timestamp
+    """When the user asked for it."""
+    def __init__(self, hold: _Optional[int] = ..., action: _Optional[_Union[HoldAction, str]] = ..., by: _Optional[str] = ..., time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class TaskApproval(_message.Message):
     """The approval of a task."""
@@ -389,7 +447,7 @@ class Attempt(_message.Message):
 
 class Task(_message.Message):
     """A task: a node of the graph of a run."""
-    __slots__ = ("id", "run_id", "name", "level", "depends", "status", "reason", "timed_out", "ignore_failure", "approval", "lock", "attempt", "setup_step", "steps", "start_time", "end_time", "assignment_id", "executor_id", "runnable_since", "labels", "arch", "privileged", "priority", "retry", "timeout", "wait_timeout", "attempts", "logs_delete_time", "logs_deleted_by")
+    __slots__ = ("id", "run_id", "name", "level", "depends", "status", "reason", "timed_out", "ignore_failure", "approval", "lock", "attempt", "setup_step", "steps", "start_time", "end_time", "assignment_id", "executor_id", "runnable_since", "labels", "arch", "privileged", "priority", "retry", "timeout", "wait_timeout", "attempts", "logs_delete_time", "logs_deleted_by", "hold", "continuations")
     class LabelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -426,6 +484,8 @@ class Task(_message.Message):
     ATTEMPTS_FIELD_NUMBER: _ClassVar[int]
     LOGS_DELETE_TIME_FIELD_NUMBER: _ClassVar[int]
     LOGS_DELETED_BY_FIELD_NUMBER: _ClassVar[int]
+    HOLD_FIELD_NUMBER: _ClassVar[int]
+    CONTINUATIONS_FIELD_NUMBER: _ClassVar[int]
     id: str
     """The task's id, a UUIDv7."""
     run_id: str
@@ -484,7 +544,11 @@ class Task(_message.Message):
     """When a user deleted the logs of the task. Not set: no user did."""
     logs_deleted_by: str
     """The id of that user."""
-    def __init__(self, id: _Optional[str] = ..., run_id: _Optional[str] = ..., name: _Optional[str] = ..., level: _Optional[int] = ..., depends: _Optional[_Iterable[_Union[_definition_pb2.Depend, _Mapping]]] = ..., status: _Optional[_Union[TaskStatus, str]] = ..., reason: _Optional[_Union[Reason, _Mapping]] = ..., timed_out: _Optional[bool] = ..., ignore_failure: _Optional[bool] = ..., approval: _Optional[_Union[TaskApproval, _Mapping]] = ..., lock: _Optional[str] = ..., attempt: _Optional[int] = ..., setup_step: _Optional[_Union[Step, _Mapping]] = ..., steps: _Optional[_Iterable[_Union[Step, _Mapping]]] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., assignment_id: _Optional[str] = ..., executor_id: _Optional[str] = ..., runnable_since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., labels: _Optional[_Mapping[str, str]] = ..., arch: _Optional[str] = ..., privileged: _Optional[bool] = ..., priority: _Optional[int] = ..., retry: _Optional[_Union[_definition_pb2.Retry, _Mapping]] = ..., timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., wait_timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., attempts: _Optional[_Iterable[_Union[Attempt, _Mapping]]] = ..., logs_delete_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., logs_deleted_by: _Optional[str] = ...) -> None: ...
+    hold: TaskHold
+    """The hold of the pod after a failed step. Not set: the pod is not held."""
+    continuations: _containers.RepeatedCompositeFieldContainer[TaskContinuation]
+    """How people ended the holds of the current or the last attempt, oldest first."""
+    def __init__(self, id: _Optional[str] = ..., run_id: _Optional[str] = ..., name: _Optional[str] = ..., level: _Optional[int] = ..., depends: _Optional[_Iterable[_Union[_definition_pb2.Depend, _Mapping]]] = ..., status: _Optional[_Union[TaskStatus, str]] = ..., reason: _Optional[_Union[Reason, _Mapping]] = ..., timed_out: _Optional[bool] = ..., ignore_failure: _Optional[bool] = ..., approval: _Optional[_Union[TaskApproval, _Mapping]] = ..., lock: _Optional[str] = ..., attempt: _Optional[int] = ..., setup_step: _Optional[_Union[Step, _Mapping]] = ..., steps: _Optional[_Iterable[_Union[Step, _Mapping]]] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., assignment_id: _Optional[str] = ..., executor_id: _Optional[str] = ..., runnable_since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., labels: _Optional[_Mapping[str, str]] = ..., arch: _Optional[str] = ..., privileged: _Optional[bool] = ..., priority: _Optional[int] = ..., retry: _Optional[_Union[_definition_pb2.Retry, _Mapping]] = ..., timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., wait_timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., attempts: _Optional[_Iterable[_Union[Attempt, _Mapping]]] = ..., logs_delete_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., logs_deleted_by: _Optional[str] = ..., hold: _Optional[_Union[TaskHold, _Mapping]] = ..., continuations: _Optional[_Iterable[_Union[TaskContinuation, _Mapping]]] = ...) -> None: ...
 
 class RunEvent(_message.Message):
     """A change of one field of a run or a task. Events are in the order in which they were committed."""

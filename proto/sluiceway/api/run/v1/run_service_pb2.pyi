@@ -2,6 +2,7 @@ import datetime
 
 from google.api import annotations_pb2 as _annotations_pb2
 from google.api import field_behavior_pb2 as _field_behavior_pb2
+from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from sluiceway.api.options.v1 import options_pb2 as _options_pb2
 from sluiceway.api.run.v1 import definition_pb2 as _definition_pb2
@@ -306,12 +307,13 @@ class CancelRunResponse(_message.Message):
 
 class RestartRunRequest(_message.Message):
     """The request of `RestartRun`. Exactly one of `from_start`, `from_failed` and `task_ids` must be set."""
-    __slots__ = ("run_id", "from_start", "from_failed", "task_ids", "request_id")
+    __slots__ = ("run_id", "from_start", "from_failed", "task_ids", "request_id", "hold_on_failure")
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
     FROM_START_FIELD_NUMBER: _ClassVar[int]
     FROM_FAILED_FIELD_NUMBER: _ClassVar[int]
     TASK_IDS_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    HOLD_ON_FAILURE_FIELD_NUMBER: _ClassVar[int]
     run_id: str
     """The run's id."""
     from_start: bool
@@ -322,7 +324,9 @@ class RestartRunRequest(_message.Message):
     """Restart these tasks, and all that descend from them."""
     request_id: str
     """An id that the client chooses to make the call safe to repeat."""
-    def __init__(self, run_id: _Optional[str] = ..., from_start: _Optional[bool] = ..., from_failed: _Optional[bool] = ..., task_ids: _Optional[_Iterable[str]] = ..., request_id: _Optional[str] = ...) -> None: ...
+    hold_on_failure: _duration_pb2.Duration
+    """How long the pod of each task is held when a step fails. Not set: as in the restarted run."""
+    def __init__(self, run_id: _Optional[str] = ..., from_start: _Optional[bool] = ..., from_failed: _Optional[bool] = ..., task_ids: _Optional[_Iterable[str]] = ..., request_id: _Optional[str] = ..., hold_on_failure: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
 
 class RestartRunResponse(_message.Message):
     """The response of `RestartRun`."""

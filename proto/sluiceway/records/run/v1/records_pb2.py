@@ -22,13 +22,14 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from sluiceway.api.executor.v1 import executor_service_pb2 as sluiceway_dot_api_dot_executor_dot_v1_dot_executor__service__pb2
 from sluiceway.api.run.v1 import definition_pb2 as sluiceway_dot_api_dot_run_dot_v1_dot_definition__pb2
 from sluiceway.api.run.v1 import run_pb2 as sluiceway_dot_api_dot_run_dot_v1_dot_run__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&sluiceway/records/run/v1/records.proto\x12\x18sluiceway.records.run.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x30sluiceway/api/executor/v1/executor_service.proto\x1a%sluiceway/api/run/v1/definition.proto\x1a\x1esluiceway/api/run/v1/run.proto\"\x89\x02\n\tRunRecord\x12&\n\x03run\x18\x01 \x01(\x0b\x32\x19.sluiceway.api.run.v1.Run\x12\x11\n\tfrom_fork\x18\x03 \x01(\x08\x12+\n\x05notes\x18\x04 \x03(\x0b\x32\x1c.sluiceway.api.run.v1.Reason\x12\x18\n\x10\x63reated_warnings\x18\x05 \x03(\t\x12/\n\x0b\x66orced_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tforced_by\x18\x07 \x01(\t\x12\x15\n\rconfig_digest\x18\x08 \x01(\t\x12\r\n\x05scope\x18\t \x01(\tJ\x04\x08\x02\x10\x03R\nbelongs_to\"\xa6\x03\n\nAttemptEnd\x12\x30\n\x06status\x18\x01 \x01(\x0e\x32 .sluiceway.api.run.v1.TaskStatus\x12,\n\x08\x65nd_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\ttimed_out\x18\x03 \x01(\x08\x12,\n\x06reason\x18\x04 \x01(\x0b\x32\x1c.sluiceway.api.run.v1.Reason\x12\x0f\n\x07\x61ttempt\x18\x05 \x01(\x05\x12\x15\n\rassignment_id\x18\x06 \x01(\t\x12\x13\n\x0b\x65xecutor_id\x18\x07 \x01(\t\x12.\n\nstart_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n\x05setup\x18\t \x01(\x0b\x32\x1a.sluiceway.api.run.v1.Step\x12)\n\x05steps\x18\n \x03(\x0b\x32\x1a.sluiceway.api.run.v1.Step\x12\x34\n\x08\x61rchives\x18\x0b \x03(\x0b\x32\".sluiceway.api.executor.v1.Archive\"\xd5\x01\n\x0b\x43\x61\x63heRecord\x12\r\n\x05scope\x18\x01 \x01(\t\x12\x0b\n\x03key\x18\x02 \x01(\t\x12\x0e\n\x06object\x18\x03 \x01(\t\x12\x0e\n\x06\x64igest\x18\x04 \x01(\t\x12\x0c\n\x04size\x18\x05 \x01(\x03\x12/\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08use_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06run_id\x18\x08 \x01(\t\x12\r\n\x05\x66iles\x18\t \x01(\x05\"\x8c\x02\n\nTaskRecord\x12(\n\x04task\x18\x01 \x01(\x0b\x32\x1a.sluiceway.api.run.v1.Task\x12\x12\n\nparent_ids\x18\x02 \x03(\t\x12\x36\n\x08previous\x18\x03 \x01(\x0b\x32$.sluiceway.records.run.v1.AttemptEnd\x12\x11\n\tkept_from\x18\x04 \x01(\t\x12\x34\n\x08\x61rchives\x18\x05 \x03(\x0b\x32\".sluiceway.api.executor.v1.Archive\x12\x0f\n\x07runtime\x18\x06 \x01(\t\x12\x0f\n\x07\x64rivers\x18\x07 \x03(\t\x12\r\n\x05scope\x18\x08 \x01(\t\x12\x0e\n\x06parked\x18\t \x01(\x08\"l\n\x0fRunConfigRecord\x12\x33\n\x06\x63onfig\x18\x01 \x01(\x0b\x32#.sluiceway.records.run.v1.RunConfig\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\x12\x14\n\x0cstored_apart\x18\x03 \x01(\x08\"\xe4\x03\n\tRunConfig\x12\x33\n\x05tasks\x18\x01 \x03(\x0b\x32$.sluiceway.api.run.v1.TaskDefinition\x12V\n\x12static_environment\x18\x02 \x03(\x0b\x32:.sluiceway.records.run.v1.RunConfig.StaticEnvironmentEntry\x12I\n\x0b\x65nvironment\x18\x03 \x03(\x0b\x32\x34.sluiceway.records.run.v1.RunConfig.EnvironmentEntry\x12,\n\x06source\x18\x04 \x01(\x0b\x32\x1c.sluiceway.api.run.v1.Source\x12\x13\n\x0b\x63\x61\x63he_group\x18\x05 \x01(\t\x1a`\n\x16StaticEnvironmentEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x35\n\x05value\x18\x02 \x01(\x0b\x32&.sluiceway.api.run.v1.EnvironmentValue:\x02\x38\x01\x1aZ\n\x10\x45nvironmentEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x35\n\x05value\x18\x02 \x01(\x0b\x32&.sluiceway.api.run.v1.EnvironmentValue:\x02\x38\x01\"\x8e\x06\n\x10\x41ssignmentRecord\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0e\n\x06run_id\x18\x02 \x01(\t\x12\x0f\n\x07task_id\x18\x03 \x01(\t\x12/\n\x05\x65poch\x18\x04 \x01(\x0b\x32 .sluiceway.api.executor.v1.Epoch\x12\x13\n\x0b\x65xecutor_id\x18\x05 \x01(\t\x12\x12\n\nsession_id\x18\x06 \x01(\t\x12\x39\n\x05phase\x18\x07 \x01(\x0e\x32*.sluiceway.api.executor.v1.AssignmentPhase\x12/\n\x0b\x61ssign_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x61\x63\x63\x65pt_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nstart_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x05\x63\x61use\x18\x0c \x01(\x0e\x32 .sluiceway.api.run.v1.RetryCause\x12,\n\x06reason\x18\r \x01(\x0b\x32\x1c.sluiceway.api.run.v1.Reason\x12\x11\n\ttimed_out\x18\x0e \x01(\x08\x12\x32\n\x0estop_requested\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0bstop_forced\x18\x10 \x01(\x08\x12\x12\n\nlock_scope\x18\x11 \x01(\t\x12\x11\n\tlock_name\x18\x12 \x01(\t\x12)\n\x05setup\x18\x13 \x01(\x0b\x32\x1a.sluiceway.api.run.v1.Step\x12)\n\x05steps\x18\x14 \x03(\x0b\x32\x1a.sluiceway.api.run.v1.Step\x12\r\n\x05scope\x18\x15 \x01(\t\x12\x31\n\x0bstop_reason\x18\x16 \x01(\x0b\x32\x1c.sluiceway.api.run.v1.Reason\";\n\x0bQueueRecord\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\r\n\x05group\x18\x02 \x01(\t\x12\r\n\x05scope\x18\x03 \x01(\t\"3\n\nLockRecord\x12\x15\n\rassignment_id\x18\x01 \x01(\t\x12\x0e\n\x06run_id\x18\x02 \x01(\t\"\x1f\n\x0fRunNumberRecord\x12\x0c\n\x04last\x18\x01 \x01(\x03\"Y\n\rRequestRecord\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\x12\x0e\n\x06run_id\x18\x02 \x01(\t\x12(\n\x04time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xb0\x05\n\x0e\x45xecutorRecord\x12\r\n\x05group\x18\x01 \x01(\t\x12\x12\n\nsession_id\x18\x02 \x01(\t\x12\x15\n\rsecret_digest\x18\x03 \x01(\x0c\x12\x12\n\njournal_id\x18\x04 \x01(\t\x12\x0f\n\x07version\x18\x05 \x01(\t\x12\r\n\x05\x61rchs\x18\x06 \x03(\t\x12\x44\n\x06labels\x18\x07 \x03(\x0b\x32\x34.sluiceway.records.run.v1.ExecutorRecord.LabelsEntry\x12\r\n\x05slots\x18\x08 \x01(\x05\x12\x1a\n\x12privileged_allowed\x18\t \x01(\x08\x12\x0f\n\x07\x64rivers\x18\n \x03(\t\x12\x0f\n\x07\x64ynamic\x18\x0b \x01(\x08\x12\x10\n\x08\x64raining\x18\x0c \x01(\x08\x12\x32\n\x0e\x64rain_deadline\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08vanished\x18\x0e \x01(\x08\x12\x31\n\rmissing_since\x18\x10 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x32\n\x0elast_seen_time\x18\x11 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x0csession_time\x18\x12 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x15\n\rsettled_epoch\x18\x13 \x01(\x03\x12\x0f\n\x07\x64\x65leted\x18\x14 \x01(\x08\x12\x32\n\x03use\x18\x15 \x01(\x0e\x32%.sluiceway.records.run.v1.ExecutorUse\x12\x10\n\x08\x63leaners\x18\x16 \x03(\t\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01J\x04\x08\x0f\x10\x10R\tpods_gone\"\x7f\n\x13\x45xecutorGroupRecord\x12\x0e\n\x06serves\x18\x01 \x03(\t\x12\x12\n\nserves_all\x18\x02 \x01(\x08\x12\x13\n\x0btakes_forks\x18\x03 \x01(\x08\x12/\n\x0b\x63reate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xc3\x01\n\x0cPlacerRecord\x12\x11\n\tserver_id\x18\x01 \x01(\t\x12\x0c\n\x04term\x18\x02 \x01(\x03\x12\x12\n\nopen_epoch\x18\x04 \x01(\x03\x12\x12\n\nheld_epoch\x18\x05 \x01(\x03\x12.\n\nheld_since\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nheld_until\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampJ\x04\x08\x03\x10\x04R\x04\x62\x65\x61t\";\n\x0fRetentionRecord\x12(\n\x04time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"h\n\x08\x44\x65\x61\x64line\x12\x10\n\x06run_id\x18\x01 \x01(\tH\x00\x12\x15\n\x0b\x65xecutor_id\x18\x02 \x01(\tH\x00\x12(\n\x04time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\t\n\x07subject\"\x83\x01\n\x0fPlacementNotice\x12\x0e\n\x06groups\x18\x01 \x03(\t\x12\x0e\n\x06scopes\x18\x02 \x03(\t\x12\x19\n\x11\x65xecutors_changed\x18\x03 \x01(\x08\x12\x35\n\tdeadlines\x18\x04 \x03(\x0b\x32\".sluiceway.records.run.v1.Deadline*Z\n\x0b\x45xecutorUse\x12\x1c\n\x18\x45XECUTOR_USE_UNSPECIFIED\x10\x00\x12\x15\n\x11\x45XECUTOR_USE_NONE\x10\x01\x12\x16\n\x12\x45XECUTOR_USE_FIRST\x10\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&sluiceway/records/run/v1/records.proto\x12\x18sluiceway.records.run.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x30sluiceway/api/executor/v1/executor_service.proto\x1a%sluiceway/api/run/v1/definition.proto\x1a\x1esluiceway/api/run/v1/run.proto\"\x89\x02\n\tRunRecord\x12&\n\x03run\x18\x01 \x01(\x0b\x32\x19.sluiceway.api.run.v1.Run\x12\x11\n\tfrom_fork\x18\x03 \x01(\x08\x12+\n\x05notes\x18\x04 \x03(\x0b\x32\x1c.sluiceway.api.run.v1.Reason\x12\x18\n\x10\x63reated_warnings\x18\x05 \x03(\t\x12/\n\x0b\x66orced_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tforced_by\x18\x07 \x01(\t\x12\x15\n\rconfig_digest\x18\x08 \x01(\t\x12\r\n\x05scope\x18\t \x01(\tJ\x04\x08\x02\x10\x03R\nbelongs_to\"\xa6\x03\n\nAttemptEnd\x12\x30\n\x06status\x18\x01 \x01(\x0e\x32 .sluiceway.api.run.v1.TaskStatus\x12,\n\x08\x65nd_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\ttimed_out\x18\x03 \x01(\x08\x12,\n\x06reason\x18\x04 \x01(\x0b\x32\x1c.sluiceway.api.run.v1.Reason\x12\x0f\n\x07\x61ttempt\x18\x05 \x01(\x05\x12\x15\n\rassignment_id\x18\x06 \x01(\t\x12\x13\n\x0b\x65xecutor_id\x18\x07 \x01(\t\x12.\n\nstart_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n\x05setup\x18\t \x01(\x0b\x32\x1a.sluiceway.api.run.v1.Step\x12)\n\x05steps\x18\n \x03(\x0b\x32\x1a.sluiceway.api.run.v1.Step\x12\x34\n\x08\x61rchives\x18\x0b \x03(\x0b\x32\".sluiceway.api.executor.v1.Archive\"\xd5\x01\n\x0b\x43\x61\x63heRecord\x12\r\n\x05scope\x18\x01 \x01(\t\x12\x0b\n\x03key\x18\x02 \x01(\t\x12\x0e\n\x06object\x18\x03 \x01(\t\x12\x0e\n\x06\x64igest\x18\x04 \x01(\t\x12\x0c\n\x04size\x18\x05 \x01(\x03\x12/\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08use_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06run_id\x18\x08 \x01(\t\x12\r\n\x05\x66iles\x18\t \x01(\x05\"\xb5\x02\n\nTaskRecord\x12(\n\x04task\x18\x01 \x01(\x0b\x32\x1a.sluiceway.api.run.v1.Task\x12\x12\n\nparent_ids\x18\x02 \x03(\t\x12\x36\n\x08previous\x18\x03 \x01(\x0b\x32$.sluiceway.records.run.v1.AttemptEnd\x12\x11\n\tkept_from\x18\x04 \x01(\t\x12\x34\n\x08\x61rchives\x18\x05 \x03(\x0b\x32\".sluiceway.api.executor.v1.Archive\x12\x0f\n\x07runtime\x18\x06 \x01(\t\x12\x0f\n\x07\x64rivers\x18\x07 \x03(\t\x12\r\n\x05scope\x18\x08 \x01(\t\x12\x0e\n\x06parked\x18\t \x01(\x08\x12\'\n\x04held\x18\n \x01(\x0b\x32\x19.google.protobuf.Duration\"l\n\x0fRunConfigRecord\x12\x33\n\x06\x63onfig\x18\x01 \x01(\x0b\x32#.sluiceway.records.run.v1.RunConfig\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\x12\x14\n\x0cstored_apart\x18\x03 \x01(\x08\"\xe4\x03\n\tRunConfig\x12\x33\n\x05tasks\x18\x01 \x03(\x0b\x32$.sluiceway.api.run.v1.TaskDefinition\x12V\n\x12static_environment\x18\x02 \x03(\x0b\x32:.sluiceway.records.run.v1.RunConfig.StaticEnvironmentEntry\x12I\n\x0b\x65nvironment\x18\x03 \x03(\x0b\x32\x34.sluiceway.records.run.v1.RunConfig.EnvironmentEntry\x12,\n\x06source\x18\x04 \x01(\x0b\x32\x1c.sluiceway.api.run.v1.Source\x12\x13\n\x0b\x63\x61\x63he_group\x18\x05 \x01(\t\x1a`\n\x16StaticEnvironmentEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x35\n\x05value\x18\x02 \x01(\x0b\x32&.sluiceway.api.run.v1.EnvironmentValue:\x02\x38\x01\x1aZ\n\x10\x45nvironmentEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x35\n\x05value\x18\x02 \x01(\x0b\x32&.sluiceway.api.run.v1.EnvironmentValue:\x02\x38\x01\"\xca\x06\n\x10\x41ssignmentRecord\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0e\n\x06run_id\x18\x02 \x01(\t\x12\x0f\n\x07task_id\x18\x03 \x01(\t\x12/\n\x05\x65poch\x18\x04 \x01(\x0b\x32 .sluiceway.api.executor.v1.Epoch\x12\x13\n\x0b\x65xecutor_id\x18\x05 \x01(\t\x12\x12\n\nsession_id\x18\x06 \x01(\t\x12\x39\n\x05phase\x18\x07 \x01(\x0e\x32*.sluiceway.api.executor.v1.AssignmentPhase\x12/\n\x0b\x61ssign_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x61\x63\x63\x65pt_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nstart_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x05\x63\x61use\x18\x0c \x01(\x0e\x32 .sluiceway.api.run.v1.RetryCause\x12,\n\x06reason\x18\r \x01(\x0b\x32\x1c.sluiceway.api.run.v1.Reason\x12\x11\n\ttimed_out\x18\x0e \x01(\x08\x12\x32\n\x0estop_requested\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0bstop_forced\x18\x10 \x01(\x08\x12\x12\n\nlock_scope\x18\x11 \x01(\t\x12\x11\n\tlock_name\x18\x12 \x01(\t\x12)\n\x05setup\x18\x13 \x01(\x0b\x32\x1a.sluiceway.api.run.v1.Step\x12)\n\x05steps\x18\x14 \x03(\x0b\x32\x1a.sluiceway.api.run.v1.Step\x12\r\n\x05scope\x18\x15 \x01(\t\x12\x31\n\x0bstop_reason\x18\x16 \x01(\x0b\x32\x1c.sluiceway.api.run.v1.Reason\x12:\n\nhold_order\x18\x17 \x01(\x0b\x32&.sluiceway.api.run.v1.TaskContinuation\";\n\x0bQueueRecord\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\r\n\x05group\x18\x02 \x01(\t\x12\r\n\x05scope\x18\x03 \x01(\t\"3\n\nLockRecord\x12\x15\n\rassignment_id\x18\x01 \x01(\t\x12\x0e\n\x06run_id\x18\x02 \x01(\t\"\x1f\n\x0fRunNumberRecord\x12\x0c\n\x04last\x18\x01 \x01(\x03\"Y\n\rRequestRecord\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\x12\x0e\n\x06run_id\x18\x02 \x01(\t\x12(\n\x04time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xb0\x05\n\x0e\x45xecutorRecord\x12\r\n\x05group\x18\x01 \x01(\t\x12\x12\n\nsession_id\x18\x02 \x01(\t\x12\x15\n\rsecret_digest\x18\x03 \x01(\x0c\x12\x12\n\njournal_id\x18\x04 \x01(\t\x12\x0f\n\x07version\x18\x05 \x01(\t\x12\r\n\x05\x61rchs\x18\x06 \x03(\t\x12\x44\n\x06labels\x18\x07 \x03(\x0b\x32\x34.sluiceway.records.run.v1.ExecutorRecord.LabelsEntry\x12\r\n\x05slots\x18\x08 \x01(\x05\x12\x1a\n\x12privileged_allowed\x18\t \x01(\x08\x12\x0f\n\x07\x64rivers\x18\n \x03(\t\x12\x0f\n\x07\x64ynamic\x18\x0b \x01(\x08\x12\x10\n\x08\x64raining\x18\x0c \x01(\x08\x12\x32\n\x0e\x64rain_deadline\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08vanished\x18\x0e \x01(\x08\x12\x31\n\rmissing_since\x18\x10 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x32\n\x0elast_seen_time\x18\x11 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x0csession_time\x18\x12 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x15\n\rsettled_epoch\x18\x13 \x01(\x03\x12\x0f\n\x07\x64\x65leted\x18\x14 \x01(\x08\x12\x32\n\x03use\x18\x15 \x01(\x0e\x32%.sluiceway.records.run.v1.ExecutorUse\x12\x10\n\x08\x63leaners\x18\x16 \x03(\t\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01J\x04\x08\x0f\x10\x10R\tpods_gone\"\x7f\n\x13\x45xecutorGroupRecord\x12\x0e\n\x06serves\x18\x01 \x03(\t\x12\x12\n\nserves_all\x18\x02 \x01(\x08\x12\x13\n\x0btakes_forks\x18\x03 \x01(\x08\x12/\n\x0b\x63reate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xc3\x01\n\x0cPlacerRecord\x12\x11\n\tserver_id\x18\x01 \x01(\t\x12\x0c\n\x04term\x18\x02 \x01(\x03\x12\x12\n\nopen_epoch\x18\x04 \x01(\x03\x12\x12\n\nheld_epoch\x18\x05 \x01(\x03\x12.\n\nheld_since\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nheld_until\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampJ\x04\x08\x03\x10\x04R\x04\x62\x65\x61t\";\n\x0fRetentionRecord\x12(\n\x04time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"h\n\x08\x44\x65\x61\x64line\x12\x10\n\x06run_id\x18\x01 \x01(\tH\x00\x12\x15\n\x0b\x65xecutor_id\x18\x02 \x01(\tH\x00\x12(\n\x04time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\t\n\x07subject\"\x83\x01\n\x0fPlacementNotice\x12\x0e\n\x06groups\x18\x01 \x03(\t\x12\x0e\n\x06scopes\x18\x02 \x03(\t\x12\x19\n\x11\x65xecutors_changed\x18\x03 \x01(\x08\x12\x35\n\tdeadlines\x18\x04 \x03(\x0b\x32\".sluiceway.records.run.v1.Deadline*Z\n\x0b\x45xecutorUse\x12\x1c\n\x18\x45XECUTOR_USE_UNSPECIFIED\x10\x00\x12\x15\n\x11\x45XECUTOR_USE_NONE\x10\x01\x12\x16\n\x12\x45XECUTOR_USE_FIRST\x10\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -41,46 +42,46 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RUNCONFIG_ENVIRONMENTENTRY']._serialized_options = b'8\001'
   _globals['_EXECUTORRECORD_LABELSENTRY']._loaded_options = None
   _globals['_EXECUTORRECORD_LABELSENTRY']._serialized_options = b'8\001'
-  _globals['_EXECUTORUSE']._serialized_start=4341
-  _globals['_EXECUTORUSE']._serialized_end=4431
-  _globals['_RUNRECORD']._serialized_start=223
-  _globals['_RUNRECORD']._serialized_end=488
-  _globals['_ATTEMPTEND']._serialized_start=491
-  _globals['_ATTEMPTEND']._serialized_end=913
-  _globals['_CACHERECORD']._serialized_start=916
-  _globals['_CACHERECORD']._serialized_end=1129
-  _globals['_TASKRECORD']._serialized_start=1132
-  _globals['_TASKRECORD']._serialized_end=1400
-  _globals['_RUNCONFIGRECORD']._serialized_start=1402
-  _globals['_RUNCONFIGRECORD']._serialized_end=1510
-  _globals['_RUNCONFIG']._serialized_start=1513
-  _globals['_RUNCONFIG']._serialized_end=1997
-  _globals['_RUNCONFIG_STATICENVIRONMENTENTRY']._serialized_start=1809
-  _globals['_RUNCONFIG_STATICENVIRONMENTENTRY']._serialized_end=1905
-  _globals['_RUNCONFIG_ENVIRONMENTENTRY']._serialized_start=1907
-  _globals['_RUNCONFIG_ENVIRONMENTENTRY']._serialized_end=1997
-  _globals['_ASSIGNMENTRECORD']._serialized_start=2000
-  _globals['_ASSIGNMENTRECORD']._serialized_end=2782
-  _globals['_QUEUERECORD']._serialized_start=2784
-  _globals['_QUEUERECORD']._serialized_end=2843
-  _globals['_LOCKRECORD']._serialized_start=2845
-  _globals['_LOCKRECORD']._serialized_end=2896
-  _globals['_RUNNUMBERRECORD']._serialized_start=2898
-  _globals['_RUNNUMBERRECORD']._serialized_end=2929
-  _globals['_REQUESTRECORD']._serialized_start=2931
-  _globals['_REQUESTRECORD']._serialized_end=3020
-  _globals['_EXECUTORRECORD']._serialized_start=3023
-  _globals['_EXECUTORRECORD']._serialized_end=3711
-  _globals['_EXECUTORRECORD_LABELSENTRY']._serialized_start=3649
-  _globals['_EXECUTORRECORD_LABELSENTRY']._serialized_end=3694
-  _globals['_EXECUTORGROUPRECORD']._serialized_start=3713
-  _globals['_EXECUTORGROUPRECORD']._serialized_end=3840
-  _globals['_PLACERRECORD']._serialized_start=3843
-  _globals['_PLACERRECORD']._serialized_end=4038
-  _globals['_RETENTIONRECORD']._serialized_start=4040
-  _globals['_RETENTIONRECORD']._serialized_end=4099
-  _globals['_DEADLINE']._serialized_start=4101
-  _globals['_DEADLINE']._serialized_end=4205
-  _globals['_PLACEMENTNOTICE']._serialized_start=4208
-  _globals['_PLACEMENTNOTICE']._serialized_end=4339
+  _globals['_EXECUTORUSE']._serialized_start=4474
+  _globals['_EXECUTORUSE']._serialized_end=4564
+  _globals['_RUNRECORD']._serialized_start=255
+  _globals['_RUNRECORD']._serialized_end=520
+  _globals['_ATTEMPTEND']._serialized_start=523
+  _globals['_ATTEMPTEND']._serialized_end=945
+  _globals['_CACHERECORD']._serialized_start=948
+  _globals['_CACHERECORD']._serialized_end=1161
+  _globals['_TASKRECORD']._serialized_start=1164
+  _globals['_TASKRECORD']._serialized_end=1473
+  _globals['_RUNCONFIGRECORD']._serialized_start=1475
+  _globals['_RUNCONFIGRECORD']._serialized_end=1583
+  _globals['_RUNCONFIG']._serialized_start=1586
+  _globals['_RUNCONFIG']._serialized_end=2070
+  _globals['_RUNCONFIG_STATICENVIRONMENTENTRY']._serialized_start=1882
+  _globals['_RUNCONFIG_STATICENVIRONMENTENTRY']._serialized_end=1978
+  _globals['_RUNCONFIG_ENVIRONMENTENTRY']._serialized_start=1980
+  _globals['_RUNCONFIG_ENVIRONMENTENTRY']._serialized_end=2070
+  _globals['_ASSIGNMENTRECORD']._serialized_start=2073
+  _globals['_ASSIGNMENTRECORD']._serialized_end=2915
+  _globals['_QUEUERECORD']._serialized_start=2917
+  _globals['_QUEUERECORD']._serialized_end=2976
+  _globals['_LOCKRECORD']._serialized_start=2978
+  _globals['_LOCKRECORD']._serialized_end=3029
+  _globals['_RUNNUMBERRECORD']._serialized_start=3031
+  _globals['_RUNNUMBERRECORD']._serialized_end=3062
+  _globals['_REQUESTRECORD']._serialized_start=3064
+  _globals['_REQUESTRECORD']._serialized_end=3153
+  _globals['_EXECUTORRECORD']._serialized_start=3156
+  _globals['_EXECUTORRECORD']._serialized_end=3844
+  _globals['_EXECUTORRECORD_LABELSENTRY']._serialized_start=3782
+  _globals['_EXECUTORRECORD_LABELSENTRY']._serialized_end=3827
+  _globals['_EXECUTORGROUPRECORD']._serialized_start=3846
+  _globals['_EXECUTORGROUPRECORD']._serialized_end=3973
+  _globals['_PLACERRECORD']._serialized_start=3976
+  _globals['_PLACERRECORD']._serialized_end=4171
+  _globals['_RETENTIONRECORD']._serialized_start=4173
+  _globals['_RETENTIONRECORD']._serialized_end=4232
+  _globals['_DEADLINE']._serialized_start=4234
+  _globals['_DEADLINE']._serialized_end=4338
+  _globals['_PLACEMENTNOTICE']._serialized_start=4341
+  _globals['_PLACEMENTNOTICE']._serialized_end=4472
 # @@protoc_insertion_point(module_scope)

@@ -1,5 +1,6 @@
 import datetime
 
+from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from sluiceway.api.executor.v1 import executor_service_pb2 as _executor_service_pb2
 from sluiceway.api.run.v1 import definition_pb2 as _definition_pb2
@@ -127,7 +128,7 @@ class CacheRecord(_message.Message):
 
 class TaskRecord(_message.Message):
     """A task: what people see of it, and what only rules and placement need."""
-    __slots__ = ("task", "parent_ids", "previous", "kept_from", "archives", "runtime", "drivers", "scope", "parked")
+    __slots__ = ("task", "parent_ids", "previous", "kept_from", "archives", "runtime", "drivers", "scope", "parked", "held")
     TASK_FIELD_NUMBER: _ClassVar[int]
     PARENT_IDS_FIELD_NUMBER: _ClassVar[int]
     PREVIOUS_FIELD_NUMBER: _ClassVar[int]
@@ -137,6 +138,7 @@ class TaskRecord(_message.Message):
     DRIVERS_FIELD_NUMBER: _ClassVar[int]
     SCOPE_FIELD_NUMBER: _ClassVar[int]
     PARKED_FIELD_NUMBER: _ClassVar[int]
+    HELD_FIELD_NUMBER: _ClassVar[int]
     task: _run_pb2.Task
     """What people see."""
     parent_ids: _containers.RepeatedScalarFieldContainer[str]
@@ -155,7 +157,9 @@ class TaskRecord(_message.Message):
     """The scope of its run."""
     parked: bool
     """No live executor could ever run it; looked at again when the executors change."""
-    def __init__(self, task: _Optional[_Union[_run_pb2.Task, _Mapping]] = ..., parent_ids: _Optional[_Iterable[str]] = ..., previous: _Optional[_Union[AttemptEnd, _Mapping]] = ..., kept_from: _Optional[str] = ..., archives: _Optional[_Iterable[_Union[_executor_service_pb2.Archive, _Mapping]]] = ..., runtime: _Optional[str] = ..., drivers: _Optional[_Iterable[str]] = ..., scope: _Optional[str] = ..., parked: _Optional[bool] = ...) -> None: ...
+    held: _duration_pb2.Duration
+    """How long the pod of the present attempt was held, ended holds only."""
+    def __init__(self, task: _Optional[_Union[_run_pb2.Task, _Mapping]] = ..., parent_ids: _Optional[_Iterable[str]] = ..., previous: _Optional[_Union[AttemptEnd, _Mapping]] = ..., kept_from: _Optional[str] = ..., archives: _Optional[_Iterable[_Union[_executor_service_pb2.Archive, _Mapping]]] = ..., runtime: _Optional[str] = ..., drivers: _Optional[_Iterable[str]] = ..., scope: _Optional[str] = ..., parked: _Optional[bool] = ..., held: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
 
 class RunConfigRecord(_message.Message):
     """What a run was made of. Never changes."""
@@ -207,7 +211,7 @@ class RunConfig(_message.Message):
 
 class AssignmentRecord(_message.Message):
     """One attempt of one task on one executor."""
-    __slots__ = ("id", "run_id", "task_id", "epoch", "executor_id", "session_id", "phase", "assign_time", "accept_time", "start_time", "end_time", "cause", "reason", "timed_out", "stop_requested", "stop_forced", "lock_scope", "lock_name", "setup", "steps", "scope", "stop_reason")
+    __slots__ = ("id", "run_id", "task_id", "epoch", "executor_id", "session_id", "phase", "assign_time", "accept_time", "start_time", "end_time", "cause", "reason", "timed_out", "stop_requested", "stop_forced", "lock_scope", "lock_name", "setup", "steps", "scope", "stop_reason", "hold_order")
     ID_FIELD_NUMBER: _ClassVar[int]
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
     TASK_ID_FIELD_NUMBER: _ClassVar[int]
@@ -230,6 +234,7 @@ class AssignmentRecord(_message.Message):
     STEPS_FIELD_NUMBER: _ClassVar[int]
     SCOPE_FIELD_NUMBER: _ClassVar[int]
     STOP_REASON_FIELD_NUMBER: _ClassVar[int]
+    HOLD_ORDER_FIELD_NUMBER: _ClassVar[int]
     id: str
     """Its id."""
     run_id: str
@@ -274,7 +279,9 @@ class AssignmentRecord(_message.Message):
     """The scope of its run."""
     stop_reason: _run_pb2.Reason
     """Why it is told to stop."""
-    def __init__(self, id: _Optional[str] = ..., run_id: _Optional[str] = ..., task_id: _Optional[str] = ..., epoch: _Optional[_Union[_executor_service_pb2.Epoch, _Mapping]] = ..., executor_id: _Optional[str] = ..., session_id: _Optional[str] = ..., phase: _Optional[_Union[_executor_service_pb2.AssignmentPhase, str]] = ..., assign_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., accept_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., cause: _Optional[_Union[_definition_pb2.RetryCause, str]] = ..., reason: _Optional[_Union[_run_pb2.Reason, _Mapping]] = ..., timed_out: _Optional[bool] = ..., stop_requested: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., stop_forced: _Optional[bool] = ..., lock_scope: _Optional[str] = ..., lock_name: _Optional[str] = ..., setup: _Optional[_Union[_run_pb2.Step, _Mapping]] = ..., steps: _Optional[_Iterable[_Union[_run_pb2.Step, _Mapping]]] = ..., scope: _Optional[str] = ..., stop_reason: _Optional[_Union[_run_pb2.Reason, _Mapping]] = ...) -> None: ...
+    hold_order: _run_pb2.TaskContinuation
+    """How the last hold is to end."""
+    def __init__(self, id: _Optional[str] = ..., run_id: _Optional[str] = ..., task_id: _Optional[str] = ..., epoch: _Optional[_Union[_executor_service_pb2.Epoch, _Mapping]] = ..., executor_id: _Optional[str] = ..., session_id: _Optional[str] = ..., phase: _Optional[_Union[_executor_service_pb2.AssignmentPhase, str]] = ..., assign_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., accept_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., cause: _Optional[_Union[_definition_pb2.RetryCause, str]] = ..., reason: _Optional[_Union[_run_pb2.Reason, _Mapping]] = ..., timed_out: _Optional[bool] = ..., stop_requested: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., stop_forced: _Optional[bool] = ..., lock_scope: _Optional[str] = ..., lock_name: _Optional[str] = ..., setup: _Optional[_Union[_run_pb2.Step, _Mapping]] = ..., steps: _Optional[_Iterable[_Union[_run_pb2.Step, _Mapping]]] = ..., scope: _Optional[str] = ..., stop_reason: _Optional[_Union[_run_pb2.Reason, _Mapping]] = ..., hold_order: _Optional[_Union[_run_pb2.TaskContinuation, _Mapping]] = ...) -> None: ...
 
 class QueueRecord(_message.Message):
     """Which run holds a group; its id is the group."""
