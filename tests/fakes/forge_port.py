@@ -185,6 +185,10 @@ class FakeForge:
             raise NotAtForge(f"there is no pull request {number}")
         return self._pull_request({"number": int(number), "action": "opened", **self.pull_requests[number]}, repository)
 
+    async def pull_request_heads(self, token: str, repository: Repository) -> Mapping[str, str]:
+        self._call("pull_request_heads", token)
+        return {f"refs/pull/{number}/head": fields["commit"] for number, fields in self.pull_requests.items()}
+
     async def commit_message(self, token: str, repository: Repository, commit: str) -> str:
         self._call("commit_message", token)
         self._commit(commit)

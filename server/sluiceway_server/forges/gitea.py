@@ -29,6 +29,7 @@ class GiteaForge(HubForge):
 
     commit_path = "git/commits"
     max_description = 255
+    last_updated_first = {"sort": "recentupdate"}  # noqa: RUF012 - a ClassVar of the base class
 
     def __init__(self, api_url: str, http: Caller) -> None:
         super().__init__(

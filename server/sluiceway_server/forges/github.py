@@ -31,6 +31,7 @@ class GitHubForge(HubForge):
 
     commit_path = "commits"
     max_description = 140
+    last_updated_first = {"sort": "updated", "direction": "desc"}  # noqa: RUF012 - a ClassVar of the base class
 
     def __init__(self, api_url: str, http: Caller) -> None:
         super().__init__(

@@ -24,6 +24,7 @@ from sluiceway_server.forges.errors import (
 from sluiceway_server.forges.gitlab_events import read_merge_request, read_push
 from sluiceway_server.forges.port import (
     MAX_FILE_BYTES,
+    MAX_PULL_REQUESTS,
     CommitState,
     CommitStatus,
     EntryKind,
@@ -200,6 +201,18 @@ class GitLabForge:
         if str(found.iid) != number or str(found.target_project_id) != repository.id:
             raise BadForgeResponse(f"the provider returned another merge request instead of {number}")
         return found.pull_request(repository)
+
+    async def pull_request_heads(self, token: str, repository: Repository) -> Mapping[str, str]:
+        found: dict[str, str] = {}
+        query = {"state": "opened", "order_by": "updated_at", "sort": "desc"}
+        path = f"{_root(repository)}/merge_requests"
+        async for each in self._api.pages(token, path, shapes.MERGE_REQUEST_HEADS, query, conditional=True):
+            # One that was just opened may have none yet.
+            if each.sha is not None:
+                found[f"refs/merge-requests/{each.iid}/head"] = each.sha
+            if len(found) >= MAX_PULL_REQUESTS:
+                break
+        return found
 
     async def commit_message(self, token: str, repository: Repository, commit: str) -> str:
         path = f"{_root(repository)}/repository/commits/{check_commit(commit)}"

@@ -30,6 +30,7 @@ __all__ = [
     "HOOKS",
     "KEYS",
     "MERGE_REQUEST",
+    "MERGE_REQUEST_HEADS",
     "PROJECT",
     "PROJECTS",
     "REFS",
@@ -154,6 +155,11 @@ class _DiffRefs(Shape):
     base_sha: CommitId | None = None
 
 
+class _MergeRequestHead(Shape):
+    iid: Id
+    sha: CommitId | None = None
+
+
 class _MergeRequest(Shape):
     """A merge request. `sha` is the head commit."""
 
@@ -202,3 +208,4 @@ REFS = TypeAdapter(list[_Ref])
 COMMIT = TypeAdapter(_Commit)
 COMPARISON = TypeAdapter(_Comparison)
 MERGE_REQUEST = TypeAdapter(_MergeRequest)
+MERGE_REQUEST_HEADS = TypeAdapter(list[_MergeRequestHead])

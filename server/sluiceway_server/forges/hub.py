@@ -18,6 +18,7 @@ from sluiceway_server.forges.errors import BadForgeResponse, ForgeResponseTooLar
 from sluiceway_server.forges.hub_shapes import pull_request_event
 from sluiceway_server.forges.port import (
     MAX_FILE_BYTES,
+    MAX_PULL_REQUESTS,
     CommitState,
     CommitStatus,
     EntryKind,
@@ -59,6 +60,8 @@ class HubForge(ABC):
     commit_path: ClassVar[str]
     """Where a commit is, below the repository."""
     max_description: ClassVar[int]
+    # How a list of pull requests is asked for in this order.
+    last_updated_first: ClassVar[Mapping[str, str]]
     """Characters of the description of a commit status."""
 
     def __init__(self, api: Api) -> None:
@@ -171,6 +174,16 @@ class HubForge(ABC):
         if str(found.number) != number or found.base.repo is None or str(found.base.repo.id) != repository.id:
             raise BadForgeResponse(f"the provider returned another pull request instead of {number}")
         return pull_request_event(found, repository, number=found.number, action=PullRequestAction.OPENED)
+
+    async def pull_request_heads(self, token: str, repository: Repository) -> Mapping[str, str]:
+        found: dict[str, str] = {}
+        query = {"state": "open", **self.last_updated_first}
+        path = f"{_root(repository)}/pulls"
+        async for each in self._api.pages(token, path, shapes.PULL_REQUEST_HEADS, query, conditional=True):
+            found[f"refs/pull/{each.number}/head"] = each.head.sha
+            if len(found) >= MAX_PULL_REQUESTS:
+                break
+        return found
 
     async def commit_message(self, token: str, repository: Repository, commit: str) -> str:
         path = f"{_root(repository)}/{self.commit_path}/{check_commit(commit)}"

@@ -29,6 +29,7 @@ __all__ = [
     "HOOKS",
     "KEYS",
     "PULL_REQUEST",
+    "PULL_REQUEST_HEADS",
     "REFS",
     "REPOSITORIES",
     "REPOSITORY",
@@ -171,6 +172,15 @@ class _NumberedPullRequest(PullRequestShape):
     number: Id
 
 
+class _Head(Shape):
+    sha: CommitId
+
+
+class _PullRequestHead(Shape):
+    number: Id
+    head: _Head
+
+
 def pull_request_event(
     request: PullRequestShape,
     repository: Repository,
@@ -212,3 +222,4 @@ REFS = TypeAdapter(list[_Ref])
 COMMIT = TypeAdapter(_Commit)
 COMPARISON = TypeAdapter(_Comparison)
 PULL_REQUEST = TypeAdapter(_NumberedPullRequest)
+PULL_REQUEST_HEADS = TypeAdapter(list[_PullRequestHead])

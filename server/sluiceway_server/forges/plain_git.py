@@ -140,6 +140,10 @@ class PlainGit:
     async def pull_request(self, token: str, repository: Repository, number: str) -> PullRequest:
         raise NotAtForge("the repository is read with git alone, and has no pull requests")
 
+    async def pull_request_heads(self, token: str, repository: Repository) -> Mapping[str, str]:
+        """Return nothing: there are none."""
+        return {}
+
     async def user(self, token: str) -> ForgeUser:
         _refuse("users")
 

@@ -28,6 +28,7 @@ from sluiceway_server.forges.repository import Repository
 
 __all__ = [
     "MAX_FILE_BYTES",
+    "MAX_PULL_REQUESTS",
     "CommitState",
     "CommitStatus",
     "EntryKind",
@@ -46,6 +47,8 @@ __all__ = [
 
 MAX_FILE_BYTES = 1 << 20
 """The largest file that `Forge.file` returns: as much as a configuration may have."""
+MAX_PULL_REQUESTS = 200
+"""How many open pull requests are listed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -207,6 +210,13 @@ class Forge(Protocol):
             token: of a user who may see it.
             repository: the base repository.
             number: decimal digits, as people name it.
+        """
+        ...
+
+    async def pull_request_heads(self, token: str, repository: Repository) -> Mapping[str, str]:
+        """Return the head commit of each open pull request, by its `PullRequest.ref`. May be repeated.
+
+        Those that were updated last, at most `MAX_PULL_REQUESTS`. Not atomic.
         """
         ...
 

@@ -21,13 +21,21 @@ from sluiceway_common.foundation.clock import Clock, IdSource
 from sluiceway_common.foundation.errors import SluicewayError, Unavailable
 from sluiceway_server.datamanager.model import Decision, View
 from sluiceway_server.datamanager.port import Database
+from sluiceway_server.forges.errors import NotAtForge
 from sluiceway_server.forges.port import Repository
 from sluiceway_server.projects.records import PROJECT
 from sluiceway_server.triggers.changes import Changes
+from sluiceway_server.triggers.event_rules import caught_up_pull_request
 from sluiceway_server.triggers.git_repositories import poll_interval
 from sluiceway_server.triggers.host_work import HostWork
-from sluiceway_server.triggers.known_refs import MAX_RECORD_BYTES, CaughtUp, catch_up
-from sluiceway_server.triggers.providers import Providers
+from sluiceway_server.triggers.known_refs import (
+    MAX_RECORD_BYTES,
+    CaughtUp,
+    catch_up,
+    missing_pull_requests,
+    number_of,
+)
+from sluiceway_server.triggers.providers import LinkedRepository, Providers
 from sluiceway_server.triggers.records import LINK
 from sluiceway_server.triggers.settings import TriggerSettings
 
@@ -138,7 +146,9 @@ class CatchUp:
             SluicewayError: as `forges.port`, or the database is away.
         """
         linked = await self._providers.repository(link)
-        found = await linked.account.forge.refs(linked.account.token, linked.repository)
+        refs = await linked.account.forge.refs(linked.account.token, linked.repository)
+        heads, pull_requests = await self._pull_requests(link.project_id, linked)
+        found = {**refs, **heads}
         if sum(len(ref) + 40 for ref in found) > MAX_RECORD_BYTES:
             log.warning("too_many_refs_to_catch_up", project=link.project_id, refs=len(found))
             return CaughtUp()
@@ -149,12 +159,48 @@ class CatchUp:
             stored = view.get(LINK, link.project_id)
             if stored is None or stored.git.url != link.git.url:
                 return Decision(CaughtUp())  # these are refs of another repository
-            return catch_up(view, link.project_id, repository, found, now=now, new_id=self._ids.new_id)
+            return catch_up(
+                view,
+                link.project_id,
+                repository,
+                found,
+                pull_requests=pull_requests,
+                now=now,
+                new_id=self._ids.new_id,
+            )
 
         # Looked at first, since a transaction costs etcd a turn.
         if not await self._database.read(lambda view: bool(store(view).actions)):
             return CaughtUp()
         return (await self._database.transact(store)).value
+
+    async def _pull_requests(
+        self, project_id: str, linked: LinkedRepository
+    ) -> tuple[dict[str, str], dict[str, pb.EventRecord] | None]:
+        """Return the heads of open pull requests, and the events of those of which no event arrived.
+
+        None instead of these: pull requests cannot be listed, as with a token that may not read them.
+
+        Raises:
+            Unavailable: the provider or the database is away.
+        """
+        forge, token, repository = linked.account.forge, linked.account.token, linked.repository
+        try:
+            heads = dict(await forge.pull_request_heads(token, repository))
+        except Unavailable:
+            raise
+        except SluicewayError as error:
+            log.info("pull_requests_not_listed", project=project_id, error=str(error))
+            return {}, None
+        events: dict[str, pb.EventRecord] = {}
+        for missing in await self._database.read(lambda view: missing_pull_requests(view, project_id, heads)):
+            try:
+                found = await forge.pull_request(token, repository, number_of(missing.ref))
+            except NotAtForge:
+                continue
+            heads[missing.ref] = found.commit  # it may have moved meanwhile
+            events[missing.ref] = caught_up_pull_request(found, is_new=not missing.before)
+        return heads, events
 
 
 def _links(view: View) -> tuple[pb.LinkRecord, ...]:

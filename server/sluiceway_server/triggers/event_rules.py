@@ -21,7 +21,7 @@ from sluiceway_common.foundation.locations import link_fault
 from sluiceway_common.runconfig.environment import skips_ci
 from sluiceway_common.runconfig.when import Context
 from sluiceway_common.runmodel import groups
-from sluiceway_server.forges.port import Event, Ignored, Ping, PullRequest, Push, Repository
+from sluiceway_server.forges.port import Event, Ignored, Ping, PullRequest, PullRequestAction, Push, Repository
 
 __all__ = [
     "PULL_REQUEST",
@@ -29,6 +29,7 @@ __all__ = [
     "TAG",
     "Verdict",
     "caught_up_event",
+    "caught_up_pull_request",
     "context_of",
     "describe",
     "event_record",
@@ -181,6 +182,14 @@ def caught_up_event(repository: Repository, ref: str, *, before: str, commit: st
     )
 
 
+def caught_up_pull_request(found: PullRequest, *, is_new: bool) -> pb.EventRecord:
+    """Return the event of a pull request that was found without an event of the provider; `is_new`: by now."""
+    event = event_record(found)
+    event.action = PullRequestAction.OPENED if is_new else PullRequestAction.SYNCHRONIZED
+    event.caught_up = True
+    return event
+
+
 def describe(event: pb.EventRecord) -> str:
     """Name an event for people: `push`, `pull_request opened`, `push caught_up`, `manual`, `schedule`."""
     if event.requested_by or event.schedule_id:
@@ -196,7 +205,9 @@ def request_id_of(event: pb.EventRecord, run_name: str) -> str:
     """
     # Of an annotated tag, some events name the tag object and others the commit only.
     target = (event.commit or event.after) if event.kind == TAG else event.after
-    parts = [event.kind, event.action, event.ref, target, run_name]
+    # A pull request that was found at a commit may have been opened there or before, so these are the same event.
+    action = "" if event.kind == PULL_REQUEST and event.action != PullRequestAction.REOPENED else event.action
+    parts = [event.kind, action, event.ref, target, run_name]
     if event.request:
         parts.append(event.request)
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()

@@ -361,6 +361,23 @@ async def test_pull_request_is_as_it_is_now(provider: Provider, from_fork: bool)
     assert found.ref == f"refs/{kind}/{opened.number}/head"
 
 
+async def test_heads_of_open_pull_requests_are_listed(provider: Provider) -> None:
+    found = await provider.repository()
+    assert await provider.client.pull_request_heads(provider.token, found) == {}
+    kind = "merge-requests" if provider.fake.kind is Kind.GITLAB else "pull"
+    heads: dict[str, str] = {}
+    # More than a page of Gitea.
+    for number in range(1, 62):
+        branch: dict[str, str | None] = {f"refs/heads/topic-{number}": provider.commit}
+        await provider.fake.update_refs(provider.stored, provider.ann, branch)
+        opened = await provider.fake.open_pull_request(provider.stored, provider.ann, head_branch=f"topic-{number}")
+        heads[f"refs/{kind}/{opened.number}/head"] = provider.commit
+        if number == 7:
+            opened.is_open = False
+            del heads[f"refs/{kind}/{opened.number}/head"]
+    assert await provider.client.pull_request_heads(provider.token, found) == heads
+
+
 async def test_pull_request_that_is_not_there_is_not_found(provider: Provider) -> None:
     found = await provider.repository()
     with pytest.raises(errors.NotAtForge):

@@ -53,6 +53,7 @@ class GitLabApi:
             ("GET", "/repository/branches", self.branches, False),
             ("GET", "/repository/tags", self.tags, False),
             ("GET", "/repository/compare", self.compare, False),
+            ("GET", "/merge_requests", self.merge_requests, False),
             ("GET", "/merge_requests/{number}", self.merge_request, False),
             ("POST", "/statuses/{sha}", self.create_status, True),
         ]
@@ -233,6 +234,14 @@ class GitLabApi:
             for number, (_, old, new) in enumerate(changed)
         ]
         return web.json_response({"diffs": diffs[:MAX_DIFF_FILES], "compare_timeout": False})
+
+    async def merge_requests(self, request: web.Request, repo: Repo, _: User) -> web.Response:
+        if [request.query.get(name) for name in ("state", "order_by", "sort")] != ["opened", "updated_at", "desc"]:
+            raise self.error(400, {"error": "a parameter does not have a valid value"})
+        found = [one for one in reversed(repo.pull_requests) if one.is_open]
+        return self.paged(
+            request, [{"iid": one.number, "state": "opened", "sha": one.head, "title": one.title} for one in found]
+        )
 
     async def merge_request(self, request: web.Request, repo: Repo, _: User) -> web.Response:
         number = request.match_info["number"]

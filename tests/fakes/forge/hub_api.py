@@ -58,6 +58,7 @@ class HubApi:
             ("GET", "/branches", self.branches, False),
             ("GET", "/tags", self.tags, False),
             ("GET", "/compare/{base}...{head}", self.compare, False),
+            ("GET", "/pulls", self.pull_requests, False),
             ("GET", "/pulls/{number}", self.pull_request, False),
             ("POST", "/statuses/{sha}", self.create_status, True),
         ]
@@ -290,6 +291,14 @@ class HubApi:
                 "files": files[:MAX_FILES_GITHUB],
             }
         )
+
+    async def pull_requests(self, request: web.Request, repo: Repo, _: User) -> web.Response:
+        wanted = {"sort": "updated", "direction": "desc"} if self.is_github else {"sort": "recentupdate"}
+        if any(request.query.get(name) != value for name, value in {"state": "open", **wanted}.items()):
+            raise self.error(422, "Validation Failed")
+        base = await self._commit(repo, repo.default_branch)
+        found = [one for one in reversed(repo.pull_requests) if one.is_open]
+        return self.paged(request, [payloads.hub_pull_request(self.forge, repo, one, base) for one in found])
 
     async def pull_request(self, request: web.Request, repo: Repo, _: User) -> web.Response:
         number = request.match_info["number"]

@@ -202,7 +202,7 @@ class EventRecord(_message.Message):
 
 class KnownRefsRecord(_message.Message):
     """The refs of a project's repository that were seen when they were last listed. Its id is that of the project."""
-    __slots__ = ("project_id", "commits")
+    __slots__ = ("project_id", "commits", "has_pull_requests")
     class CommitsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -212,11 +212,16 @@ class KnownRefsRecord(_message.Message):
         def __init__(self, key: _Optional[str] = ..., value: _Optional[bytes] = ...) -> None: ...
     PROJECT_ID_FIELD_NUMBER: _ClassVar[int]
     COMMITS_FIELD_NUMBER: _ClassVar[int]
+    HAS_PULL_REQUESTS_FIELD_NUMBER: _ClassVar[int]
     project_id: str
     """The id of the project."""
     commits: _containers.ScalarMap[str, bytes]
-    """The commit of each branch and tag, by the full name of the ref. The refs that are gone are kept for a while."""
-    def __init__(self, project_id: _Optional[str] = ..., commits: _Optional[_Mapping[str, bytes]] = ...) -> None: ...
+    """The commit of each branch, tag and open pull request, by the full name of the ref. The refs that are gone are kept
+    for a while.
+    """
+    has_pull_requests: bool
+    """Whether open pull requests were listed. The first list of them makes nothing."""
+    def __init__(self, project_id: _Optional[str] = ..., commits: _Optional[_Mapping[str, bytes]] = ..., has_pull_requests: _Optional[bool] = ...) -> None: ...
 
 class DeliveryRecord(_message.Message):
     """A delivery. Its id is `<project>/<delivery>`."""
