@@ -26,8 +26,11 @@ if _version_not_supported:
 
 
 class HoldServiceStub:
-    """Shells in the pods of tasks, and the end of holds. All methods return NOT_FOUND if there is no such run or task, or
-    the caller may not see it.
+    """Shells in the pods of tasks, and the end of holds.
+
+    Every method returns UNAUTHENTICATED without a valid token, PERMISSION_DENIED if the token lacks the method's scope
+    or the caller's role does not allow it (`ROLE_MISSING`), NOT_FOUND if there is no such run or task or the caller may
+    not see it, and UNAVAILABLE while the database cannot be reached.
     """
 
     def __init__(self, channel):
@@ -54,17 +57,21 @@ class HoldServiceStub:
 
 
 class HoldServiceServicer:
-    """Shells in the pods of tasks, and the end of holds. All methods return NOT_FOUND if there is no such run or task, or
-    the caller may not see it.
+    """Shells in the pods of tasks, and the end of holds.
+
+    Every method returns UNAUTHENTICATED without a valid token, PERMISSION_DENIED if the token lacks the method's scope
+    or the caller's role does not allow it (`ROLE_MISSING`), NOT_FOUND if there is no such run or task or the caller may
+    not see it, and UNAVAILABLE while the database cannot be reached.
     """
 
     def ContinueTask(self, request, context):
         """Continues a held task in the same pod: with the failed step again, or with the step after it. Returns when that is
         stored; the executor follows. A repeated call for the same hold has no further effect if it asks for the same.
 
-        After `RUN_NEXT` the task stays failed, because its failed step has not succeeded.
+        After the next step the task stays failed, because its failed step has not succeeded.
 
         Errors:
+        - NOT_FOUND: There is no such run or task.
         - FAILED_PRECONDITION: The pod is not held (`TASK_NOT_HELD`), or its hold already ends in another way
         (`HOLD_ENDS`).
         """
@@ -77,6 +84,7 @@ class HoldServiceServicer:
         effect.
 
         Errors:
+        - NOT_FOUND: There is no such run or task.
         - FAILED_PRECONDITION: The pod is not held (`TASK_NOT_HELD`), or its hold already ends in another way
         (`HOLD_ENDS`).
         """
@@ -128,8 +136,11 @@ def add_HoldServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class HoldService:
-    """Shells in the pods of tasks, and the end of holds. All methods return NOT_FOUND if there is no such run or task, or
-    the caller may not see it.
+    """Shells in the pods of tasks, and the end of holds.
+
+    Every method returns UNAUTHENTICATED without a valid token, PERMISSION_DENIED if the token lacks the method's scope
+    or the caller's role does not allow it (`ROLE_MISSING`), NOT_FOUND if there is no such run or task or the caller may
+    not see it, and UNAVAILABLE while the database cannot be reached.
     """
 
     @staticmethod

@@ -27,8 +27,11 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class HoldServiceStub:
-    """Shells in the pods of tasks, and the end of holds. All methods return NOT_FOUND if there is no such run or task, or
-    the caller may not see it.
+    """Shells in the pods of tasks, and the end of holds.
+
+    Every method returns UNAUTHENTICATED without a valid token, PERMISSION_DENIED if the token lacks the method's scope
+    or the caller's role does not allow it (`ROLE_MISSING`), NOT_FOUND if there is no such run or task or the caller may
+    not see it, and UNAVAILABLE while the database cannot be reached.
     """
 
     @_typing.overload
@@ -39,9 +42,10 @@ class HoldServiceStub:
     """Continues a held task in the same pod: with the failed step again, or with the step after it. Returns when that is
     stored; the executor follows. A repeated call for the same hold has no further effect if it asks for the same.
 
-    After `RUN_NEXT` the task stays failed, because its failed step has not succeeded.
+    After the next step the task stays failed, because its failed step has not succeeded.
 
     Errors:
+    - NOT_FOUND: There is no such run or task.
     - FAILED_PRECONDITION: The pod is not held (`TASK_NOT_HELD`), or its hold already ends in another way
       (`HOLD_ENDS`).
     """
@@ -50,6 +54,7 @@ class HoldServiceStub:
     effect.
 
     Errors:
+    - NOT_FOUND: There is no such run or task.
     - FAILED_PRECONDITION: The pod is not held (`TASK_NOT_HELD`), or its hold already ends in another way
       (`HOLD_ENDS`).
     """
@@ -69,8 +74,11 @@ class HoldServiceStub:
 
 @_typing.type_check_only
 class HoldServiceAsyncStub(HoldServiceStub):
-    """Shells in the pods of tasks, and the end of holds. All methods return NOT_FOUND if there is no such run or task, or
-    the caller may not see it.
+    """Shells in the pods of tasks, and the end of holds.
+
+    Every method returns UNAUTHENTICATED without a valid token, PERMISSION_DENIED if the token lacks the method's scope
+    or the caller's role does not allow it (`ROLE_MISSING`), NOT_FOUND if there is no such run or task or the caller may
+    not see it, and UNAVAILABLE while the database cannot be reached.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -78,9 +86,10 @@ class HoldServiceAsyncStub(HoldServiceStub):
     """Continues a held task in the same pod: with the failed step again, or with the step after it. Returns when that is
     stored; the executor follows. A repeated call for the same hold has no further effect if it asks for the same.
 
-    After `RUN_NEXT` the task stays failed, because its failed step has not succeeded.
+    After the next step the task stays failed, because its failed step has not succeeded.
 
     Errors:
+    - NOT_FOUND: There is no such run or task.
     - FAILED_PRECONDITION: The pod is not held (`TASK_NOT_HELD`), or its hold already ends in another way
       (`HOLD_ENDS`).
     """
@@ -89,6 +98,7 @@ class HoldServiceAsyncStub(HoldServiceStub):
     effect.
 
     Errors:
+    - NOT_FOUND: There is no such run or task.
     - FAILED_PRECONDITION: The pod is not held (`TASK_NOT_HELD`), or its hold already ends in another way
       (`HOLD_ENDS`).
     """
@@ -107,8 +117,11 @@ class HoldServiceAsyncStub(HoldServiceStub):
     """
 
 class HoldServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Shells in the pods of tasks, and the end of holds. All methods return NOT_FOUND if there is no such run or task, or
-    the caller may not see it.
+    """Shells in the pods of tasks, and the end of holds.
+
+    Every method returns UNAUTHENTICATED without a valid token, PERMISSION_DENIED if the token lacks the method's scope
+    or the caller's role does not allow it (`ROLE_MISSING`), NOT_FOUND if there is no such run or task or the caller may
+    not see it, and UNAVAILABLE while the database cannot be reached.
     """
 
     @_abc_1.abstractmethod
@@ -120,9 +133,10 @@ class HoldServiceServicer(metaclass=_abc_1.ABCMeta):
         """Continues a held task in the same pod: with the failed step again, or with the step after it. Returns when that is
         stored; the executor follows. A repeated call for the same hold has no further effect if it asks for the same.
 
-        After `RUN_NEXT` the task stays failed, because its failed step has not succeeded.
+        After the next step the task stays failed, because its failed step has not succeeded.
 
         Errors:
+        - NOT_FOUND: There is no such run or task.
         - FAILED_PRECONDITION: The pod is not held (`TASK_NOT_HELD`), or its hold already ends in another way
           (`HOLD_ENDS`).
         """
@@ -137,6 +151,7 @@ class HoldServiceServicer(metaclass=_abc_1.ABCMeta):
         effect.
 
         Errors:
+        - NOT_FOUND: There is no such run or task.
         - FAILED_PRECONDITION: The pod is not held (`TASK_NOT_HELD`), or its hold already ends in another way
           (`HOLD_ENDS`).
         """
