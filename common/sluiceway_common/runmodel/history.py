@@ -11,6 +11,7 @@ from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from sluiceway_common.runmodel.holds import WORDS_OF_ACTIONS
 from sluiceway_common.runmodel.model import ApprovalState, Assignment, Run, RunPhase, Task, TaskId, TaskStatus
 from sluiceway_common.runmodel.reasons import Reason
 from sluiceway_common.runmodel.wording import duration, listing, quoted, status_words
@@ -63,6 +64,7 @@ def story(run: Run, tasks: Mapping[TaskId, Task], attempts: Mapping[TaskId, Sequ
     entries = [*_beginning(run)]
     for task in sorted(tasks.values(), key=lambda each: (each.level, each.name, each.id)):
         entries += _of_task(run, task, tasks, attempts.get(task.id, ()))
+        entries += _holds(task)
     entries += _stops(run)
     if run.end_time is not None:
         entries.append(Entry(run.end_time, _end_of_run(run), phase=run.phase))
@@ -173,6 +175,14 @@ def _attempt(task: Task, assignment: Assignment, ready: datetime | None) -> Iter
     status, reason = (task.status, task.reason) if is_last else (TaskStatus.NOT_STARTED, assignment.reason)
     what = status_words(task.status) if is_last else f"attempt {number} {assignment.phase}, and is followed by another"
     yield Entry(assignment.end_time, _with_reason(what, reason), task.id, number, executor, status)
+
+
+def _holds(task: Task) -> Iterator[Entry]:
+    """Yield how people ended the holds of the last attempt, and the hold that it has now."""
+    for order in task.continuations:
+        yield Entry(order.time, f"{order.by} asked {WORDS_OF_ACTIONS[order.action]}", task.id, task.attempt)
+    if task.hold is not None and task.reason is not None:
+        yield Entry(task.hold.start_time, task.reason.sentence, task.id, task.attempt, task.executor)
 
 
 def _with_reason(sentence: str, reason: Reason | None) -> str:

@@ -94,7 +94,9 @@ def order(state: RunState, task_id: TaskId, action: HoldAction, *, by: str, now:
     if known is not None and known.hold == task.hold.number:
         if known.action is action:
             return Change(before=state, state=state)
-        raise HoldEnds(f"{known.by} asked for another end of the hold: {_WORDS[known.action]}", subject=task.name)
+        raise HoldEnds(
+            f"{known.by} asked for another end of the hold: {WORDS_OF_ACTIONS[known.action]}", subject=task.name
+        )
     if action is not HoldAction.RELEASE and len(task.continuations) >= MAX_CONTINUATIONS:
         raise HoldEnds(
             f"it was continued {MAX_CONTINUATIONS} times; release it, and restart the run", subject=task.name
@@ -105,7 +107,7 @@ def order(state: RunState, task_id: TaskId, action: HoldAction, *, by: str, now:
     return Change(before=state, state=state.with_task(continued).with_assignment(told), assignments=(told,))
 
 
-_WORDS: Final = {
+WORDS_OF_ACTIONS: Final = {
     HoldAction.RUN_FAILED_STEP: "to run the failed step again",
     HoldAction.RUN_NEXT_STEP: "to run the next step",
     HoldAction.RELEASE: "to release it",

@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sluiceway_common.foundation.errors import NotFound
-from sluiceway_common.runmodel import holds, invariants, rules, stopping, updates
+from sluiceway_common.runmodel import history, holds, invariants, rules, stopping, updates
 from sluiceway_common.runmodel.model import AssignmentPhase, HoldAction, HoldOrder, TaskStatus
 from sluiceway_common.runmodel.updates import ReportOutcome
-from tests.fakes.run_simulator import Simulator, span, step
+from tests.fakes.run_simulator import START, Simulator, span, step
 
 AGAIN, NEXT, RELEASE = HoldAction.RUN_FAILED_STEP, HoldAction.RUN_NEXT_STEP, HoldAction.RELEASE
 
@@ -158,6 +158,19 @@ def test_next_attempt_begins_without_holds() -> None:
     run.does("wait 10m; a fails")
     task = run.task("a")
     assert (task.status, task.held, task.continuations) == (TaskStatus.NOT_STARTED, timedelta(), ())
+
+
+def test_history_tells_of_holds_and_of_who_ended_them() -> None:
+    run = held()
+    order(run, AGAIN)
+    report_hold(run, None)
+    run.does("wait 1m")
+    report_hold(run, 2)
+    told = history.story(run.state.run, run.state.tasks, {run.task("a").id: [run.live("a")]})
+    assert [(entry.time - START, entry.sentence) for entry in told][-2:] == [
+        (span("20m"), "ada asked to run the failed step again"),
+        (span("21m"), 'failed, held until 2026-01-01 12:51:00Z: step "build" failed with exit status 1'),
+    ]
 
 
 def test_limit_of_a_hold_is_at_most_a_day() -> None:
