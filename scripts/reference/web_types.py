@@ -12,15 +12,19 @@ from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescript
 
 from sluiceway.api.executor.v1 import executor_admin_service_pb2
 from sluiceway.api.project.v1 import (
+    audit_service_pb2,
     delivery_service_pb2,
+    invitation_service_pb2,
     linked_account_service_pb2,
     login_service_pb2,
     organization_service_pb2,
     project_service_pb2,
+    quota_service_pb2,
     remote_source_service_pb2,
     schedule_service_pb2,
     secret_service_pb2,
     token_service_pb2,
+    user_service_pb2,
     variable_service_pb2,
     webhook_service_pb2,
 )
@@ -37,15 +41,22 @@ _HEAD = """\
 """
 # With all that they consist of.
 _ROOTS = (
+    audit_service_pb2.ListAuditRecordsResponse,
     delivery_service_pb2.ListDeliveriesResponse,
     executor_admin_service_pb2.ListExecutorGroupsResponse,
     executor_admin_service_pb2.ListExecutorsResponse,
+    invitation_service_pb2.AcceptInvitationResponse,
+    invitation_service_pb2.CreateInvitationResponse,
+    invitation_service_pb2.ListInvitationsResponse,
+    invitation_service_pb2.ListReceivedInvitationsResponse,
     linked_account_service_pb2.ListLinkedAccountsResponse,
     login_service_pb2.GetDeviceLoginResponse,
     login_service_pb2.ListLoginSourcesResponse,
     organization_service_pb2.ListOrganizationMembersResponse,
+    organization_service_pb2.ListOrganizationsResponse,
     project_service_pb2.ListProjectGroupsResponse,
     project_service_pb2.ListProjectsResponse,
+    quota_service_pb2.GetQuotaResponse,
     remote_source_service_pb2.ListRemoteSourcesResponse,
     run_service_pb2.FindLogErrorResponse,
     run_service_pb2.GetLogIndexResponse,
@@ -60,6 +71,8 @@ _ROOTS = (
     secret_service_pb2.ListSecretsResponse,
     token_service_pb2.CreateTokenResponse,
     token_service_pb2.ListTokensResponse,
+    user_service_pb2.ListUserTokensResponse,
+    user_service_pb2.ListUsersResponse,
     variable_service_pb2.ListVariablesResponse,
     webhook_service_pb2.ListWebhookDeliveriesResponse,
     webhook_service_pb2.ListWebhooksResponse,

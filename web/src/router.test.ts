@@ -9,6 +9,16 @@ const PAGES: [string, Page][] = [
   ["/projects/org/acme/api/deliveries", { name: "project", path: "org/acme/api", tab: "deliveries" }],
   ["/projects/org/acme/api/settings", { name: "project", path: "org/acme/api", tab: "settings" }],
   ["/projects/org/acme/settings", { name: "project", path: "org/acme/settings", tab: "" }],
+  ["/organizations", { name: "organizations" }],
+  ["/organizations/acme", { name: "organization", organization: "acme", tab: "" }],
+  ["/organizations/acme/invitations", { name: "organization", organization: "acme", tab: "invitations" }],
+  ["/organizations/acme/quota", { name: "organization", organization: "acme", tab: "quota" }],
+  ["/organizations/acme/audit", { name: "organization", organization: "acme", tab: "audit" }],
+  ["/invitations", { name: "invitations", code: "" }],
+  ["/users", { name: "users" }],
+  ["/users/alice", { name: "user", user: "alice", tab: "" }],
+  ["/users/alice/audit", { name: "user", user: "alice", tab: "audit" }],
+  ["/audit", { name: "audit" }],
   ["/executors", { name: "executors" }],
   ["/tokens", { name: "tokens" }],
   ["/runs/01a2", { name: "run", run: "01a2" }],
@@ -30,7 +40,7 @@ test("the root is the list of runs", () => {
 });
 
 test("other paths are unknown", () => {
-  for (const path of ["/x", "/executors/1", "/runs/1/2", "/runs/1/tasks", "/runs/1/tasks/2/3", "/login/x", "/runs/%ff"]) {
+  for (const path of ["/x", "/executors/1", "/organizations/acme/x", "/users/alice/x", "/audit/x", "/runs/1/2", "/runs/1/tasks", "/runs/1/tasks/2/3", "/login/x", "/runs/%ff"]) {
     assert.deepEqual(pageOf(path), { name: "unknown", path });
   }
 });

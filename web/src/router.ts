@@ -6,7 +6,14 @@
 /** The pages of a project; empty: its runs. */
 export type Tab = "" | "run" | "deliveries" | "settings";
 
+/** The pages of an organization; empty: its members. */
+export type OrganizationTab = "" | "invitations" | "quota" | "audit";
+
+/** The pages of a user; empty: the quota. */
+export type UserTab = "" | "audit";
+
 const TABS: readonly string[] = ["run", "deliveries", "settings"];
+const ORGANIZATION_TABS: readonly string[] = ["invitations", "quota", "audit"];
 /** Of the shortest path of a project: `user/NAME/PROJECT`. */
 const PROJECT_SEGMENTS = 3;
 
@@ -17,6 +24,13 @@ export type Page =
   | { name: "device"; code: string }
   | { name: "runs" }
   | { name: "project"; path: string; tab: Tab }
+  | { name: "organizations" }
+  | { name: "organization"; organization: string; tab: OrganizationTab }
+  /** `code`: of an invitation; empty: those for the user. */
+  | { name: "invitations"; code: string }
+  | { name: "users" }
+  | { name: "user"; user: string; tab: UserTab }
+  | { name: "audit" }
   | { name: "executors" }
   | { name: "tokens" }
   | { name: "run"; run: string }
@@ -40,7 +54,22 @@ export function pageOf(path: string, query = ""): Page {
     return { name: "account", error: new URLSearchParams(query).get("error") ?? "" };
   }
   if (first === "projects") return projectPage(segments.slice(1));
-  if ((first === "executors" || first === "tokens") && segments.length === 1) return { name: first };
+  if (first === "organizations") {
+    if (segments.length === 1) return { name: "organizations" };
+    if (segments.length === 2) return { name: "organization", organization: second!, tab: "" };
+    if (segments.length === 3 && ORGANIZATION_TABS.includes(third!)) {
+      return { name: "organization", organization: second!, tab: third as OrganizationTab };
+    }
+  }
+  if (first === "users") {
+    if (segments.length === 1) return { name: "users" };
+    if (segments.length === 2) return { name: "user", user: second!, tab: "" };
+    if (segments.length === 3 && third === "audit") return { name: "user", user: second!, tab: "audit" };
+  }
+  if (first === "invitations" && segments.length === 1) {
+    return { name: "invitations", code: new URLSearchParams(query).get("code") ?? "" };
+  }
+  if (segments.length === 1 && (first === "executors" || first === "tokens" || first === "audit")) return { name: first };
   if (first === "runs") {
     if (segments.length === 1) return { name: "runs" };
     if (segments.length === 2) return { name: "run", run: second! };
@@ -63,6 +92,18 @@ export function pathOf(page: Page): string {
       return "/runs";
     case "project":
       return ["/projects", ...page.path.split("/").filter(Boolean).map(one), ...(page.tab ? [page.tab] : [])].join("/");
+    case "organizations":
+      return "/organizations";
+    case "organization":
+      return ["/organizations", one(page.organization), ...(page.tab ? [page.tab] : [])].join("/");
+    case "invitations":
+      return page.code === "" ? "/invitations" : `/invitations?code=${one(page.code)}`;
+    case "users":
+      return "/users";
+    case "user":
+      return ["/users", one(page.user), ...(page.tab ? [page.tab] : [])].join("/");
+    case "audit":
+      return "/audit";
     case "executors":
       return "/executors";
     case "tokens":

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Run } from "./api/types.ts";
-import { merged, queryOf } from "./runs.ts";
+import { merged, projectOf, queryOf } from "./runs.ts";
 
 const ALL = { group: "", phase: "", result: "" };
 
@@ -35,4 +35,11 @@ test("a run that does not match any more goes", () => {
   const filter = { ...ALL, phase: "RUNNING" };
   const shown = [run("3"), run("2"), run("1")];
   assert.equal(ids(merged(shown, [run("2")], [run("1", "FINISHED")], new Set(["3", "1"]), filter)), "2");
+});
+
+test("the project of a run is what its group path begins with", () => {
+  assert.equal(projectOf({ group: "/project/1/branch/feat%2Fx", groupPath: "org/acme/site/branch/feat%2Fx" }), "org/acme/site");
+  assert.equal(projectOf({ group: "/project/1", groupPath: "org/acme/site" }), "org/acme/site");
+  assert.equal(projectOf({ group: "/project/1/x", groupPath: "/project/1/x" }), "");
+  assert.equal(projectOf({ group: "/user/1/site/main", groupPath: "/user/alice/site/main" }), "");
 });

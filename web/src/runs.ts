@@ -21,6 +21,13 @@ export function queryOf(filter: Filter, pageSize: number, pageToken: string): st
   return query.toString();
 }
 
+/** Return the path of the project of a run, such as `org/acme/site`; empty: it has none. */
+export function projectOf(run: Pick<Run, "group" | "groupPath">): string {
+  const [, kind, , ...rest] = run.group.split("/");
+  if (kind !== "project" || run.groupPath.startsWith("/")) return "";
+  return rest.length === 0 ? run.groupPath : run.groupPath.slice(0, -rest.join("/").length - 1);
+}
+
 /** Whether a run belongs to the list of a filter, as far as its phase and result go. */
 export function matches(run: Run, filter: Filter): boolean {
   return (

@@ -18,6 +18,7 @@ C = TypeVar("C", bound=Callable[..., Any])
 
 _FIELDS = {
     "projects": "Project groups and projects below it.",
+    "running_tasks": "Running tasks of all projects at and below it; more wait.",
     "queued_runs": "Queued runs of each project.",
     "secrets": "Secrets of it, and of each project group and project below.",
     "variables": "Variables, likewise.",
@@ -40,7 +41,10 @@ def _limit_options(command: C) -> C:
 @output_option(*_FORMATS)
 @server_options
 def get(node: str, output: Format, server: str | None, token: str | None) -> None:
-    """Show the quota and the usage of a user, an organization, a project group or a project."""
+    """Show the quota and the usage of a user, an organization, a project group or a project.
+
+    PATH `installation` is what counts for each user and organization that sets no other.
+    """
     from sluiceway.cli.showing import Column, Row, plain, show, table
 
     found = with_client(server, token, lambda client: client.quotas.get(node))
@@ -62,7 +66,10 @@ def get(node: str, output: Format, server: str | None, token: str | None) -> Non
 @output_option(*_FORMATS)
 @server_options
 def set_(node: str, output: Format, server: str | None, token: str | None, **limits: int | None) -> None:
-    """Change the quota of PATH: what the options name. 0 is no limit. For operators."""
+    """Change the quota of PATH: what the options name. 0 is no limit. For operators.
+
+    PATH `installation` is what counts for each user and organization that sets no other.
+    """
     from sluiceway.cli.showing import plain, show
 
     wanted = {name: limit for name, limit in limits.items() if limit is not None}

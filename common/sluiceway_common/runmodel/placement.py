@@ -5,6 +5,7 @@ each runs and what this placement has chosen; then by level, age and name. Becau
 while a task waits, no task starves.
 
 A task that no executor can run does not block others: it is skipped, with the reason, and uses neither lock nor slot.
+So is one whose owner, or what that belongs to, has as many running tasks as its quota allows.
 
 An executor fits when nothing is missing (`missing`). Of those that fit, the least loaded is chosen, then the one that
 has more of the wanted workspaces and caches, then the one with the smaller id. A retry that avoids the executor of its
@@ -20,7 +21,7 @@ from __future__ import annotations
 import heapq
 from collections import Counter, defaultdict, deque
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -74,6 +75,23 @@ class Owner:
 
     ids: frozenset[str] = frozenset()
     name: str = "this project"
+
+
+@dataclass(frozen=True, slots=True)
+class TaskQuota:
+    """A limit of running tasks, which several owners may share.
+
+    Attributes:
+        key: of what has it; the same for all owners that share it.
+        name: of that, for people, such as "organization acme".
+        limit: how many tasks may run.
+        used: how many run.
+    """
+
+    key: str
+    name: str
+    limit: int
+    used: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +167,7 @@ def place(
     now: datetime,
     locks: Mapping[LockKey, str],
     running: Mapping[str, int],
+    quotas: Mapping[str, Sequence[TaskQuota]] | None = None,
     with_passed_over: bool = True,
 ) -> Placement:
     """Decide which runnable tasks go where. Neither order of the arguments decides anything.
@@ -159,18 +178,26 @@ def place(
         now: the time, for the wait.
         locks: the locks that are held, and a description of the holder (`task "deploy" of run 7`).
         running: how many assignments each owner (`Run.scope`) has that are not final.
+        quotas: those that count for each owner; None: there are none.
         with_passed_over: return why each other executor was not chosen; costs a record for each choice and executor.
     """
     fleet = _Fleet(executors)
     held = dict(locks)
     choices: list[Choice] = []
-    undecided: list[tuple[Candidate, str]] = []
+    undecided: list[tuple[Candidate, str | TaskQuota]] = []
     shares = Counter(running)
+    limits = quotas or {}
+    started: Counter[str] = Counter()
     for tier in _tiers(candidates, now):
         turns = _Turns(tier, shares)
         while (candidate := turns.next()) is not None:
             run, task = candidate.run, candidate.task
             key = (run.scope, task.lock)
+            mine = limits.get(run.scope, ())
+            full = next((each for each in mine if each.used + started[each.key] >= each.limit), None)
+            if full is not None:
+                undecided.append((candidate, replace(full, used=full.used + started[full.key])))
+                continue
             if task.lock and key in held:
                 undecided.append((candidate, held[key]))
                 continue
@@ -182,10 +209,11 @@ def place(
             choices.append(Choice(run.id, task.id, best.id, best.session, passed_over))
             fleet.take(best)
             shares[run.scope] += 1
+            started.update(each.key for each in mine)
             if task.lock:
                 held[key] = f"task {quoted(task.name)} of run {run.number}"
     # After all choices, so that the reason of a full executor has its present number of tasks.
-    return Placement(tuple(choices), tuple(_waiting(fleet, candidate, holder) for candidate, holder in undecided))
+    return Placement(tuple(choices), tuple(_waiting(fleet, candidate, blocked) for candidate, blocked in undecided))
 
 
 def missing(candidate: Candidate, executor: ExecutorView) -> Missing | None:
@@ -345,10 +373,14 @@ class _Fleet:
         return key
 
 
-def _waiting(fleet: _Fleet, candidate: Candidate, lock_holder: str) -> Waiting:
+def _waiting(fleet: _Fleet, candidate: Candidate, blocked: str | TaskQuota) -> Waiting:
+    """Return why a task waits: for the holder of its lock, for a quota, or (an empty text) for an executor."""
     run, task = candidate.run, candidate.task
-    if lock_holder:
-        reason = Reason(ReasonCode.WAITS_FOR_LOCK, f"lock {quoted(task.lock)} is held by {lock_holder}")
+    if isinstance(blocked, TaskQuota):
+        sentence = f"quota of running tasks: {blocked.used} of {blocked.limit} of {blocked.name}"
+        return Waiting(run.id, task.id, Reason(ReasonCode.WAITS_FOR_QUOTA, sentence))
+    if blocked:
+        reason = Reason(ReasonCode.WAITS_FOR_LOCK, f"lock {quoted(task.lock)} is held by {blocked}")
         return Waiting(run.id, task.id, reason)
     lines = fleet.lines(candidate) or ("no executor is known",)
     return Waiting(run.id, task.id, Reason(ReasonCode.WAITS_FOR_EXECUTOR, "; ".join(lines)), lines)

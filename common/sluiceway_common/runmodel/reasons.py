@@ -37,6 +37,7 @@ class ReasonCode(StrEnum):
     WAITS_FOR_APPROVAL = "waits_for_approval"
     WAITS_FOR_RUN = "waits_for_run"
     WAITS_FOR_LOCK = "waits_for_lock"
+    WAITS_FOR_QUOTA = "waits_for_quota"
     WAITS_FOR_EXECUTOR = "waits_for_executor"
     WAITS_FOR_PLACEMENT = "waits_for_placement"
     WAITS_FOR_RECOVERY = "waits_for_recovery"

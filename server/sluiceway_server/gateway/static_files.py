@@ -21,7 +21,12 @@ from sluiceway_server.gateway.exchange import Exchange
 __all__ = ["StaticFiles"]
 
 # Below these first segments of a path, and at `/`, are pages of the web UI.
-WEB_PAGES = frozenset({"account", "device", "executors", "login", "projects", "runs", "tokens"})
+WEB_PAGES = frozenset(
+    {
+        "account", "audit", "device", "executors", "invitations", "login", "organizations", "projects", "runs",
+        "tokens", "users",
+    }
+)  # fmt: skip
 
 _API_PAGES = {"/docs": "docs.html", "/docs.js": "docs.js", "/page.css": "page.css"}
 _NOT_BUILT = "not_built.html"

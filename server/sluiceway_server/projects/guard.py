@@ -13,9 +13,10 @@ from functools import partial
 
 from sluiceway_common.foundation.errors import NotFound, PermissionDenied, SluicewayError
 from sluiceway_common.foundation.rpc.access import Access, Right
-from sluiceway_common.foundation.rpc.caller import Caller, requested_position
+from sluiceway_common.foundation.rpc.caller import Caller, CallerKind, requested_position
 from sluiceway_server.datamanager.model import Position, View
 from sluiceway_server.datamanager.port import Database
+from sluiceway_server.projects.quotas import INSTALLATION
 from sluiceway_server.projects.rights import right_of, role_missing, user_named
 from sluiceway_server.projects.tree import PARENTS, NodeType, not_found, resolve
 
@@ -47,6 +48,13 @@ def _of_user(view: View, caller: Caller, reference: str) -> Right | None:
     return _of_node(_USERS, view, caller, user_named(caller, reference))
 
 
+def _of_quota(view: View, caller: Caller, reference: str) -> Right | None:
+    if reference != INSTALLATION:
+        return _of_node(frozenset(NodeType), view, caller, reference)
+    # Everybody may read what counts for everybody.
+    return Right.MANAGE if caller.kind is CallerKind.OPERATOR and caller.organization is None else Right.CONFIGURE
+
+
 def _node(types: Collection[NodeType]) -> Resource:
     return Resource(partial(_of_node, types), partial(not_found, types=types))
 
@@ -57,7 +65,7 @@ TREE_RESOURCES: Mapping[str, Resource] = {
     "project_group": _node({NodeType.PROJECT_GROUP}),
     "project": _node({NodeType.PROJECT}),
     "parent": _node(PARENTS),
-    "node": _node(frozenset(NodeType)),
+    "node": Resource(_of_quota, not_found),
 }
 CHECKED_BY_THEIR_SERVICE = frozenset({"secret", "variable", "remote_source", "linked_account", "webhook"})
 """Resources that the guard leaves to the method itself."""

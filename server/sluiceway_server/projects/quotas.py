@@ -1,8 +1,9 @@
 """Quotas: what the nodes of the tree may have. Pure reads of a `View`, called in the transaction that adds something.
 
-The number of `projects` counts for all below a node, so the quota of each ancestor is checked. All other limits are of
-one node at a time, and the nearest quota that sets one counts. Nothing is counted in records of its own: each count
-reads an index up to the limit, which is 1,000 at most.
+The numbers of `projects` and of `running_tasks` count for all below a node, so the quota of each ancestor is checked.
+All other limits are of one node at a time, and the nearest quota that sets one counts. What neither a user or an
+organization nor anything below it sets is as the quota of the installation says. Nothing is counted in
+records of its own: each count reads an index up to the limit, which is 1,000 at most.
 """
 
 from __future__ import annotations
@@ -14,9 +15,11 @@ from sluiceway.records.project.v1 import records_pb2 as pb
 from sluiceway_common.foundation.errors import Exhausted
 from sluiceway_server.datamanager.model import Query, RecordType, View
 from sluiceway_server.projects.records import PROJECT, PROJECT_GROUP, QUOTA
-from sluiceway_server.projects.tree import Node, lineage
+from sluiceway_server.projects.tree import ROOTS, Node, lineage
 
 MAX_QUOTA = 1000
+INSTALLATION = "installation"
+"""The id of the quota that counts for each user and organization which sets no other. No node has this id."""
 
 
 def quota_of(view: View, node_id: str) -> pb.Quota:
@@ -24,10 +27,16 @@ def quota_of(view: View, node_id: str) -> pb.Quota:
     return view.get(QUOTA, node_id) or pb.Quota()
 
 
+def own_limit(view: View, node: Node, name: str) -> int:
+    """Return the limit of a field that a node has itself: of a root, that of the installation if it sets none."""
+    limit: int = getattr(quota_of(view, node.id), name)
+    return limit or (getattr(quota_of(view, INSTALLATION), name) if node.type in ROOTS else 0)
+
+
 def nearest_limit(view: View, node: Node, name: str) -> tuple[int, Node]:
     """Return the limit of a field for one node, and the node whose quota sets it; 0: there is none."""
     for each in lineage(view, node):
-        limit: int = getattr(quota_of(view, each.id), name)
+        limit = own_limit(view, each, name)
         if limit:
             return limit, each
     return 0, node
@@ -41,7 +50,7 @@ def check_projects(view: View, parent: Node, *, moved: Node | None = None) -> No
     """
     before = {each.id for each in lineage(view, moved)} if moved is not None else set()
     for each in lineage(view, parent):
-        limit = quota_of(view, each.id).projects
+        limit = own_limit(view, each, "projects")
         if not limit or each.id in before:
             continue
         added = 1 if moved is None else 1 + projects_below(view, moved.id, limit=limit)

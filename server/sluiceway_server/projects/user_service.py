@@ -185,7 +185,8 @@ class UserServicer(pb_grpc.UserServiceServicer):
 
     async def SetUserPassword(self, request: pb.SetUserPasswordRequest, context: Any) -> pb.SetUserPasswordResponse:
         caller = current_caller()
-        node = await self._database.read(lambda view: require(view, request.user_id, _USERS), after=requested())
+        user_id = user_named(caller, request.user_id)
+        node = await self._database.read(lambda view: require(view, user_id, _USERS), after=requested())
         stored = cast(records.User, node.record).password_hash
         if (
             caller.kind is not CallerKind.OPERATOR

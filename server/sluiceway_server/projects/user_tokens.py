@@ -19,7 +19,7 @@ from sluiceway_server.projects.auditing import Subject
 from sluiceway_server.projects.changes import Change, Changes
 from sluiceway_server.projects.login_tokens import login_expiry, login_name
 from sluiceway_server.projects.pages import DEFAULT_PAGE, requested
-from sluiceway_server.projects.quotas import MAX_QUOTA, check_number, quota_of
+from sluiceway_server.projects.quotas import MAX_QUOTA, check_number, own_limit
 from sluiceway_server.projects.records import TOKEN, USER
 from sluiceway_server.projects.rights import user_named
 from sluiceway_server.projects.sessions import bounded_expiry, check_scopes
@@ -92,7 +92,7 @@ class UserTokens:
                     resource_name=name,
                 )
             if not is_session:
-                limit = quota_of(view, node.id).tokens
+                limit = own_limit(view, node, "tokens")
                 check_number(node, "tokens", limit, node, lasting_tokens(view, node.id, now) if limit else 0)
             spec = TokenSpec(
                 CallerKind.OPERATOR if user.operator and caller.kind is CallerKind.OPERATOR else CallerKind.USER,

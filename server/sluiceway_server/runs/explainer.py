@@ -32,6 +32,7 @@ from sluiceway_server.runs import recovery_hold as holding
 from sluiceway_server.runs.executor_times import ExecutorTimes
 from sluiceway_server.runs.names import Names
 from sluiceway_server.runs.ports import ExecutorDirectory, ScopeSettings
+from sluiceway_server.runs.task_quotas import RunningTasks
 from sluiceway_server.runs.transaction import load_run
 from sluiceway_server.runs.waits import put_waits
 
@@ -171,7 +172,10 @@ class Explainer:
             record = view.get(LOCK, lock_id(scope, name))
             if record is not None:
                 locks[scope, name] = _holder(view, record.run_id, record.assignment_id)
-        placement = place(candidates, self._fleet(view), now=now, locks=locks, running={}, with_passed_over=False)
+        quotas = RunningTasks(view).quotas_of([state.run.scope])
+        placement = place(
+            candidates, self._fleet(view), now=now, locks=locks, running={}, quotas=quotas, with_passed_over=False
+        )
         return {waiting.task_id: waiting for waiting in placement.waiting}
 
     def _fleet(self, view: View) -> list[ExecutorView]:

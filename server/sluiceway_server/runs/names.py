@@ -16,6 +16,7 @@ from sluiceway_common.runmodel import groups
 from sluiceway_server.datamanager.model import View
 from sluiceway_server.projects.records import USER
 from sluiceway_server.projects.tree import NodeType, find, path_of, resolve
+from sluiceway_server.runrecords.types import RUN
 
 PROJECT_SEGMENT, USER_SEGMENT = "project", "user"
 _ROOTS = ("org/", "user/")
@@ -58,6 +59,9 @@ class Names:
             run.created_by_name = self.user(run.created_by)
             if run.HasField("stop_request"):
                 run.stop_request.by_name = self.user(run.stop_request.by)
+            if run.HasField("restart_of"):
+                fields = self._view.fields(RUN, run.restart_of.run_id)
+                run.restart_of.run_number = 0 if fields is None else int(str(fields["number"]))
             self.put_in_reasons(getattr(run, name) for name in ("reason", "waiting") if run.HasField(name))
 
     def put_in_tasks(self, tasks: Iterable[api.Task]) -> None:

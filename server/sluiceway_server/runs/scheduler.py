@@ -39,6 +39,7 @@ from sluiceway_server.runs import recovery_hold as holding
 from sluiceway_server.runs.cache import RunCache
 from sluiceway_server.runs.election import Election
 from sluiceway_server.runs.ports import EngineSettings, ExecutorDirectory, ScopeSettings, ServerPresence
+from sluiceway_server.runs.task_quotas import RunningTasks
 from sluiceway_server.runs.timers import Subject, Timers
 from sluiceway_server.runs.transaction import KIND_PLACEMENT, RunTransaction
 
@@ -339,6 +340,7 @@ class Scheduler:
             locks={lock: f"assignment {holder}" for lock in locks if (holder := transaction.lock_holder(lock))},
             # What each owner is running decides only between owners.
             running={owner: transaction.live_in(owner) for owner in owners} if len(owners) > 1 else {},
+            quotas=RunningTasks(transaction.view, transaction.live_changes).quotas_of(owners),
             with_passed_over=False,
         )
         for choice in placement.choices:

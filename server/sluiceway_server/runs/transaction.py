@@ -10,6 +10,7 @@ a notice to each executor whose assignments changed; and a notice to the schedul
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -128,6 +129,8 @@ class RunTransaction:
         self._groups: list[str] = []
         self._first_used: set[str] = set()
         self.freed_groups: set[str] = set()
+        self.live_changes: Counter[str] = Counter()
+        """How many more live assignments the runs of a scope have after this transaction than before it."""
         self.late_groups: set[str] = set()
         self.idle_owners: set[str] = set()
         self.woken_scopes: set[str] = set()
@@ -176,7 +179,7 @@ class RunTransaction:
         for assignment in advanced.assignments:
             known = touched.assignments.get(assignment.id) or touched.before.assignments.get(assignment.id)
             touched.assignments[assignment.id] = assignment
-            self._account(assignment, known)
+            self._account(run.scope, assignment, known)
         if advanced.frees_group:
             self._queues[run.group] = None
             self.freed_groups.add(run.group)
@@ -195,11 +198,12 @@ class RunTransaction:
             touched = self._runs[run_id] = _Touched(before, before)
         return touched
 
-    def _account(self, assignment: Assignment, known: Assignment | None) -> None:
+    def _account(self, scope: str, assignment: Assignment, known: Assignment | None) -> None:
         was_live = known is not None and not known.phase.is_final
         is_live = not assignment.phase.is_final
         if was_live == is_live:
             return
+        self.live_changes[scope] += 1 if is_live else -1
         self.counted[assignment.executor] = max(0, self.used(assignment.executor) + (1 if is_live else -1))
         if assignment.lock is not None:
             self._locks[assignment.lock] = assignment.id if is_live else None

@@ -20,6 +20,7 @@ _PAGE = 100
 _SENTENCES = {
     ReasonCode.WAITS_FOR_EXECUTOR: "none of its tasks runs: no executor can take one now",
     ReasonCode.WAITS_FOR_LOCK: "none of its tasks runs: the next one waits for a lock",
+    ReasonCode.WAITS_FOR_QUOTA: "none of its tasks runs: as many run elsewhere as a quota allows",
     ReasonCode.WAITS_FOR_PLACEMENT: "none of its tasks runs yet: the next one is about to be given to an executor",
 }
 

@@ -61,6 +61,32 @@ async def test_number_of_projects_counts_below_each_ancestor(served: ServedProje
     await owner.projects.update("user/owner/mine", parent_id="org/acme")
 
 
+async def test_quota_of_the_installation_counts_where_a_root_sets_none(served: ServedProjects) -> None:
+    owner, operator = served.clients["owner"], served.clients["operator"]
+    await operator.quotas.set("installation", projects=6, secrets=1, tokens=2)
+    found = await owner.quotas.get("installation")
+    assert (found.quota.projects, found.effective.tokens, found.HasField("usage")) == (6, 2, False)
+    shown = await owner.quotas.get("org/acme")
+    assert (shown.quota.projects, shown.effective.projects, shown.effective.secrets) == (0, 6, 1)
+    assert shown.effective.tokens == 0
+    assert (await owner.quotas.get("user/owner")).effective.tokens == 2
+    # It is that of each root, and not of each group.
+    assert (await owner.quotas.get("org/acme/public-group")).effective.projects == 0
+    await owner.projects.create("sixth", "org/acme/public-group")
+    with pytest.raises(Exhausted) as refused:
+        await owner.projects.create("seventh", "org/acme/public-group")
+    assert refused.value.metadata == {"quota": "projects", "limit": "6"}
+    await operator.quotas.set("org/acme", projects=7)
+    await owner.projects.create("seventh", "org/acme/public-group")
+    await owner.users.create_token("owner", "second")
+    with pytest.raises(Exhausted):
+        await owner.users.create_token("owner", "third")
+    with pytest.raises(PermissionDenied):
+        await owner.quotas.set("installation")
+    await operator.quotas.set("installation")
+    assert await served.database.read(lambda view: view.get(QUOTA, "installation")) is None
+
+
 async def test_moved_group_counts_with_all_below_it(served: ServedProjects) -> None:
     owner, operator = served.clients["owner"], served.clients["operator"]
     await owner.project_groups.create("big", "user/owner")

@@ -85,6 +85,14 @@ async def test_who_stopped_a_run_is_named_in_it_and_its_explanation() -> None:
         assert not any(IDS["owner"] in sentence for sentence in sentences)
 
 
+async def test_restart_has_the_number_of_the_run_that_it_restarts() -> None:
+    async with serving() as at:
+        await at.stubs["member"].StopRun(pb.StopRunRequest(run_id=at.runs["public"]))
+        request_ = pb.RestartRunRequest(run_id=at.runs["public"], from_start=True)
+        made = (await at.stubs["member"].RestartRun(request_)).run
+        assert (made.restart_of.run_id, made.restart_of.run_number, made.number) == (at.runs["public"], 1, 2)
+
+
 async def test_explanation_of_a_queued_run_names_the_project() -> None:
     async with serving() as at:
         made = (await at.stubs["member"].CreateRun(request(group=GROUPS["public"]))).run

@@ -290,3 +290,28 @@ def test_project_is_changed_moved_and_deleted(site: Site, page: BrowserPage) -> 
     page.page.wait_for_url("**/projects/org/moving")
     page.wait_for_text("a", "org/moving/backend")
     assert site.get("projects?parentId=org%2Fmoving")["projects"] == []
+
+
+def test_account_is_linked_and_a_project_made_of_a_repository(project: LinkedProject, page: BrowserPage) -> None:
+    site, fake = project.site, project.forge.fake
+    project.forge.repository("acme/second", {".sluice/config.json": json.dumps(CONFIG).encode()})
+    source = {"name": "second", "type": fake.kind.product, "apiUrl": fake.api_url}
+    site.post("remoteSources", {"remoteSource": source})
+    page.page.set_viewport_size({"width": 360, "height": 740})
+    page.open("/account")
+    page.page.fill("input[name=token-second]", project.forge.user.token)
+    page.page.get_by_role("button", name="Link second").click()
+    page.page.locator("li", has_text="second").get_by_text(project.forge.user.name, exact=True).wait_for()
+    page.open("/projects")
+    page.page.get_by_role("button", name="New project").click()
+    page.page.select_option("select[name=source]", label="second")
+    page.page.fill("input[name=repository]", "acme/second")
+    page.check_accessibility()
+    assert page.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    page.page.get_by_role("button", name="Create").click()
+    page.page.wait_for_url("**/projects/user/admin/second")
+    page.wait_for_text("p", "The project has no runs yet")
+    assert site.get("projects/user%2Fadmin%2Fsecond")["repositoryPath"] == "acme/second"
+    page.open("/runs/nothing/here")
+    page.wait_for_text("h1", "There is no such page")
+    assert page.page.title() == "No such page · Sluiceway"

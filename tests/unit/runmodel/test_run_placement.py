@@ -11,8 +11,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sluiceway_common.runmodel.model import AttemptEnd, Needs, Retry, Run, RunPhase, Task, TaskStatus
-from sluiceway_common.runmodel.placement import Candidate, ExecutorView, Owner, Placement, effective_priority, place
-from sluiceway_common.runmodel.reasons import ReasonCode
+from sluiceway_common.runmodel.placement import (
+    Candidate,
+    ExecutorView,
+    Owner,
+    Placement,
+    TaskQuota,
+    effective_priority,
+    place,
+)
+from sluiceway_common.runmodel.reasons import Reason, ReasonCode
 from tests.fakes.run_simulator import START, STEPS
 
 
@@ -195,6 +203,24 @@ def test_task_waits_for_a_held_lock_and_names_its_holder() -> None:
     result = placed(candidate("a", lock="deploy"), on=[executor("e1")], locks=held)
     assert result.waiting[0].reason.sentence == 'lock "deploy" is held by task "x" of run 3'
     assert held == {("/project/p1", "deploy"): 'task "x" of run 3'}
+
+
+def test_quota_is_shared_by_its_owners_and_blocks_no_other() -> None:
+    one, two, three = (run_of(f"/project/p{n}") for n in (1, 2, 3))
+    acme = TaskQuota("acme", "organization acme", limit=3, used=1)
+    tasks = [candidate("a", one), candidate("b", one), candidate("c", two), candidate("d", three)]
+    quotas = {"/project/p1": [acme], "/project/p2": [acme]}
+    result = placed(*tasks, on=[executor("e1", 9)], quotas=quotas)
+    assert sorted(order(result)) == ["a", "c", "d"]
+    assert result.waiting[0].reason == Reason(
+        ReasonCode.WAITS_FOR_QUOTA, "quota of running tasks: 3 of 3 of organization acme"
+    )
+
+
+def test_nearest_quota_that_is_used_up_is_named() -> None:
+    quotas = {"/project/p1": [TaskQuota("p1", "project p1", 2, 2), TaskQuota("acme", "organization acme", 2, 2)]}
+    result = placed(candidate("a", lock="x"), on=[], quotas=quotas, locks={("/project/p1", "x"): "somebody"})
+    assert result.waiting[0].reason.sentence == "quota of running tasks: 2 of 2 of project p1"
 
 
 @settings(max_examples=60, deadline=None)

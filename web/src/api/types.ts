@@ -3,6 +3,14 @@
 // The JSON of responses: lists, maps, numbers, strings and booleans are always there, enums and messages if they are
 // set. 64-bit integers are strings; times are RFC 3339, and durations seconds such as "1.5s".
 
+/** The response of `AcceptInvitation`. */
+export interface AcceptInvitationResponse {
+  /** The organization. */
+  organization?: Organization;
+  /** The role that the user has there now. */
+  role?: OrganizationRole;
+}
+
 /** Files that a task has saved for people. */
 export interface Artifact {
   /** The artifact's id, unique in its run. */
@@ -45,6 +53,44 @@ export interface Attempt {
   setupStep?: Step;
   /** The steps. */
   steps: Step[];
+}
+
+/** What somebody changed. */
+export interface AuditRecord {
+  /** The record's id, a UUIDv7. */
+  id: string;
+  /** When it was changed. */
+  time?: string;
+  /** What the caller was: `user` or `operator`. */
+  callerKind: string;
+  /** The id of the caller. */
+  callerId: string;
+  /** The present name of the caller. Empty: the user is gone. */
+  callerName: string;
+  /** The method that was called, such as `DeleteProject`. */
+  method: string;
+  /** What was changed, such as `project`. */
+  resourceType: string;
+  /** The id of what was changed. */
+  resourceId: string;
+  /** Its path or name before the change, or after it if it was created. */
+  resourcePath: string;
+  /** The id of the user or the organization to which it belonged. Empty: to none, or it was recorded by an older version. */
+  parentId: string;
+  /** What was changed of it, such as `visibility: public`. Never the value of a secret. */
+  details: string[];
+  /** The network address from which the server was called: that of the gateway, for calls over HTTP. For operators only. */
+  peer: string;
+  /** The address that the caller had, as the gateway said. For operators only. */
+  forwardedFor: string;
+}
+
+/** The response of `CreateInvitation`. */
+export interface CreateInvitationResponse {
+  /** The invitation. */
+  invitation?: Invitation;
+  /** The code with which it is accepted, once. Empty: it is for a user. */
+  code: string;
 }
 
 /** The response of `CreateToken`. */
@@ -226,6 +272,16 @@ export interface GetLogIndexResponse {
   index?: LogIndex;
 }
 
+/** The response of `GetQuota`. */
+export interface GetQuotaResponse {
+  /** What an operator has set for the node itself. */
+  quota?: Quota;
+  /** What counts for the node: for `projects`, `runningTasks` and `tokens` its own quota or that of the installation, for the other fields the nearest one. 0: no limit. */
+  effective?: Quota;
+  /** What the node has. 1,000 is 1,000 or more. Not set for `installation`. */
+  usage?: Quota;
+}
+
 /** A repository that is read with git alone. */
 export interface GitRepository {
   /** The URL: `https://`, `http://` (without a password), `ssh://`, or `user@host:path`. */
@@ -245,6 +301,28 @@ export type HoldAction =
   | "HOLD_ACTION_RUN_FAILED_STEP"
   | "HOLD_ACTION_RUN_NEXT_STEP"
   | "HOLD_ACTION_RELEASE";
+
+/** An invitation. */
+export interface Invitation {
+  /** The invitation's id, a UUIDv7. */
+  id: string;
+  /** The id of the organization. */
+  organizationId: string;
+  /** The name of the organization. */
+  organizationName: string;
+  /** The role that it gives. */
+  role?: OrganizationRole;
+  /** The id or the name of the user who is invited. Empty: whoever has the code. */
+  userId: string;
+  /** The name of that user. */
+  userName: string;
+  /** The name of the user who made it. */
+  createdBy: string;
+  /** When it was made. */
+  createTime?: string;
+  /** When it expires. Not set: in 7 days. */
+  expireTime?: string;
+}
 
 /** An account of a user at a remote source. */
 export interface LinkedAccount {
@@ -272,6 +350,14 @@ export interface ListArtifactsResponse {
   artifacts: Artifact[];
 }
 
+/** The response of `ListAuditRecords`. */
+export interface ListAuditRecordsResponse {
+  /** The records, the newest first. */
+  auditRecords: AuditRecord[];
+  /** The token of the next page. Empty: this is the last page. */
+  nextPageToken: string;
+}
+
 /** The response of `ListDeliveries`. */
 export interface ListDeliveriesResponse {
   /** The deliveries, the newest first. */
@@ -296,6 +382,12 @@ export interface ListExecutorsResponse {
   nextPageToken: string;
 }
 
+/** The response of `ListInvitations`. */
+export interface ListInvitationsResponse {
+  /** All invitations: at most 100. */
+  invitations: Invitation[];
+}
+
 /** The response of `ListLinkedAccounts`. */
 export interface ListLinkedAccountsResponse {
   /** The linked accounts, by remote source. */
@@ -316,6 +408,14 @@ export interface ListOrganizationMembersResponse {
   nextPageToken: string;
 }
 
+/** The response of `ListOrganizations`. */
+export interface ListOrganizationsResponse {
+  /** The organizations, by name. */
+  organizations: Organization[];
+  /** The token of the next page. Empty: this is the last page. */
+  nextPageToken: string;
+}
+
 /** The response of `ListProjectGroups`. */
 export interface ListProjectGroupsResponse {
   /** The project groups, by name. */
@@ -330,6 +430,12 @@ export interface ListProjectsResponse {
   projects: Project[];
   /** The token of the next page. Empty: this is the last page. */
   nextPageToken: string;
+}
+
+/** The response of `ListReceivedInvitations`. */
+export interface ListReceivedInvitationsResponse {
+  /** The invitations: the first 1,000. */
+  invitations: Invitation[];
 }
 
 /** The response of `ListRemoteSources`. */
@@ -374,6 +480,22 @@ export interface ListTasksResponse {
 export interface ListTokensResponse {
   /** The tokens. */
   tokens: Token[];
+  /** The token of the next page. Empty: this is the last page. */
+  nextPageToken: string;
+}
+
+/** The response of `ListUserTokens`. */
+export interface ListUserTokensResponse {
+  /** The tokens. A page may have fewer than `pageSize` and not be the last one. */
+  tokens: UserToken[];
+  /** The token of the next page. Empty: this is the last page. */
+  nextPageToken: string;
+}
+
+/** The response of `ListUsers`. */
+export interface ListUsersResponse {
+  /** The users, by name. */
+  users: User[];
   /** The token of the next page. Empty: this is the last page. */
   nextPageToken: string;
 }
@@ -484,6 +606,20 @@ export interface LoginSource {
   type: string;
 }
 
+/** An organization. */
+export interface Organization {
+  /** The organization's id, a UUIDv7. */
+  id: string;
+  /** The organization's name: 1 to 40 letters, digits and single inner hyphens. Starts with a letter. Not a UUID. */
+  name: string;
+  /** The version of the organization. It changes with every change. In an update, the stored version must be this one. */
+  etag: string;
+  /** When the organization was created. */
+  createTime?: string;
+  /** Who may see it. Not set in a request: members only. */
+  visibility?: Visibility;
+}
+
 /** A member of an organization. */
 export interface OrganizationMember {
   /** The user's id. */
@@ -550,6 +686,24 @@ export interface ProjectGroup {
   path: string;
 }
 
+/** A quota. In `GetQuotaResponse.usage`, the same numbers count what there is. */
+export interface Quota {
+  /** The number of project groups and projects below the node, at all levels together. */
+  projects: number;
+  /** The number of queued runs of each project at or below the node. The nearest quota that sets it counts, as for the fields below. */
+  queuedRuns: number;
+  /** The number of secrets of the node, and of each project group and project below it. */
+  secrets: number;
+  /** The number of variables of the node, and of each project group and project below it. */
+  variables: number;
+  /** The number of schedules of each project at or below the node. More than 100 are not possible. */
+  schedules: number;
+  /** The number of tokens of a user that are valid and that no login made. On a user only. */
+  tokens: number;
+  /** The number of running tasks of the projects at and below the node together, and of a user's own runs. The quota of each node above a project counts. More tasks wait (`WAITS_FOR_QUOTA`); nothing is refused. */
+  runningTasks: number;
+}
+
 /** Why a run, a task or a step is in its state. */
 export interface Reason {
   /** A stable code in UPPER_SNAKE_CASE, for programs. */
@@ -590,6 +744,8 @@ export interface RestartOrigin {
   runId: string;
   /** What was restarted: `fromStart`, `fromFailed` or `tasks`. */
   kind: string;
+  /** The number of the restarted run. 0: it was deleted. */
+  runNumber: string;
 }
 
 /** Whether and when a failed attempt is followed by another one. */
@@ -667,7 +823,7 @@ export interface Run {
   taskCount: number;
   /** When the first task of the run was assigned to an executor. Not set: none was yet, or an earlier version created the run and did not record it. */
   workStartTime?: string;
-  /** What a running run waits for while none of its tasks runs: `WAITS_FOR_EXECUTOR`, `WAITS_FOR_APPROVAL`, `WAITS_FOR_LOCK`, `WAITS_FOR_RECOVERY` or `WAITS_FOR_PLACEMENT`. Only in the responses of `GetRun`, `ResolveRun` and `ListRuns`; in those of `WatchRun`, see the tasks. */
+  /** What a running run waits for while none of its tasks runs: `WAITS_FOR_EXECUTOR`, `WAITS_FOR_APPROVAL`, `WAITS_FOR_LOCK`, `WAITS_FOR_QUOTA`, `WAITS_FOR_RECOVERY` or `WAITS_FOR_PLACEMENT`. Only in the responses of `GetRun`, `ResolveRun` and `ListRuns`; in those of `WatchRun`, see the tasks. */
   waiting?: Reason;
   /** When the logs of the run were deleted because they were older than the installation keeps logs. Not set: they were not. */
   logsDeleteTime?: string;
@@ -1036,6 +1192,42 @@ export type TokenKind =
   | "TOKEN_KIND_USER"
   | "TOKEN_KIND_OPERATOR"
   | "TOKEN_KIND_EXECUTOR";
+
+/** A user. */
+export interface User {
+  /** The user's id, a UUIDv7. */
+  id: string;
+  /** The user's name: 1 to 40 letters, digits and single inner hyphens. Starts with a letter. Not a UUID. */
+  name: string;
+  /** The version of the user. It changes with every change. In an update, the stored version must be this one. */
+  etag: string;
+  /** When the user was created. */
+  createTime?: string;
+  /** Whether the user may operate the installation. */
+  operator: boolean;
+  /** Whether the user can log in no more, and no token of the user is valid. */
+  disabled: boolean;
+}
+
+/** A token of a user, without its text. */
+export interface UserToken {
+  /** The token's id: the first 16 characters of the SHA-256 of its text, in hex. */
+  id: string;
+  /** The name of the token. */
+  name: string;
+  /** What the token may be used for, such as `runs:read`; `*` is everything. */
+  scopes: string[];
+  /** When the token was created. */
+  createTime?: string;
+  /** When the token expires. Not set: never. */
+  expireTime?: string;
+  /** When the token was last used, to the hour. Not set: never. */
+  lastUseTime?: string;
+  /** Whether a login made it. */
+  session: boolean;
+  /** Whether it is of an operator. */
+  operator: boolean;
+}
 
 /** A variable. */
 export interface Variable {

@@ -27,7 +27,7 @@ from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior_
 from sluiceway.api.options.v1 import options_pb2 as sluiceway_dot_api_dot_options_dot_v1_dot_options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,sluiceway/api/project/v1/quota_service.proto\x12\x18sluiceway.api.project.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a&sluiceway/api/options/v1/options.proto\"\xcf\x01\n\x05Quota\x12\x1f\n\x08projects\x18\x01 \x01(\x05\x42\r\xe2\x41\x01\x01\x9a\x94#\x05\x08\x00\x10\xe8\x07\x12\"\n\x0bqueued_runs\x18\x02 \x01(\x05\x42\r\xe2\x41\x01\x01\x9a\x94#\x05\x08\x00\x10\xe8\x07\x12\x1e\n\x07secrets\x18\x03 \x01(\x05\x42\r\xe2\x41\x01\x01\x9a\x94#\x05\x08\x00\x10\xe8\x07\x12 \n\tvariables\x18\x04 \x01(\x05\x42\r\xe2\x41\x01\x01\x9a\x94#\x05\x08\x00\x10\xe8\x07\x12 \n\tschedules\x18\x05 \x01(\x05\x42\r\xe2\x41\x01\x01\x9a\x94#\x05\x08\x00\x10\xe8\x07\x12\x1d\n\x06tokens\x18\x06 \x01(\x05\x42\r\xe2\x41\x01\x01\x9a\x94#\x05\x08\x00\x10\xe8\x07\"(\n\x0fGetQuotaRequest\x12\x15\n\x07node_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"\xa6\x01\n\x10GetQuotaResponse\x12.\n\x05quota\x18\x01 \x01(\x0b\x32\x1f.sluiceway.api.project.v1.Quota\x12\x32\n\teffective\x18\x02 \x01(\x0b\x32\x1f.sluiceway.api.project.v1.Quota\x12.\n\x05usage\x18\x03 \x01(\x0b\x32\x1f.sluiceway.api.project.v1.Quota\"^\n\x0fSetQuotaRequest\x12\x15\n\x07node_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x34\n\x05quota\x18\x02 \x01(\x0b\x32\x1f.sluiceway.api.project.v1.QuotaB\x04\xe2\x41\x01\x02\"B\n\x10SetQuotaResponse\x12.\n\x05quota\x18\x01 \x01(\x0b\x32\x1f.sluiceway.api.project.v1.Quota2\xe7\x02\n\x0cQuotaService\x12\xa3\x01\n\x08GetQuota\x12).sluiceway.api.project.v1.GetQuotaRequest\x1a*.sluiceway.api.project.v1.GetQuotaResponse\"@\x8a\x94#\x1c\x08\x02\x12\rprojects:read\x1a\x07node_id \x03\x82\xd3\xe4\x93\x02\x1a\x12\x18/api/v1/quotas/{node_id}\x12\xb0\x01\n\x08SetQuota\x12).sluiceway.api.project.v1.SetQuotaRequest\x1a*.sluiceway.api.project.v1.SetQuotaResponse\"M\x8a\x94#\x1b\x08\x04\x12\x0cquotas:write\x1a\x07node_id \x04\x82\xd3\xe4\x93\x02(\x1a\x18/api/v1/quotas/{node_id}:\x05quotab\x05quotab\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,sluiceway/api/project/v1/quota_service.proto\x12\x18sluiceway.api.project.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a&sluiceway/api/options/v1/options.proto\"\xf5\x01\n\x05Quota\x12\x1f\n\x08projects\x18\x01 \x01(\x05\x42\r\xe2\x41\x01\x01\x9a\x94#\x05\x08\x00\x10\xe8\x07\x12\"\n\x0bqueued_runs\x18\x02 \x01(\x05\x42\r\xe2\x41\x01\x01\x9a\x94#\x05\x08\x00\x10\xe8\x07\x12\x1e\n\x07secrets\x18\x03 \x01(\x05\x42\r\xe2\x41\x01\x01\x9a\x94#\x05\x08\x00\x10\xe8\x07\x12 \n\tvariables\x18\x04 \x01(\x05\x42\r\xe2\x41\x01\x01\x9a\x94#\x05\x08\x00\x10\xe8\x07\x12 \n\tschedules\x18\x05 \x01(\x05\x42\r\xe2\x41\x01\x01\x9a\x94#\x05\x08\x00\x10\xe8\x07\x12\x1d\n\x06tokens\x18\x06 \x01(\x05\x42\r\xe2\x41\x01\x01\x9a\x94#\x05\x08\x00\x10\xe8\x07\x12$\n\rrunning_tasks\x18\x07 \x01(\x05\x42\r\xe2\x41\x01\x01\x9a\x94#\x05\x08\x00\x10\xe8\x07\"(\n\x0fGetQuotaRequest\x12\x15\n\x07node_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"\xa6\x01\n\x10GetQuotaResponse\x12.\n\x05quota\x18\x01 \x01(\x0b\x32\x1f.sluiceway.api.project.v1.Quota\x12\x32\n\teffective\x18\x02 \x01(\x0b\x32\x1f.sluiceway.api.project.v1.Quota\x12.\n\x05usage\x18\x03 \x01(\x0b\x32\x1f.sluiceway.api.project.v1.Quota\"^\n\x0fSetQuotaRequest\x12\x15\n\x07node_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x34\n\x05quota\x18\x02 \x01(\x0b\x32\x1f.sluiceway.api.project.v1.QuotaB\x04\xe2\x41\x01\x02\"B\n\x10SetQuotaResponse\x12.\n\x05quota\x18\x01 \x01(\x0b\x32\x1f.sluiceway.api.project.v1.Quota2\xe7\x02\n\x0cQuotaService\x12\xa3\x01\n\x08GetQuota\x12).sluiceway.api.project.v1.GetQuotaRequest\x1a*.sluiceway.api.project.v1.GetQuotaResponse\"@\x8a\x94#\x1c\x08\x02\x12\rprojects:read\x1a\x07node_id \x03\x82\xd3\xe4\x93\x02\x1a\x12\x18/api/v1/quotas/{node_id}\x12\xb0\x01\n\x08SetQuota\x12).sluiceway.api.project.v1.SetQuotaRequest\x1a*.sluiceway.api.project.v1.SetQuotaResponse\"M\x8a\x94#\x1b\x08\x04\x12\x0cquotas:write\x1a\x07node_id \x04\x82\xd3\xe4\x93\x02(\x1a\x18/api/v1/quotas/{node_id}:\x05quotab\x05quotab\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -46,6 +46,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_QUOTA'].fields_by_name['schedules']._serialized_options = b'\342A\001\001\232\224#\005\010\000\020\350\007'
   _globals['_QUOTA'].fields_by_name['tokens']._loaded_options = None
   _globals['_QUOTA'].fields_by_name['tokens']._serialized_options = b'\342A\001\001\232\224#\005\010\000\020\350\007'
+  _globals['_QUOTA'].fields_by_name['running_tasks']._loaded_options = None
+  _globals['_QUOTA'].fields_by_name['running_tasks']._serialized_options = b'\342A\001\001\232\224#\005\010\000\020\350\007'
   _globals['_GETQUOTAREQUEST'].fields_by_name['node_id']._loaded_options = None
   _globals['_GETQUOTAREQUEST'].fields_by_name['node_id']._serialized_options = b'\342A\001\002'
   _globals['_SETQUOTAREQUEST'].fields_by_name['node_id']._loaded_options = None
@@ -57,15 +59,15 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_QUOTASERVICE'].methods_by_name['SetQuota']._loaded_options = None
   _globals['_QUOTASERVICE'].methods_by_name['SetQuota']._serialized_options = b'\212\224#\033\010\004\022\014quotas:write\032\007node_id \004\202\323\344\223\002(\032\030/api/v1/quotas/{node_id}:\005quotab\005quota'
   _globals['_QUOTA']._serialized_start=178
-  _globals['_QUOTA']._serialized_end=385
-  _globals['_GETQUOTAREQUEST']._serialized_start=387
-  _globals['_GETQUOTAREQUEST']._serialized_end=427
-  _globals['_GETQUOTARESPONSE']._serialized_start=430
-  _globals['_GETQUOTARESPONSE']._serialized_end=596
-  _globals['_SETQUOTAREQUEST']._serialized_start=598
-  _globals['_SETQUOTAREQUEST']._serialized_end=692
-  _globals['_SETQUOTARESPONSE']._serialized_start=694
-  _globals['_SETQUOTARESPONSE']._serialized_end=760
-  _globals['_QUOTASERVICE']._serialized_start=763
-  _globals['_QUOTASERVICE']._serialized_end=1122
+  _globals['_QUOTA']._serialized_end=423
+  _globals['_GETQUOTAREQUEST']._serialized_start=425
+  _globals['_GETQUOTAREQUEST']._serialized_end=465
+  _globals['_GETQUOTARESPONSE']._serialized_start=468
+  _globals['_GETQUOTARESPONSE']._serialized_end=634
+  _globals['_SETQUOTAREQUEST']._serialized_start=636
+  _globals['_SETQUOTAREQUEST']._serialized_end=730
+  _globals['_SETQUOTARESPONSE']._serialized_start=732
+  _globals['_SETQUOTARESPONSE']._serialized_end=798
+  _globals['_QUOTASERVICE']._serialized_start=801
+  _globals['_QUOTASERVICE']._serialized_end=1160
 # @@protoc_insertion_point(module_scope)

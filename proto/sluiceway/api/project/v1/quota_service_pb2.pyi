@@ -10,13 +10,14 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 class Quota(_message.Message):
     """A quota. In `GetQuotaResponse.usage`, the same numbers count what there is."""
-    __slots__ = ("projects", "queued_runs", "secrets", "variables", "schedules", "tokens")
+    __slots__ = ("projects", "queued_runs", "secrets", "variables", "schedules", "tokens", "running_tasks")
     PROJECTS_FIELD_NUMBER: _ClassVar[int]
     QUEUED_RUNS_FIELD_NUMBER: _ClassVar[int]
     SECRETS_FIELD_NUMBER: _ClassVar[int]
     VARIABLES_FIELD_NUMBER: _ClassVar[int]
     SCHEDULES_FIELD_NUMBER: _ClassVar[int]
     TOKENS_FIELD_NUMBER: _ClassVar[int]
+    RUNNING_TASKS_FIELD_NUMBER: _ClassVar[int]
     projects: int
     """The number of project groups and projects below the node, at all levels together."""
     queued_runs: int
@@ -31,14 +32,18 @@ class Quota(_message.Message):
     """The number of schedules of each project at or below the node. More than 100 are not possible."""
     tokens: int
     """The number of tokens of a user that are valid and that no login made. On a user only."""
-    def __init__(self, projects: _Optional[int] = ..., queued_runs: _Optional[int] = ..., secrets: _Optional[int] = ..., variables: _Optional[int] = ..., schedules: _Optional[int] = ..., tokens: _Optional[int] = ...) -> None: ...
+    running_tasks: int
+    """The number of running tasks of the projects at and below the node together, and of a user's own runs. The quota of
+    each node above a project counts. More tasks wait (`WAITS_FOR_QUOTA`); nothing is refused.
+    """
+    def __init__(self, projects: _Optional[int] = ..., queued_runs: _Optional[int] = ..., secrets: _Optional[int] = ..., variables: _Optional[int] = ..., schedules: _Optional[int] = ..., tokens: _Optional[int] = ..., running_tasks: _Optional[int] = ...) -> None: ...
 
 class GetQuotaRequest(_message.Message):
     """The request of `GetQuota`."""
     __slots__ = ("node_id",)
     NODE_ID_FIELD_NUMBER: _ClassVar[int]
     node_id: str
-    """The id or the path of a user, an organization, a project group or a project."""
+    """The id or the path of a user, an organization, a project group or a project, or `installation`."""
     def __init__(self, node_id: _Optional[str] = ...) -> None: ...
 
 class GetQuotaResponse(_message.Message):
@@ -50,9 +55,11 @@ class GetQuotaResponse(_message.Message):
     quota: Quota
     """What an operator has set for the node itself."""
     effective: Quota
-    """What counts for the node: for `projects` its own quota, for the other fields the nearest one. 0: no limit."""
+    """What counts for the node: for `projects`, `running_tasks` and `tokens` its own quota or that of the installation,
+    for the other fields the nearest one. 0: no limit.
+    """
     usage: Quota
-    """What the node has. 1,000 is 1,000 or more."""
+    """What the node has. 1,000 is 1,000 or more. Not set for `installation`."""
     def __init__(self, quota: _Optional[_Union[Quota, _Mapping]] = ..., effective: _Optional[_Union[Quota, _Mapping]] = ..., usage: _Optional[_Union[Quota, _Mapping]] = ...) -> None: ...
 
 class SetQuotaRequest(_message.Message):
@@ -61,7 +68,7 @@ class SetQuotaRequest(_message.Message):
     NODE_ID_FIELD_NUMBER: _ClassVar[int]
     QUOTA_FIELD_NUMBER: _ClassVar[int]
     node_id: str
-    """The id or the path of a user, an organization, a project group or a project."""
+    """The id or the path of a user, an organization, a project group or a project, or `installation`."""
     quota: Quota
     """The quota."""
     def __init__(self, node_id: _Optional[str] = ..., quota: _Optional[_Union[Quota, _Mapping]] = ...) -> None: ...

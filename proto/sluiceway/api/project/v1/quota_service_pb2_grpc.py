@@ -26,7 +26,8 @@ if _version_not_supported:
 
 
 class QuotaServiceStub:
-    """Quotas: how much a user, an organization, a project group or a project may have. What exceeds one is refused with
+    """Quotas: how much a user, an organization, a project group or a project may have. The quota `installation` counts for
+    each user and organization that sets no other. What exceeds one is refused with
     RESOURCE_EXHAUSTED and `QUOTA_EXCEEDED`; what is there already stays when a quota is lowered.
 
     Every method returns UNAUTHENTICATED without a valid token, PERMISSION_DENIED if the token lacks the method's scope,
@@ -52,7 +53,8 @@ class QuotaServiceStub:
 
 
 class QuotaServiceServicer:
-    """Quotas: how much a user, an organization, a project group or a project may have. What exceeds one is refused with
+    """Quotas: how much a user, an organization, a project group or a project may have. The quota `installation` counts for
+    each user and organization that sets no other. What exceeds one is refused with
     RESOURCE_EXHAUSTED and `QUOTA_EXCEEDED`; what is there already stays when a quota is lowered.
 
     Every method returns UNAUTHENTICATED without a valid token, PERMISSION_DENIED if the token lacks the method's scope,
@@ -70,7 +72,7 @@ class QuotaServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def SetQuota(self, request, context):
-        """Sets the whole quota of a node of the tree; a field that is 0 limits nothing. Only operators do. May be repeated.
+        """Sets the whole quota of a node of the tree, or of the installation; a field that is 0 limits nothing. Only operators do. May be repeated.
 
         Errors:
         - INVALID_ARGUMENT: A field is invalid. All invalid fields are listed.
@@ -102,7 +104,8 @@ def add_QuotaServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class QuotaService:
-    """Quotas: how much a user, an organization, a project group or a project may have. What exceeds one is refused with
+    """Quotas: how much a user, an organization, a project group or a project may have. The quota `installation` counts for
+    each user and organization that sets no other. What exceeds one is refused with
     RESOURCE_EXHAUSTED and `QUOTA_EXCEEDED`; what is there already stays when a quota is lowered.
 
     Every method returns UNAUTHENTICATED without a valid token, PERMISSION_DENIED if the token lacks the method's scope,

@@ -27,7 +27,8 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class QuotaServiceStub:
-    """Quotas: how much a user, an organization, a project group or a project may have. What exceeds one is refused with
+    """Quotas: how much a user, an organization, a project group or a project may have. The quota `installation` counts for
+    each user and organization that sets no other. What exceeds one is refused with
     RESOURCE_EXHAUSTED and `QUOTA_EXCEEDED`; what is there already stays when a quota is lowered.
 
     Every method returns UNAUTHENTICATED without a valid token, PERMISSION_DENIED if the token lacks the method's scope,
@@ -45,7 +46,7 @@ class QuotaServiceStub:
     - NOT_FOUND: There is no such user, organization, project group or project, or the caller may not see it.
     """
     SetQuota: _grpc.UnaryUnaryMultiCallable[_quota_service_pb2.SetQuotaRequest, _quota_service_pb2.SetQuotaResponse]
-    """Sets the whole quota of a node of the tree; a field that is 0 limits nothing. Only operators do. May be repeated.
+    """Sets the whole quota of a node of the tree, or of the installation; a field that is 0 limits nothing. Only operators do. May be repeated.
 
     Errors:
     - INVALID_ARGUMENT: A field is invalid. All invalid fields are listed.
@@ -54,7 +55,8 @@ class QuotaServiceStub:
 
 @_typing.type_check_only
 class QuotaServiceAsyncStub(QuotaServiceStub):
-    """Quotas: how much a user, an organization, a project group or a project may have. What exceeds one is refused with
+    """Quotas: how much a user, an organization, a project group or a project may have. The quota `installation` counts for
+    each user and organization that sets no other. What exceeds one is refused with
     RESOURCE_EXHAUSTED and `QUOTA_EXCEEDED`; what is there already stays when a quota is lowered.
 
     Every method returns UNAUTHENTICATED without a valid token, PERMISSION_DENIED if the token lacks the method's scope,
@@ -69,7 +71,7 @@ class QuotaServiceAsyncStub(QuotaServiceStub):
     - NOT_FOUND: There is no such user, organization, project group or project, or the caller may not see it.
     """
     SetQuota: _aio.UnaryUnaryMultiCallable[_quota_service_pb2.SetQuotaRequest, _quota_service_pb2.SetQuotaResponse]  # type: ignore[assignment]
-    """Sets the whole quota of a node of the tree; a field that is 0 limits nothing. Only operators do. May be repeated.
+    """Sets the whole quota of a node of the tree, or of the installation; a field that is 0 limits nothing. Only operators do. May be repeated.
 
     Errors:
     - INVALID_ARGUMENT: A field is invalid. All invalid fields are listed.
@@ -77,7 +79,8 @@ class QuotaServiceAsyncStub(QuotaServiceStub):
     """
 
 class QuotaServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Quotas: how much a user, an organization, a project group or a project may have. What exceeds one is refused with
+    """Quotas: how much a user, an organization, a project group or a project may have. The quota `installation` counts for
+    each user and organization that sets no other. What exceeds one is refused with
     RESOURCE_EXHAUSTED and `QUOTA_EXCEEDED`; what is there already stays when a quota is lowered.
 
     Every method returns UNAUTHENTICATED without a valid token, PERMISSION_DENIED if the token lacks the method's scope,
@@ -102,7 +105,7 @@ class QuotaServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _quota_service_pb2.SetQuotaRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_quota_service_pb2.SetQuotaResponse, _abc.Awaitable[_quota_service_pb2.SetQuotaResponse]]:
-        """Sets the whole quota of a node of the tree; a field that is 0 limits nothing. Only operators do. May be repeated.
+        """Sets the whole quota of a node of the tree, or of the installation; a field that is 0 limits nothing. Only operators do. May be repeated.
 
         Errors:
         - INVALID_ARGUMENT: A field is invalid. All invalid fields are listed.

@@ -231,7 +231,7 @@ class SetUserPasswordRequest(_message.Message):
     CURRENT_PASSWORD_FIELD_NUMBER: _ClassVar[int]
     KEEP_TOKENS_FIELD_NUMBER: _ClassVar[int]
     user_id: str
-    """The user's id or name."""
+    """The user's id or name, or `me`."""
     password: str
     """The new password."""
     current_password: str

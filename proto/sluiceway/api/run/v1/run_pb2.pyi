@@ -176,14 +176,17 @@ class StopRequest(_message.Message):
 
 class RestartOrigin(_message.Message):
     """The run that a restarted run was made from."""
-    __slots__ = ("run_id", "kind")
+    __slots__ = ("run_id", "kind", "run_number")
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
     KIND_FIELD_NUMBER: _ClassVar[int]
+    RUN_NUMBER_FIELD_NUMBER: _ClassVar[int]
     run_id: str
     """The id of the restarted run."""
     kind: str
     """What was restarted: `from_start`, `from_failed` or `tasks`."""
-    def __init__(self, run_id: _Optional[str] = ..., kind: _Optional[str] = ...) -> None: ...
+    run_number: int
+    """The number of the restarted run. 0: it was deleted."""
+    def __init__(self, run_id: _Optional[str] = ..., kind: _Optional[str] = ..., run_number: _Optional[int] = ...) -> None: ...
 
 class Run(_message.Message):
     """A run: one execution of an entry of `runs` in a run configuration."""
@@ -289,8 +292,8 @@ class Run(_message.Message):
     """
     waiting: Reason
     """What a running run waits for while none of its tasks runs: `WAITS_FOR_EXECUTOR`, `WAITS_FOR_APPROVAL`,
-    `WAITS_FOR_LOCK`, `WAITS_FOR_RECOVERY` or `WAITS_FOR_PLACEMENT`. Only in the responses of `GetRun`, `ResolveRun`
-    and `ListRuns`; in those of `WatchRun`, see the tasks.
+    `WAITS_FOR_LOCK`, `WAITS_FOR_QUOTA`, `WAITS_FOR_RECOVERY` or `WAITS_FOR_PLACEMENT`. Only in the responses of
+    `GetRun`, `ResolveRun` and `ListRuns`; in those of `WatchRun`, see the tasks.
     """
     logs_delete_time: _timestamp_pb2.Timestamp
     """When the logs of the run were deleted because they were older than the installation keeps logs. Not set: they were

@@ -221,7 +221,7 @@ class Project(_message.Message):
 
 class Quota(_message.Message):
     """What a node of the tree may have. Its id is that of the node. A field that is 0 limits nothing."""
-    __slots__ = ("parent_id", "projects", "queued_runs", "secrets", "variables", "schedules", "tokens")
+    __slots__ = ("parent_id", "projects", "queued_runs", "secrets", "variables", "schedules", "tokens", "running_tasks")
     PARENT_ID_FIELD_NUMBER: _ClassVar[int]
     PROJECTS_FIELD_NUMBER: _ClassVar[int]
     QUEUED_RUNS_FIELD_NUMBER: _ClassVar[int]
@@ -229,6 +229,7 @@ class Quota(_message.Message):
     VARIABLES_FIELD_NUMBER: _ClassVar[int]
     SCHEDULES_FIELD_NUMBER: _ClassVar[int]
     TOKENS_FIELD_NUMBER: _ClassVar[int]
+    RUNNING_TASKS_FIELD_NUMBER: _ClassVar[int]
     parent_id: str
     """The id of the user, organization, project group or project."""
     projects: int
@@ -243,7 +244,9 @@ class Quota(_message.Message):
     """The number of schedules of each project."""
     tokens: int
     """The number of tokens of a user."""
-    def __init__(self, parent_id: _Optional[str] = ..., projects: _Optional[int] = ..., queued_runs: _Optional[int] = ..., secrets: _Optional[int] = ..., variables: _Optional[int] = ..., schedules: _Optional[int] = ..., tokens: _Optional[int] = ...) -> None: ...
+    running_tasks: int
+    """The number of running tasks of all projects at and below the node."""
+    def __init__(self, parent_id: _Optional[str] = ..., projects: _Optional[int] = ..., queued_runs: _Optional[int] = ..., secrets: _Optional[int] = ..., variables: _Optional[int] = ..., schedules: _Optional[int] = ..., tokens: _Optional[int] = ..., running_tasks: _Optional[int] = ...) -> None: ...
 
 class CreationRequest(_message.Message):
     """The answer to a creation with a `request_id`: the same call again returns the same resource, for 30 days."""
