@@ -32,6 +32,7 @@ FIGURES = (
     Figure("b2_runs", ("--quick",)),
     Figure("b3_commits", ("--quick",)),
     Figure("b4_finished", ("--quick",)),
+    Figure("b5_logs", ("--megabytes", "64"), ("--megabytes", "1024")),
     Figure("b8_pass"),
     Figure("b9_start", ("--repeat", "3"), ("--repeat", "10")),
     Figure("b9_commands", ("--repeat", "5"), ("--repeat", "21")),

@@ -4,6 +4,7 @@ them."""
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from datetime import UTC, datetime, timedelta
 from itertools import accumulate
 from typing import Any
@@ -12,9 +13,9 @@ import pytest
 
 from sluiceway.api.run.v1 import run_service_pb2 as pb
 from sluiceway_common.foundation.clock import SystemClock
-from sluiceway_common.foundation.errors import InvalidInput
+from sluiceway_common.foundation.errors import InvalidInput, Unavailable
 from sluiceway_server.logs.buffer import LogBufferSettings
-from sluiceway_server.logs.layout import LogIndex, complete_size
+from sluiceway_server.logs.layout import Cover, LogIndex, complete_name
 from sluiceway_server.runs.log_calls import LogCalls
 from tests.fakes.objectstorage import FakeObjectStorage
 from tests.support.conditions import eventually
@@ -107,16 +108,44 @@ async def test_segments_without_an_index_are_read_by_lines() -> None:
 
 async def test_index_of_a_log_has_no_more_than_4096_blocks() -> None:
     storage = FakeObjectStorage(SystemClock())
-    before = tuple(range(1, 5001))
     size = 5000 * 65536 + 1
-    index = LogIndex(size, "0" * 64, 5000, before)
-    name = f"{KEY.path}log.{size:020d}"
-    assert complete_size(name.rpartition("/")[2]) == size
-    await storage.put(name, b"x" * size + index.encode())
-    calls = LogCalls(log_server(storage).reader())
-    found = await calls.index(pb.GetLogIndexRequest(run_id="run", task_id="task"))
+    # All that is read of the object is the index after its bytes.
+    index = LogIndex(size, "0" * 64, 5000, tuple(range(1, 5001)))
+    server = log_server(storage)
+
+    async def stored(cover: Cover) -> LogIndex:
+        return index
+
+    server.store.index = stored  # type: ignore[method-assign]
+    await storage.put(f"{KEY.path}{complete_name(size)}", b"")
+    found = await LogCalls(server.reader()).index(pb.GetLogIndexRequest(run_id="run", task_id="task"))
     assert (found.stride, len(found.newlines_before)) == (131072, 2500)
     assert (found.newlines_before[0], found.newlines_before[-1]) == (2, 5000)
+
+
+async def test_any_bytes_are_stored_as_written_though_puts_fail() -> None:
+    """Zero bytes, broken UTF-8, a line of 3 MiB, many short lines; `bench.b5_logs` has a gigabyte of them."""
+    written = b"".join(
+        (bytes(range(256)) * 2000, b"x" * (3 << 20), b"\n\n\xff\xc3\n" * 50_000, b"\x00" * 70_000, b"end")
+    )
+    storage = FakeObjectStorage(SystemClock())
+    server = log_server(storage, QUICK)
+    async with server.live, asyncio.TaskGroup() as tasks:
+        push = server.push(tasks)
+        for number, begin in enumerate(range(0, len(written), 65536)):
+            if number % 20 == 5:
+                storage.fail_next_writes(Unavailable("503"), applied=number % 40 == 5)
+            piece = written[begin : begin + 65536]
+            push.send(begin, piece, end=begin + len(piece) == len(written))
+        await push.until_response(complete=True, stored_offset=len(written))
+        push.finish()
+        index = await server.store.compose(KEY)
+        assert index.sha256 == hashlib.sha256(written).hexdigest()
+        assert await server.read() == written
+        lines = written.split(b"\n")
+        for number in (1, 2000, 2001, 2002, 100_000, len(lines)):
+            expected = lines[number - 1] + (b"\n" if number < len(lines) else b"")
+            assert await read(server, first_line=number, max_lines=1) == (expected, number)
 
 
 async def test_only_one_beginning_may_be_given() -> None:
