@@ -14,6 +14,7 @@ local runtime = { containers: [{ image: 'alpine' }] };
           { run: 'make cluster' },
           { run: 'make test' },
           // Also when a step before it failed, or the task was stopped.
+          { save_reports: { paths: ['build/reports/*.xml'], always: true } },
           { run: { name: 'collect logs', command: 'make cluster-logs', always: true } },
         ],
       },

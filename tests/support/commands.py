@@ -159,6 +159,7 @@ async def serving(home: Path) -> AsyncIterator[ServedEngine]:
             logs=log,
             deletion=world.deletion,
             artifacts=world.artifacts,
+            tests=world.tests,
             right_on_scope=everything_is_allowed,
             ids=UuidSource(),
         ),

@@ -18,6 +18,7 @@ from sluiceway_server.app.record_types import RECORD_TYPES
 from sluiceway_server.app.server_keys import ServerKeys
 from sluiceway_server.archives.artifacts import Artifacts
 from sluiceway_server.archives.store import ArchiveStore
+from sluiceway_server.archives.tests import Tests
 from sluiceway_server.datamanager.model import Emit, RecordType
 from sluiceway_server.logs.peers import Peer
 from sluiceway_server.logs.store import LogStore
@@ -117,6 +118,10 @@ class World:
     @property
     def artifacts(self) -> Artifacts:
         return Artifacts(self.db, self.archive_store)
+
+    @property
+    def tests(self) -> Tests:
+        return Tests(self.db, self.archive_store)
 
     async def placing_engine(self, server_id: str = "s1", *, slots: int = 4) -> Engine:
         """Return an engine that is the scheduler, with one executor, `e1`."""

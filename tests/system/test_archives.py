@@ -171,3 +171,38 @@ def test_stopped_task_ends_while_it_packs(here: Installation) -> None:
     here.sluice("run", "stop", run_id)
     here.wait_for(run_id)
     assert statuses(here, run_id)["t"] in {"STOPPED", "SUCCESS"}
+
+
+def test_reports_list_the_tests_that_failed_first(here: Installation) -> None:
+    report = (
+        '<testsuite name="unit"><testcase classname="m" name="good" time="0.5"/><testcase classname="m" name="bad">'
+        '<failure message="1 is not 2">at line 7</failure></testcase><testcase name="later"><skipped/></testcase>'
+        "</testsuite>"
+    )
+    write = f"printf %s '{report}' > report.xml; echo broken > other.xml; exit 1"
+    save = {"type": "save_reports", "paths": ["*.xml"], "always": True}
+    run_id = run_of(here, "reports", {"name": "test", "steps": [{"run": write}, save]})
+    assert statuses(here, run_id) == {"test": "FAILED"}
+    log = here.log(run_id, "test", 1).decode()
+    assert "other.xml is not read: it is no XML" in log
+    assert "saved 3 tests of 1 file: 1 failed, 1 skipped" in log
+    with here.http() as client:
+        answer = client.get(f"/api/v1/runs/{run_id}/tests").json()
+        failed = client.get(f"/api/v1/runs/{run_id}/tests", params={"failed": "true"}).json()
+        first = client.get(f"/api/v1/runs/{run_id}/tests", params={"pageSize": 2}).json()
+        rest = client.get(f"/api/v1/runs/{run_id}/tests", params={"pageSize": 2, "pageToken": first["nextPageToken"]})
+        refused = client.get(f"/api/v1/runs/{run_id}/tests", params={"pageToken": "nonsense"})
+    assert [test["name"] for test in answer["tests"]] == ["bad", "later", "good"]
+    assert answer["counts"] == {"total": 3, "failed": 1, "skipped": 1}
+    assert [(test["name"], test["message"], test["output"]) for test in failed["tests"]] == [
+        ("bad", "1 is not 2", "at line 7")
+    ]
+    assert [test["name"] for test in [*first["tests"], *rest.json()["tests"]]] == ["bad", "later", "good"]
+    assert refused.status_code == 400
+    assert '1 of 3 tests failed: "m.bad"' in here.sluice("run", "explain", run_id).stdout
+    assert "3 tests: 1 failed, 1 skipped" in here.sluice("run", "tests", run_id).stdout
+    shown = here.sluice("run", "tests", run_id, "--failed").stdout
+    assert "failed: m.bad" in shown
+    assert "| at line 7" in shown
+    with here.http() as client:
+        assert client.get(f"/api/v1/runs/{run_id}/artifacts").json()["artifacts"] == []

@@ -38,6 +38,7 @@ run = LazyGroup(
         "watch": ("sluiceway.cli.run_create:watch", "Follow runs until they are over."),
         "logs": ("sluiceway.cli.run_logs:logs", "Print the logs of a run or of a task."),
         "search": ("sluiceway.cli.run_search:search", "Search the logs of a run or of a task."),
+        "tests": ("sluiceway.cli.run_tests:tests", "List the tests of a run, those that failed first."),
         "artifacts": ("sluiceway.cli.run_artifacts:artifacts", "List or save the artifacts of a run."),
         "delete-logs": ("sluiceway.cli.run_delete_logs:delete_logs", "Delete the logs of a run or of a task."),
         "explain": ("sluiceway.cli.run_explain:explain", "Explain why a run and its tasks wait, or failed."),

@@ -159,6 +159,7 @@ class Runs:
         self.approve = loop.call(runs.approve)
         self.reject = loop.call(runs.reject)
         self.find_log_error = loop.call(runs.find_log_error)
+        self.tests = loop.call(runs.tests)
         self.artifacts = loop.call(runs.artifacts)
         self.delete_logs = loop.call(runs.delete_logs)
         self.log_index = loop.call(runs.log_index)

@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from datetime import datetime, timedelta
 
-from sluiceway.api.run.v1 import run_pb2
+from sluiceway.api.run.v1 import run_pb2, test_report_pb2
 from sluiceway.api.run.v1 import run_service_pb2 as pb
 from sluiceway.api.run.v1 import run_service_pb2_grpc as pb_grpc
 from sluiceway.client.breaks import Breaks, OnBreak
@@ -388,6 +388,27 @@ class Runs:
         async with aclosing(self._connection.stream(self._stub.SearchLogs, request)) as messages:
             async for message in messages:
                 yield message
+
+    async def tests(
+        self, run_id: str, *, task_id: str = "", failed: bool = False, limit: int = 1000
+    ) -> tuple[Sequence[test_report_pb2.TestCase], test_report_pb2.TestCounts]:
+        """List the tests that the tasks of a run have reported, those that failed first, and count all of them.
+
+        Args:
+            run_id: the run's id.
+            task_id: only tests of this task; empty: of all.
+            failed: only tests that failed or ended with an error.
+            limit: the largest number of tests.
+        """
+        found: list[test_report_pb2.TestCase] = []
+        request = self._connection.request(pb.ListTestsRequest, run_id=run_id, task_id=task_id, failed=failed)
+        while True:
+            request.page_size = min(1000, max(1, limit - len(found)))
+            response = await self._connection.call(self._stub.ListTests, request)
+            found.extend(response.tests)
+            request.page_token = response.next_page_token
+            if not request.page_token or len(found) >= limit:
+                return found, response.counts
 
     async def artifacts(self, run_id: str) -> Sequence[pb.Artifact]:
         """List the artifacts of a run, by task and name."""

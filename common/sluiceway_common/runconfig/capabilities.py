@@ -16,7 +16,16 @@ from typing import Final, Protocol
 from sluiceway_common.runconfig.problems import DocumentPath, quoted
 
 BUILT_STEPS: Final = frozenset(
-    {"run", "clone", "save_to_workspace", "restore_workspace", "save_cache", "restore_cache", "save_artifacts"}
+    {
+        "run",
+        "clone",
+        "save_to_workspace",
+        "restore_workspace",
+        "save_cache",
+        "restore_cache",
+        "save_artifacts",
+        "save_reports",
+    }
 )
 """The types of steps that this version supports."""
 

@@ -176,6 +176,14 @@ def _runs(task: Task, assignment: Assignment) -> tuple[Reason, ...]:
 
 def _ended(task: Task) -> tuple[Reason, ...]:
     reasons = [task.reason] if task.reason is not None else []
+    counts = [archive.tests for archive in task.archives if archive.tests is not None]
+    failed, total = sum(each.failed for each in counts), sum(each.total for each in counts)
+    if failed:
+        names = [quoted(name) for each in counts for name in each.failed_names]
+        left = failed - len(names[:_MOST_NAMED])
+        more = f" and {left} more" if left > 0 else ""
+        sentence = f"{failed} of {total} tests failed: {', '.join(names[:_MOST_NAMED])}{more}"
+        reasons.append(Reason(ReasonCode.TESTS_FAILED, sentence))
     if not task.assignment:
         return tuple(reasons)
     sentence = status_words(task.status)

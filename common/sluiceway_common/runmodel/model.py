@@ -61,6 +61,7 @@ __all__ = [
     "Task",
     "TaskId",
     "TaskStatus",
+    "TestCounts",
 ]
 
 RunId = str
@@ -325,6 +326,19 @@ class ArchiveKind(StrEnum):
     WORKSPACE = "workspace"
     ARTIFACT = "artifact"
     CACHE = "cache"
+    REPORT = "report"
+
+
+@dataclass(frozen=True, slots=True)
+class TestCounts:
+    """How many tests a report has, and which failed: the first few by name."""
+
+    __test__ = False
+
+    total: int
+    failed: int
+    skipped: int
+    failed_names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -338,6 +352,7 @@ class Archive:
         kind: what it is for; never a cache, which belongs to no task.
         name: of an artifact.
         files: how many are in it.
+        tests: of a report.
     """
 
     step: int
@@ -346,6 +361,7 @@ class Archive:
     kind: ArchiveKind = ArchiveKind.WORKSPACE
     name: str = ""
     files: int = 0
+    tests: TestCounts | None = None
 
 
 @dataclass(frozen=True, slots=True)

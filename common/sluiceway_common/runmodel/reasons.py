@@ -23,6 +23,7 @@ class ReasonCode(StrEnum):
     RUN_RESULT_SET = "run_result_set"
     # why an attempt, or a run, ended as it did
     TASK_FAILED = "task_failed"
+    TESTS_FAILED = "tests_failed"
     TIMEOUT = "timeout"
     WAIT_TIMED_OUT = "wait_timed_out"
     SETUP = "setup"

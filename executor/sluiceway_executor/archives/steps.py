@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 import tempfile
 from collections.abc import Awaitable, Callable, Iterator, Sequence
@@ -16,13 +17,17 @@ from sluiceway_common.foundation.errors import FailedPrecondition, NotFound
 from sluiceway_executor.archives.keys import KeyFacts, expand
 from sluiceway_executor.archives.members import Selection, selections
 from sluiceway_executor.archives.packing import Packed, Source, pack, unpack
+from sluiceway_executor.archives.reports import read_reports
 from sluiceway_executor.drivers.port import Command, Pod
 
-ARCHIVE_STEPS = frozenset({"save_to_workspace", "restore_workspace", "save_cache", "restore_cache", "save_artifacts"})
+ARCHIVE_STEPS = frozenset(
+    {"save_to_workspace", "restore_workspace", "save_cache", "restore_cache", "save_artifacts", "save_reports"}
+)
 """The kinds of steps that `ArchiveSteps` runs."""
 
 _MAX_CHECKSUM_BYTES = 64 << 20
 _MAX_NAMED = 3
+_MAX_LINES = 20
 _FOLDER = "archives"
 
 Note = Callable[[str], Awaitable[None]]
@@ -72,6 +77,8 @@ class ArchiveSteps:
                 await self._restore_cache(assign, step, pod, note)
             case "save_artifacts":
                 return await self._save_artifacts(assign, step, pod, note)
+            case "save_reports":
+                return await self._save_reports(assign, step, pod, note)
             case kind:
                 raise FailedPrecondition(f"this executor has no steps of the kind {kind}", reason="STEP_UNSUPPORTED")
         return None
@@ -100,6 +107,27 @@ class ArchiveSteps:
             archive = _archive(pb.ARCHIVE_KIND_ARTIFACT, step, packed, name=wanted.artifact_name)
             await self._transfer.put(assign.assignment_id, archive, packed.path)
         await note(f'saved the artifact "{wanted.artifact_name}"')
+        return archive
+
+    async def _save_reports(self, assign: pb.Assign, step: int, pod: Pod, note: Note) -> pb.Archive:
+        specification = assign.specification
+        wanted = specification.steps[step].definition.save_reports
+        with self._scratch() as scratch:
+            chosen = selections(specification.working_dir, list(wanted.paths))
+            packed = await pack(pod, chosen, scratch / "archive", for_people=True)
+            report = scratch / "report"
+            found = await asyncio.to_thread(read_reports, packed.path, report, list(specification.masks))
+            for line in found.lines[:_MAX_LINES]:
+                await note(line)
+            if not found.files:
+                what = "is a test report" if packed.files else f"matches {' or '.join(wanted.paths)}"
+                raise FailedPrecondition(f"no file {what} in {specification.working_dir}", reason="NO_FILES")
+            archive = found.archive
+            archive.step = step
+            await self._transfer.put(assign.assignment_id, archive, report)
+        counts = archive.tests
+        results = f"{counts.failed:,} failed, {counts.skipped:,} skipped"
+        await note(f"saved {counts.total:,} tests of {_files(found.files)}: {results}")
         return archive
 
     async def _restore_workspace(self, assign: pb.Assign, step: int, pod: Pod, note: Note) -> None:

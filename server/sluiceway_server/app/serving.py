@@ -48,6 +48,7 @@ from sluiceway_server.app.server_keys import ServerKeys
 from sluiceway_server.archives.artifacts import Artifacts
 from sluiceway_server.archives.service import ExecutorArchives
 from sluiceway_server.archives.store import ArchiveStore
+from sluiceway_server.archives.tests import Tests
 from sluiceway_server.datamanager.database import DataManager
 from sluiceway_server.datamanager.model import Put, View
 from sluiceway_server.executors.admin_service import ExecutorAdminServicer
@@ -341,6 +342,7 @@ async def services(ground: ServerDependencies, database: DataManager) -> AsyncIt
                     logs=reader,
                     deletion=LogDeletion(audited, store, clock),
                     artifacts=Artifacts(database, archives),
+                    tests=Tests(database, archives),
                     right_on_scope=right_on_scope,
                     ids=ids,
                 ),

@@ -12,7 +12,12 @@ from sluiceway_common.runmodel.model import ArchiveKind
 from sluiceway_server.objectstorage.layout import Folder
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-_FOLDERS = {ArchiveKind.WORKSPACE: Folder.WORKSPACES, ArchiveKind.ARTIFACT: Folder.ARTIFACTS}
+_FOLDERS = {
+    ArchiveKind.WORKSPACE: Folder.WORKSPACES,
+    ArchiveKind.ARTIFACT: Folder.ARTIFACTS,
+    # Reports are for people, too, and kept for as long.
+    ArchiveKind.REPORT: Folder.ARTIFACTS,
+}
 
 
 def run_object(kind: ArchiveKind, run_id: str, digest: str) -> str:

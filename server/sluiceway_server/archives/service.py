@@ -25,6 +25,7 @@ from sluiceway_server.runrecords.enums import ARCHIVE_KIND_OF, FINAL_PHASES
 from sluiceway_server.runrecords.types import ASSIGNMENT, CACHE, RUN, TASK, task_id
 
 MAX_ARCHIVE_BYTES = 10 << 30
+MAX_REPORT_BYTES = 32 << 20
 _MAX_KEY = 512
 _MAX_KEYS = 20
 _USED_AGAIN = timedelta(hours=1)
@@ -33,6 +34,7 @@ _SAVES = {
     "save_to_workspace": ArchiveKind.WORKSPACE,
     "save_cache": ArchiveKind.CACHE,
     "save_artifacts": ArchiveKind.ARTIFACT,
+    "save_reports": ArchiveKind.REPORT,
 }
 
 
@@ -207,6 +209,8 @@ def _check(archive: api.Archive, most_bytes: int) -> None:
         raise InvalidInput(violations)
     if archive.kind == api.ARCHIVE_KIND_CACHE:
         _check_keys([archive.name])
+    if archive.kind == api.ARCHIVE_KIND_REPORT:
+        most_bytes = min(most_bytes, MAX_REPORT_BYTES)
     if archive.size_bytes > most_bytes:
         raise Exhausted(
             f"the archive has {archive.size_bytes:,} bytes; at most {most_bytes:,} are taken",

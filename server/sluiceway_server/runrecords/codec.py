@@ -11,7 +11,9 @@ from collections.abc import Iterable, Mapping
 from sluiceway.api.executor.v1 import executor_service_pb2 as executor_api
 from sluiceway.api.run.v1 import definition_pb2 as definition_api
 from sluiceway.api.run.v1 import run_pb2 as api
+from sluiceway.api.run.v1 import test_report_pb2
 from sluiceway.records.run.v1 import records_pb2 as pb
+from sluiceway_common.foundation.texts import shown
 from sluiceway_common.runmodel import model
 from sluiceway_common.runmodel.reasons import Reason
 from sluiceway_server.runrecords import enums, holds
@@ -25,6 +27,8 @@ from sluiceway_server.runrecords.times import read_time as read_time  # noqa: PL
 _RESTART_KINDS = {kind.value: kind for kind in model.RestartKind} | {"tasks": model.RestartKind.FROM_TASKS}
 _ON_SUCCESS = frozenset({model.Condition.ON_SUCCESS})
 _DEFAULT_RETRY = model.Retry()
+_MAX_TEST_NAMES = 10
+_MAX_TEST_NAME = 200
 
 
 # --- reasons, sources --------------------------------------------------------------------------------------
@@ -336,7 +340,9 @@ def _encode_attempt_end(end: model.AttemptEnd) -> pb.AttemptEnd:
 def decode_archives(archives: Iterable[executor_api.Archive]) -> tuple[model.Archive, ...]:
     """Decode archives; those of a kind that this version does not know are left out."""
     return tuple(
-        model.Archive(a.step, a.sha256, a.size_bytes, enums.ARCHIVE_KIND_OF[a.kind], a.name, a.file_count)
+        model.Archive(
+            a.step, a.sha256, a.size_bytes, enums.ARCHIVE_KIND_OF[a.kind], a.name, a.file_count, _decode_tests(a)
+        )
         for a in archives
         if a.kind in enums.ARCHIVE_KIND_OF
     )
@@ -352,9 +358,24 @@ def encode_archives(archives: Iterable[model.Archive]) -> list[executor_api.Arch
             sha256=a.digest,
             size_bytes=a.size,
             file_count=a.files,
+            tests=_encode_tests(a.tests),
+            failed_tests=() if a.tests is None else a.tests.failed_names,
         )
         for a in archives
     ]
+
+
+def _decode_tests(archive: executor_api.Archive) -> model.TestCounts | None:
+    if not archive.HasField("tests"):
+        return None
+    names = tuple(shown(name, most=_MAX_TEST_NAME) for name in archive.failed_tests[:_MAX_TEST_NAMES])
+    return model.TestCounts(archive.tests.total, archive.tests.failed, archive.tests.skipped, names)
+
+
+def _encode_tests(counts: model.TestCounts | None) -> test_report_pb2.TestCounts | None:
+    if counts is None:
+        return None
+    return test_report_pb2.TestCounts(total=counts.total, failed=counts.failed, skipped=counts.skipped)
 
 
 def _encode_fixed(

@@ -45,6 +45,7 @@ ARCHIVE_KINDS = {
     model.ArchiveKind.WORKSPACE: executor_api.ARCHIVE_KIND_WORKSPACE,
     model.ArchiveKind.ARTIFACT: executor_api.ARCHIVE_KIND_ARTIFACT,
     model.ArchiveKind.CACHE: executor_api.ARCHIVE_KIND_CACHE,
+    model.ArchiveKind.REPORT: executor_api.ARCHIVE_KIND_REPORT,
 }
 CONDITIONS = {
     model.Condition.ON_SUCCESS: definition_api.DEPEND_CONDITION_ON_SUCCESS,

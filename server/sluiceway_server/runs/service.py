@@ -26,6 +26,7 @@ from sluiceway_common.runmodel import groups
 from sluiceway_common.runmodel.limits import MAX_TASKS
 from sluiceway_common.runmodel.model import RestartKind
 from sluiceway_server.archives.artifacts import Artifacts
+from sluiceway_server.archives.tests import Tests
 from sluiceway_server.datamanager.model import Position, View
 from sluiceway_server.datamanager.port import Database
 from sluiceway_server.datamanager.queries import Place, place_of, token_of
@@ -76,6 +77,7 @@ class RunServicer(pb_grpc.RunServiceServicer):
         logs: Logs,
         deletion: LogDeletion,
         artifacts: Artifacts,
+        tests: Tests,
         right_on_scope: ScopeRights,
         ids: IdSource,
     ) -> None:
@@ -88,6 +90,7 @@ class RunServicer(pb_grpc.RunServiceServicer):
             logs: where logs are read.
             deletion: deletes logs.
             artifacts: lists and reads artifacts.
+            tests: lists the tests that tasks have reported.
             right_on_scope: what callers may do with the runs of a scope. Methods that name a run rely on the check of
                 the interceptor.
             ids: for audit records.
@@ -100,6 +103,7 @@ class RunServicer(pb_grpc.RunServiceServicer):
         self._logs = LogCalls(logs)
         self._deletion = deletion
         self._artifacts = artifacts
+        self._tests = tests
 
     # --- runs are made and shown ----------------------------------------------------------------------------------
 
@@ -411,6 +415,10 @@ class RunServicer(pb_grpc.RunServiceServicer):
     async def FindLogError(self, request: pb.FindLogErrorRequest, context: object) -> pb.FindLogErrorResponse:
         await self._run_record(request.run_id)
         return pb.FindLogErrorResponse(excerpt=await self._logs.first_error(request))
+
+    async def ListTests(self, request: pb.ListTestsRequest, context: object) -> pb.ListTestsResponse:
+        await self._run_record(request.run_id)
+        return await self._tests.list(request)
 
     async def ListArtifacts(self, request: pb.ListArtifactsRequest, context: object) -> pb.ListArtifactsResponse:
         await self._run_record(request.run_id)

@@ -148,6 +148,7 @@ async def real() -> AsyncIterator[tuple[World, Client]]:
         logs=NoLogs(),
         deletion=world.deletion,
         artifacts=world.artifacts,
+        tests=world.tests,
         right_on_scope=everything_is_allowed,
         ids=UuidSource(),
     )

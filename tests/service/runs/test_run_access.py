@@ -112,6 +112,7 @@ async def serving() -> AsyncIterator[Served]:
             logs=TwoChunks(),
             deletion=world.deletion,
             artifacts=world.artifacts,
+            tests=world.tests,
             right_on_scope=right_on_scope,
             ids=world.ids,
         ),

@@ -87,6 +87,7 @@ async def serving(world: World | None = None, *, slots: int = 4) -> AsyncIterato
             logs=TwoChunks(),
             deletion=world.deletion,
             artifacts=world.artifacts,
+            tests=world.tests,
             right_on_scope=everything_is_allowed,
             ids=UuidSource(),
         ),

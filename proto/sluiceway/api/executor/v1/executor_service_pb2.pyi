@@ -6,6 +6,7 @@ from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from sluiceway.api.options.v1 import options_pb2 as _options_pb2
 from sluiceway.api.run.v1 import definition_pb2 as _definition_pb2
 from sluiceway.api.run.v1 import shell_pb2 as _shell_pb2
+from sluiceway.api.run.v1 import test_report_pb2 as _test_report_pb2
 from sluiceway.api.run.v1 import run_pb2 as _run_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
@@ -49,6 +50,8 @@ class ArchiveKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     """Files for people."""
     ARCHIVE_KIND_CACHE: _ClassVar[ArchiveKind]
     """Files for later runs."""
+    ARCHIVE_KIND_REPORT: _ClassVar[ArchiveKind]
+    """The tests of a `save_reports` step: a `TestReport`."""
 ASSIGNMENT_PHASE_UNSPECIFIED: AssignmentPhase
 ASSIGNMENT_PHASE_ASSIGNED: AssignmentPhase
 ASSIGNMENT_PHASE_ACCEPTED: AssignmentPhase
@@ -62,6 +65,7 @@ ARCHIVE_KIND_UNSPECIFIED: ArchiveKind
 ARCHIVE_KIND_WORKSPACE: ArchiveKind
 ARCHIVE_KIND_ARTIFACT: ArchiveKind
 ARCHIVE_KIND_CACHE: ArchiveKind
+ARCHIVE_KIND_REPORT: ArchiveKind
 
 class Epoch(_message.Message):
     """The epoch of an assignment. Messages of an older epoch are refused."""
@@ -252,13 +256,15 @@ class AssignmentUpdate(_message.Message):
 
 class Archive(_message.Message):
     """An archive that is stored."""
-    __slots__ = ("step", "kind", "name", "sha256", "size_bytes", "file_count")
+    __slots__ = ("step", "kind", "name", "sha256", "size_bytes", "file_count", "tests", "failed_tests")
     STEP_FIELD_NUMBER: _ClassVar[int]
     KIND_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     SHA256_FIELD_NUMBER: _ClassVar[int]
     SIZE_BYTES_FIELD_NUMBER: _ClassVar[int]
     FILE_COUNT_FIELD_NUMBER: _ClassVar[int]
+    TESTS_FIELD_NUMBER: _ClassVar[int]
+    FAILED_TESTS_FIELD_NUMBER: _ClassVar[int]
     step: int
     """The index of the step that saved it."""
     kind: ArchiveKind
@@ -271,7 +277,11 @@ class Archive(_message.Message):
     """The number of its bytes."""
     file_count: int
     """The number of files in it."""
-    def __init__(self, step: _Optional[int] = ..., kind: _Optional[_Union[ArchiveKind, str]] = ..., name: _Optional[str] = ..., sha256: _Optional[str] = ..., size_bytes: _Optional[int] = ..., file_count: _Optional[int] = ...) -> None: ...
+    tests: _test_report_pb2.TestCounts
+    """Of a report: how many tests it has."""
+    failed_tests: _containers.RepeatedScalarFieldContainer[str]
+    """Of a report: the names of the first tests that failed, at most 10."""
+    def __init__(self, step: _Optional[int] = ..., kind: _Optional[_Union[ArchiveKind, str]] = ..., name: _Optional[str] = ..., sha256: _Optional[str] = ..., size_bytes: _Optional[int] = ..., file_count: _Optional[int] = ..., tests: _Optional[_Union[_test_report_pb2.TestCounts, _Mapping]] = ..., failed_tests: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Updates(_message.Message):
     """Updates that were waiting at the same time."""

@@ -7,6 +7,7 @@ from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from sluiceway.api.options.v1 import options_pb2 as _options_pb2
 from sluiceway.api.run.v1 import definition_pb2 as _definition_pb2
 from sluiceway.api.run.v1 import run_pb2 as _run_pb2
+from sluiceway.api.run.v1 import test_report_pb2 as _test_report_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
@@ -857,6 +858,40 @@ class Artifact(_message.Message):
     sha256: str
     """The SHA-256 of the ZIP file, in hex."""
     def __init__(self, id: _Optional[str] = ..., name: _Optional[str] = ..., task_id: _Optional[str] = ..., task_name: _Optional[str] = ..., step: _Optional[int] = ..., size_bytes: _Optional[int] = ..., file_count: _Optional[int] = ..., sha256: _Optional[str] = ...) -> None: ...
+
+class ListTestsRequest(_message.Message):
+    """The request of `ListTests`."""
+    __slots__ = ("run_id", "task_id", "failed", "page_size", "page_token")
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    TASK_ID_FIELD_NUMBER: _ClassVar[int]
+    FAILED_FIELD_NUMBER: _ClassVar[int]
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    run_id: str
+    """The run's id."""
+    task_id: str
+    """Only tests of this task. Empty: of all."""
+    failed: bool
+    """Only tests that failed or ended with an error."""
+    page_size: int
+    """The largest number of tests of the response. 0: 100."""
+    page_token: str
+    """The `next_page_token` of the page before. Empty: the first page."""
+    def __init__(self, run_id: _Optional[str] = ..., task_id: _Optional[str] = ..., failed: _Optional[bool] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+
+class ListTestsResponse(_message.Message):
+    """The response of `ListTests`."""
+    __slots__ = ("tests", "next_page_token", "counts")
+    TESTS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    COUNTS_FIELD_NUMBER: _ClassVar[int]
+    tests: _containers.RepeatedCompositeFieldContainer[_test_report_pb2.TestCase]
+    """The tests: those that failed first, then by task, suite, class and name."""
+    next_page_token: str
+    """The token of the next page. Empty: this is the last one."""
+    counts: _test_report_pb2.TestCounts
+    """How many tests the run, or the task, has reported."""
+    def __init__(self, tests: _Optional[_Iterable[_Union[_test_report_pb2.TestCase, _Mapping]]] = ..., next_page_token: _Optional[str] = ..., counts: _Optional[_Union[_test_report_pb2.TestCounts, _Mapping]] = ...) -> None: ...
 
 class ListArtifactsRequest(_message.Message):
     """The request of `ListArtifacts`."""

@@ -142,6 +142,11 @@ class RunServiceStub:
                 request_serializer=sluiceway_dot_api_dot_run_dot_v1_dot_run__service__pb2.FindLogErrorRequest.SerializeToString,
                 response_deserializer=sluiceway_dot_api_dot_run_dot_v1_dot_run__service__pb2.FindLogErrorResponse.FromString,
                 _registered_method=True)
+        self.ListTests = channel.unary_unary(
+                '/sluiceway.api.run.v1.RunService/ListTests',
+                request_serializer=sluiceway_dot_api_dot_run_dot_v1_dot_run__service__pb2.ListTestsRequest.SerializeToString,
+                response_deserializer=sluiceway_dot_api_dot_run_dot_v1_dot_run__service__pb2.ListTestsResponse.FromString,
+                _registered_method=True)
         self.ListArtifacts = channel.unary_unary(
                 '/sluiceway.api.run.v1.RunService/ListArtifacts',
                 request_serializer=sluiceway_dot_api_dot_run_dot_v1_dot_run__service__pb2.ListArtifactsRequest.SerializeToString,
@@ -432,6 +437,20 @@ class RunServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListTests(self, request, context):
+        """Lists the tests that the tasks of a run have reported (`save_reports`), those that failed first. May be repeated.
+
+        Reports that are not kept any more are left out; the counts still include them.
+
+        Errors:
+        - NOT_FOUND: There is no such run.
+        - INVALID_ARGUMENT: The page token is not one of this list.
+        - UNAVAILABLE: The object storage is away. Retry.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListArtifacts(self, request, context):
         """Lists the artifacts of a run, by task and name. May be repeated.
 
@@ -568,6 +587,11 @@ def add_RunServiceServicer_to_server(servicer, server):
                     servicer.FindLogError,
                     request_deserializer=sluiceway_dot_api_dot_run_dot_v1_dot_run__service__pb2.FindLogErrorRequest.FromString,
                     response_serializer=sluiceway_dot_api_dot_run_dot_v1_dot_run__service__pb2.FindLogErrorResponse.SerializeToString,
+            ),
+            'ListTests': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListTests,
+                    request_deserializer=sluiceway_dot_api_dot_run_dot_v1_dot_run__service__pb2.ListTestsRequest.FromString,
+                    response_serializer=sluiceway_dot_api_dot_run_dot_v1_dot_run__service__pb2.ListTestsResponse.SerializeToString,
             ),
             'ListArtifacts': grpc.unary_unary_rpc_method_handler(
                     servicer.ListArtifacts,
@@ -1133,6 +1157,33 @@ class RunService:
             '/sluiceway.api.run.v1.RunService/FindLogError',
             sluiceway_dot_api_dot_run_dot_v1_dot_run__service__pb2.FindLogErrorRequest.SerializeToString,
             sluiceway_dot_api_dot_run_dot_v1_dot_run__service__pb2.FindLogErrorResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListTests(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sluiceway.api.run.v1.RunService/ListTests',
+            sluiceway_dot_api_dot_run_dot_v1_dot_run__service__pb2.ListTestsRequest.SerializeToString,
+            sluiceway_dot_api_dot_run_dot_v1_dot_run__service__pb2.ListTestsResponse.FromString,
             options,
             channel_credentials,
             insecure,

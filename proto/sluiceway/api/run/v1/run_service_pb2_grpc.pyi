@@ -223,6 +223,16 @@ class RunServiceStub:
       older than the installation keeps logs. With the reason `LOG_MISSING`: The log had content, and nothing of it is in
       the object storage.
     """
+    ListTests: _grpc.UnaryUnaryMultiCallable[_run_service_pb2.ListTestsRequest, _run_service_pb2.ListTestsResponse]
+    """Lists the tests that the tasks of a run have reported (`save_reports`), those that failed first. May be repeated.
+
+    Reports that are not kept any more are left out; the counts still include them.
+
+    Errors:
+    - NOT_FOUND: There is no such run.
+    - INVALID_ARGUMENT: The page token is not one of this list.
+    - UNAVAILABLE: The object storage is away. Retry.
+    """
     ListArtifacts: _grpc.UnaryUnaryMultiCallable[_run_service_pb2.ListArtifactsRequest, _run_service_pb2.ListArtifactsResponse]
     """Lists the artifacts of a run, by task and name. May be repeated.
 
@@ -440,6 +450,16 @@ class RunServiceAsyncStub(RunServiceStub):
     - NOT_FOUND: There is no such task, attempt or step. With the reason `LOG_DELETED`: A user deleted the log, or it was
       older than the installation keeps logs. With the reason `LOG_MISSING`: The log had content, and nothing of it is in
       the object storage.
+    """
+    ListTests: _aio.UnaryUnaryMultiCallable[_run_service_pb2.ListTestsRequest, _run_service_pb2.ListTestsResponse]  # type: ignore[assignment]
+    """Lists the tests that the tasks of a run have reported (`save_reports`), those that failed first. May be repeated.
+
+    Reports that are not kept any more are left out; the counts still include them.
+
+    Errors:
+    - NOT_FOUND: There is no such run.
+    - INVALID_ARGUMENT: The page token is not one of this list.
+    - UNAVAILABLE: The object storage is away. Retry.
     """
     ListArtifacts: _aio.UnaryUnaryMultiCallable[_run_service_pb2.ListArtifactsRequest, _run_service_pb2.ListArtifactsResponse]  # type: ignore[assignment]
     """Lists the artifacts of a run, by task and name. May be repeated.
@@ -775,6 +795,22 @@ class RunServiceServicer(metaclass=_abc_1.ABCMeta):
         - NOT_FOUND: There is no such task, attempt or step. With the reason `LOG_DELETED`: A user deleted the log, or it was
           older than the installation keeps logs. With the reason `LOG_MISSING`: The log had content, and nothing of it is in
           the object storage.
+        """
+
+    @_abc_1.abstractmethod
+    def ListTests(
+        self,
+        request: _run_service_pb2.ListTestsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_run_service_pb2.ListTestsResponse, _abc.Awaitable[_run_service_pb2.ListTestsResponse]]:
+        """Lists the tests that the tasks of a run have reported (`save_reports`), those that failed first. May be repeated.
+
+        Reports that are not kept any more are left out; the counts still include them.
+
+        Errors:
+        - NOT_FOUND: There is no such run.
+        - INVALID_ARGUMENT: The page token is not one of this list.
+        - UNAVAILABLE: The object storage is away. Retry.
         """
 
     @_abc_1.abstractmethod
