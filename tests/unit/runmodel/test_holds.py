@@ -169,7 +169,7 @@ def test_history_tells_of_holds_and_of_who_ended_them() -> None:
     told = history.story(run.state.run, run.state.tasks, {run.task("a").id: [run.live("a")]})
     assert [(entry.time - START, entry.sentence) for entry in told][-2:] == [
         (span("20m"), "ada asked to run the failed step again"),
-        (span("21m"), 'failed, held until 2026-01-01 12:51:00Z: step "build" failed with exit status 1'),
+        (span("21m"), "failed, held until 2026-01-01 12:51:00Z: a step failed"),
     ]
 
 
