@@ -31,9 +31,10 @@ def pytest_configure() -> None:
 
     `find_etcd` takes the first one on the PATH, so the one of the wheel is put there.
     """
-    # It is ignored by what a shell starts in the background, and by all that we start then.
-    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+    # What a shell starts in the background ignores these, and so does all that we start then.
+    for ignored, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGQUIT, signal.SIG_DFL)):
+        if signal.getsignal(ignored) is signal.SIG_IGN:
+            signal.signal(ignored, handler)
     choice = os.environ.get(CHOICE) or "system"
     if choice not in ("system", "wheel"):
         raise pytest.UsageError(f'{CHOICE} is "system" or "wheel", not "{choice}"')
