@@ -121,7 +121,8 @@ def test_failed_step_is_repaired_in_a_shell_and_continued(here: Installation) ->
         terminal.process.send_signal(signal.SIGWINCH)
         terminal.type("while [ \"$(stty size)\" != '50 132' ]; do sleep 0.1; done; echo re''sized\n")
         terminal.read_until("resized\r\n")
-        terminal.type("echo sl''eeping; sleep 600\n")
+        # One job: before it prints, the terminal is its own.
+        terminal.type("sh -c \"echo sl''eeping; sleep 600\"\n")
         terminal.read_until("sleeping\r\n")
         terminal.type("\x03")
         terminal.read_until("$ ")
