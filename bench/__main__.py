@@ -33,6 +33,7 @@ FIGURES = (
     Figure("b3_commits", ("--quick",)),
     Figure("b4_finished", ("--quick",)),
     Figure("b5_logs", ("--megabytes", "64"), ("--megabytes", "1024")),
+    Figure("b7_executors", ("--real", "100", "250", "--simulated", "500", "1000", "--seconds", "10")),
     Figure("b8_pass"),
     Figure("b9_start", ("--repeat", "3"), ("--repeat", "10")),
     Figure("b9_commands", ("--repeat", "5"), ("--repeat", "21")),

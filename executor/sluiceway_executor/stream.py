@@ -89,6 +89,9 @@ class ExecutorStream:
             match response.WhichOneof("message"):
                 case "heartbeat_acknowledgement":
                     self._acknowledged_at = self._clock.monotonic()
+                    if response.heartbeat_acknowledgement.HasField("heartbeat_interval"):
+                        interval = response.heartbeat_acknowledgement.heartbeat_interval
+                        self._heartbeat_seconds = max(self._heartbeat_seconds, interval.ToTimedelta().total_seconds())
                     self._assignments.feed(self._fence_seconds)
                 case "update_acknowledgement":
                     acknowledgement = response.update_acknowledgement

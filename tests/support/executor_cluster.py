@@ -62,6 +62,7 @@ TIMES = ExecutorTimes(
 _TOKENS = {
     "blue": Caller(CallerKind.EXECUTOR, "t1", group="blue"),
     "green": Caller(CallerKind.EXECUTOR, "t2", group="green"),
+    "stranger": Caller(CallerKind.USER, "stranger", frozenset({"*"})),
     "admin": Caller(CallerKind.OPERATOR, "admin", frozenset({"*"})),
 }
 

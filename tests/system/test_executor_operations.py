@@ -83,6 +83,8 @@ def test_task_of_a_deleted_executor_is_lost_at_once(here: Installation) -> None:
     )
     run_id = here.create(here.repositories / "long")
     until(lambda: here.tasks(run_id)["long"]["status"] == "TASK_STATUS_RUNNING", "the task runs")
+    shown = here.sluice("executor", "get", EXECUTOR).stdout
+    assert all(word in shown for word in ("1 of ", "long", "ATTEMPT")), shown
     act(here, "DELETE", f"/api/v1/executors/{EXECUTOR}")
     assert here.wait_for(run_id, seconds=60)["result"] == "RUN_RESULT_FAILED"
     task = here.tasks(run_id)["long"]

@@ -72,6 +72,8 @@ def _row(executor: pb.Executor, *, wide: bool) -> Row:
 
 
 def _state(executor: pb.Executor) -> str:
+    if executor.vanished:
+        return "vanished"
     if not executor.online:
         return "offline"
     return "drained" if executor.drained else "draining" if executor.draining else "online"
@@ -86,8 +88,8 @@ def _labels(executor: pb.Executor) -> str:
 @output_option(*(each for each in ALL_FORMATS if each is not Format.WIDE))
 @server_options
 def get(executor: str, output: Format, server: str | None, token: str | None) -> None:
-    """Show EXECUTOR, which is an id."""
-    from sluiceway.cli.showing import details, plain, show
+    """Show EXECUTOR, which is an id, and the tasks that it has."""
+    from sluiceway.cli.showing import Column, Row, details, plain, show, table
     from sluiceway.cli.units import age, moment
 
     found = with_client(server, token, lambda client: client.executors.get(executor))
@@ -112,6 +114,31 @@ def get(executor: str, output: Format, server: str | None, token: str | None) ->
             "version": found.version,
         },
     )
+    if found.assignments:
+        say("")
+        table(
+            [
+                Column("RUN"),
+                Column("GROUP", 10),
+                Column("TASK", 8),
+                Column("ATTEMPT"),
+                Column("SINCE"),
+                Column("ASSIGNMENT"),
+            ],
+            [
+                Row(
+                    (
+                        str(each.run_number),
+                        each.group,
+                        each.task_name,
+                        str(each.attempt),
+                        f"{age(each.start_time if each.HasField('start_time') else each.assign_time)} ago",
+                        each.id,
+                    )
+                )
+                for each in found.assignments
+            ],
+        )
 
 
 @click.command()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -14,7 +14,7 @@ from sluiceway.api.executor.v1 import executor_admin_service_pb2_grpc as pb_grpc
 from sluiceway.records.run.v1 import records_pb2 as records
 from sluiceway_common.foundation.clock import Clock
 from sluiceway_common.foundation.errors import InvalidInput, NotFound, SluicewayError, Violation
-from sluiceway_common.foundation.rpc.caller import current_caller, requested_position, set_response_position
+from sluiceway_common.foundation.rpc.caller import Caller, current_caller, requested_position, set_response_position
 from sluiceway_common.runmodel.executor_state import Deleted, Drained, ExecutorPhase, Undrained
 from sluiceway_common.runmodel.wording import duration
 from sluiceway_server.datamanager.model import Action, Decision, Emit, Position, Query, View
@@ -25,7 +25,8 @@ from sluiceway_server.executors.presence import GroupDirectory
 from sluiceway_server.projects.fields import changed_fields
 from sluiceway_server.runrecords import codec
 from sluiceway_server.runrecords.executor_record import drain_of, has_live_assignments, phase_of, transition
-from sluiceway_server.runrecords.types import ASSIGNMENT, EXECUTOR, TOPIC_PLACEMENT
+from sluiceway_server.runrecords.types import ASSIGNMENT, EXECUTOR, RUN, TASK, TOPIC_PLACEMENT, task_id
+from sluiceway_server.runs.access import VisibleScopes, right_on_scope
 from sluiceway_server.runs.transaction import KIND_PLACEMENT
 
 log = structlog.get_logger(__name__)
@@ -64,8 +65,14 @@ class ExecutorAdminServicer(pb_grpc.ExecutorAdminServiceServicer):
         record = await self._database.get(EXECUTOR, request.executor_id, after=_after())
         if _is_deleted(record):
             raise _no_executor(request.executor_id)
-        executor = await self._database.read(lambda view: self._show(view, request.executor_id, record))
-        return pb.GetExecutorResponse(executor=executor)
+        caller = current_caller()
+
+        def read(view: View) -> pb.Executor:
+            executor = self._show(view, request.executor_id, record)
+            executor.assignments.extend(_assignments(view, request.executor_id, caller))
+            return executor
+
+        return pb.GetExecutorResponse(executor=await self._database.read(read))
 
     async def ListExecutorGroups(
         self, request: pb.ListExecutorGroupsRequest, context: Context
@@ -222,6 +229,7 @@ class ExecutorAdminServicer(pb_grpc.ExecutorAdminServiceServicer):
             dynamic=record.dynamic,
             draining=is_draining,
             drained=is_draining and not used,
+            vanished=phase_of(record) is ExecutorPhase.VANISHED,
             online=is_active and presence is not None and presence.session == record.session_id,
         )
         for name in ("last_seen_time", "session_time", "drain_deadline"):
@@ -238,6 +246,30 @@ class ExecutorAdminServicer(pb_grpc.ExecutorAdminServiceServicer):
             return groups.show_groups(view, [name], self._directory, caller=caller, now=now)[0]
 
         return await self._database.read(read, after=after)
+
+
+def _assignments(view: View, executor_id: str, caller: Caller) -> Iterator[pb.ExecutorAssignment]:
+    """Yield the assignments that an executor holds, the oldest first, of runs that `caller` may see."""
+    may_see = VisibleScopes(view, caller, right_on_scope)
+    query = Query(where={"executor_id": executor_id, "live": 1}, size=_MAX_PAGE)
+    held = sorted(view.select(ASSIGNMENT, query).records, key=lambda item: item[1].assign_time.ToNanoseconds())
+    for id_, record in held:
+        run, task = view.get(RUN, record.run_id), view.get(TASK, task_id(record.run_id, record.task_id))
+        if run is None or task is None or not may_see(record.scope):
+            continue
+        shown = pb.ExecutorAssignment(
+            id=id_,
+            run_id=record.run_id,
+            run_number=run.run.number,
+            group=run.run.group,
+            task_id=record.task_id,
+            task_name=task.task.name,
+            attempt=record.epoch.attempt,
+            assign_time=record.assign_time,
+        )
+        if record.HasField("start_time"):
+            shown.start_time.CopyFrom(record.start_time)
+        yield shown
 
 
 _TOKEN = "groups:"  # noqa: S105 - of a page

@@ -35,6 +35,7 @@ _CONNECT = "/sluiceway.api.executor.v1.ExecutorService/Connect"
 _MAX_QUEUED_UPDATES = 10_000
 _MAX_QUEUED_MESSAGES = 20_000
 _UPDATES_PER_TRANSACTION = 256
+_NOTICEABLY_LONGER = 1.2
 _RETRIED = frozenset({Code.UNAVAILABLE, Code.ABORTED, Code.DEADLINE_EXCEEDED})
 
 Write = Callable[[pb.ConnectResponse], Awaitable[None]]
@@ -86,6 +87,7 @@ class Connection:
         record_use: Callable[[], Awaitable[None]] | None,
         on_assign: OnAssign | None = None,
         on_pods_gone: OnPodsGone | None = None,
+        interval: Callable[[], timedelta] | None = None,
     ) -> None:
         self.presence = presence
         self.hello = hello
@@ -98,6 +100,10 @@ class Connection:
         self._updates: deque[pb.AssignmentUpdate] = deque()
         self._has_updates = asyncio.Event()
         self._gone = 0
+        self._wanted_interval = interval or (lambda: settings.times.heartbeat_interval)
+        # What the executor was told last. Within a stream it only grows: the next heartbeat may be on its way.
+        self._interval = self._wanted_interval()
+        self._has_new_interval = False
         self._commands = CommandBuffer(self.put, clock, hello=hello, again_after=settings.again_after)
         self.deliverer = Deliverer(
             presence.id,
@@ -122,7 +128,7 @@ class Connection:
             database_epoch=database_epoch,
         )
         times = self._settings.times
-        welcome.heartbeat_interval.FromTimedelta(times.heartbeat_interval)
+        welcome.heartbeat_interval.FromTimedelta(self._interval)
         welcome.fence_after.FromTimedelta(times.dynamic_fence_after if self.presence.dynamic else times.fence_after)
         self.put(pb.ConnectResponse(welcome=welcome))
 
@@ -143,6 +149,9 @@ class Connection:
                 if self._heartbeat and not self._welcome_is_next():
                     acknowledgement = pb.HeartbeatAcknowledgement(number=self._heartbeat)
                     self._heartbeat = 0
+                    if self._has_new_interval:
+                        acknowledgement.heartbeat_interval.FromTimedelta(self._interval)
+                        self._has_new_interval = False
                     await write(pb.ConnectResponse(heartbeat_acknowledgement=acknowledgement))
                 if self._outgoing:
                     await write(self._outgoing.popleft())
@@ -158,8 +167,8 @@ class Connection:
             InvalidInput: a message is not allowed here, or is out of bounds.
             Exhausted: the executor sends updates faster than they are committed.
         """
-        silence = self._settings.times.heartbeat_interval.total_seconds() * MISSED_HEARTBEATS
         while True:
+            silence = self._interval.total_seconds() * MISSED_HEARTBEATS
             try:
                 async with time_limit(silence):
                     message = await anext(messages, None)
@@ -176,6 +185,9 @@ class Connection:
                     # not confirm any.
                     if may_confirm():
                         self._heartbeat = message.heartbeat.number
+                        wanted = self._wanted_interval()
+                        if wanted >= self._interval * _NOTICEABLY_LONGER:
+                            self._interval, self._has_new_interval = wanted, True
                         self._has_outgoing.set()
                 case "updates":
                     if len(self._updates) + len(message.updates.updates) > _MAX_QUEUED_UPDATES:

@@ -67,6 +67,7 @@ class ExecutorStreams:
         self._settings = settings
         self._on_assign = on_assign
         self._on_pods_gone = on_pods_gone
+        self._streams = 0
         self._sessions = SessionStore(database, clock=clock, ids=ids, max_executors=settings.max_executors)
 
     async def serve(self, group: str, messages: AsyncIterator[pb.ConnectRequest], write: Write) -> None:
@@ -112,6 +113,7 @@ class ExecutorStreams:
                 record_use=None if session.use_is_recorded else lambda: self._sessions.record_use(hello.executor_id),
                 on_assign=self._on_assign,
                 on_pods_gone=self._on_pods_gone,
+                interval=lambda: self._settings.times.interval_for(self._streams),
             )
             connection.welcome(session.secret, database_epoch=session.position.sequence.epoch)
 
@@ -123,6 +125,7 @@ class ExecutorStreams:
                 for command in owed:
                     connection.deliverer.clean(command)
 
+            self._streams += 1
             try:
                 await self._run(connection, messages, write, settle)
             except SessionTakenOver:
@@ -133,6 +136,8 @@ class ExecutorStreams:
                 raise
             else:
                 await self._depart(presence)
+            finally:
+                self._streams -= 1
 
     async def _read_hello(self, messages: AsyncIterator[pb.ConnectRequest]) -> pb.Hello:
         try:

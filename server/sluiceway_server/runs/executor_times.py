@@ -15,6 +15,7 @@ from sluiceway_common.runmodel.wording import duration
 MISSED_HEARTBEATS = 3
 _LEAST_HEARTBEAT = timedelta(milliseconds=100)
 _LEAST_LEASE = timedelta(seconds=1)
+_HEARTBEATS_A_SECOND = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,16 @@ class ExecutorTimes:
     def dynamic_fence_after(self) -> timedelta:
         """`fence_after` of a dynamic executor: four fifths of `vanish_after`, so that its pods have ended by then."""
         return min(self.fence_after, self.vanish_after * 4 / 5)
+
+    def interval_for(self, streams: int) -> timedelta:
+        """Return the interval of heartbeats to a server with so many streams.
+
+        It grows with their number, so that a server has about as many heartbeats a second, up to four times
+        `heartbeat_interval`, and not so far that a break which nobody should notice fences pods.
+        """
+        longest = min(4 * self.heartbeat_interval, (self.dynamic_fence_after - self.lease) / (MISSED_HEARTBEATS + 1))
+        wanted = min(timedelta(seconds=streams / _HEARTBEATS_A_SECOND), longest)
+        return max(self.heartbeat_interval, wanted)
 
     def after_absence(self, *, dynamic: bool) -> timedelta:
         """Return how long an executor may be missing."""

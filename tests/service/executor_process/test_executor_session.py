@@ -138,6 +138,20 @@ async def test_stream_to_a_silent_server_is_ended(server: FakeExecutorServer, st
     await server.until(lambda: len(server.streams) >= 2)
 
 
+async def test_heartbeats_are_as_rare_as_the_server_says(server: FakeExecutorServer, start: Start) -> None:
+    server.heartbeat_seconds = 0.05
+    await start()
+    rarely = pb.HeartbeatAcknowledgement(number=1)
+    rarely.heartbeat_interval.FromSeconds(3600)
+    server.stream.send(heartbeat_acknowledgement=rarely)
+    server.assign("a1", script("true"))
+    await server.until(lambda: server.final_of("a1"))
+    beats = len(server.stream.heartbeats)
+    server.assign("a2", script("sleep 0.5"))
+    await server.until(lambda: server.final_of("a2"))
+    assert len(server.stream.heartbeats) <= beats + 1
+
+
 async def test_pods_die_while_no_heartbeat_is_acknowledged(
     server: FakeExecutorServer, start: Start, tmp_path: Path
 ) -> None:

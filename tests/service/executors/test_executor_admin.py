@@ -290,6 +290,21 @@ async def test_assignment_of_a_deleted_executor_names_the_operator(
         assert await _why_lost(cluster, run_id) == "OPERATOR"
 
 
+async def test_executor_is_shown_with_the_tasks_that_it_has(cluster: Cluster) -> None:
+    executor = ScriptedExecutor()
+    async with cluster.server() as server, leaving(executor), _admin(server) as admin:
+        await executor.welcomed(server)
+        run = (await server.engine.create_run(request(), created_by="admin")).value.run
+        assign = (await executor.until("assign")).assign
+        (shown,) = (await admin.GetExecutor(pb.GetExecutorRequest(executor_id="e1"))).executor.assignments
+        assert (shown.id, shown.run_id, shown.run_number) == (assign.assignment_id, run.id, run.number)
+        assert (shown.task_name, shown.attempt, shown.group) == ("build", 1, run.group)
+        async with open_channel(f"127.0.0.1:{server.port}", token="stranger") as channel:
+            stub = pb_grpc.ExecutorAdminServiceStub(channel)
+            hidden = (await stub.GetExecutor(pb.GetExecutorRequest(executor_id="e1"))).executor
+        assert (hidden.slots_used, list(hidden.assignments)) == (1, [])
+
+
 async def _created(server: Server) -> str:
     return (await server.engine.create_run(request(), created_by="admin")).value.run.id
 

@@ -6,6 +6,7 @@ import asyncio
 from dataclasses import replace
 from datetime import timedelta
 
+import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from sluiceway.api.executor.v1 import executor_service_pb2 as pb
@@ -22,6 +23,7 @@ from sluiceway_common.foundation.errors import (
 )
 from sluiceway_server.datamanager.model import Query
 from sluiceway_server.runrecords.types import EXECUTOR
+from sluiceway_server.runs.executor_times import ExecutorTimes
 from tests.support.conditions import eventually
 from tests.support.executor_cluster import TIMES, Cluster, ScriptedExecutor, Server, leaving
 from tests.support.executor_runs import (
@@ -243,3 +245,20 @@ async def test_message_out_of_bounds_ends_the_stream(cluster: Cluster, executor:
         error = await executor.end()
         assert isinstance(error, InvalidInput)
         assert [violation.path for violation in error.violations] == ["heartbeat.number"]
+
+
+async def test_interval_of_heartbeats_grows_with_the_streams(monkeypatch: pytest.MonkeyPatch) -> None:
+    cluster = Cluster()
+    first, second = ScriptedExecutor("e1"), ScriptedExecutor("e2")
+    async with cluster.server() as server, leaving(first, second):
+        monkeypatch.setattr(
+            ExecutorTimes, "interval_for", lambda times, streams: times.heartbeat_interval * max(1, streams)
+        )
+        await first.welcomed(server)
+        await second.welcomed(server)
+        await first.heartbeat(1)
+        told = (await first.until("heartbeat_acknowledgement")).heartbeat_acknowledgement
+        assert told.heartbeat_interval.ToTimedelta() == cluster.times.heartbeat_interval * 2
+        await first.heartbeat(2)
+        again = await first.until("heartbeat_acknowledgement", lambda each: each.number == 2)
+        assert not again.heartbeat_acknowledgement.HasField("heartbeat_interval")

@@ -52,6 +52,21 @@ def test_executor_is_deleted_after_a_question(site: Site, page: BrowserPage) -> 
     assert again["sessionTime"] != session
 
 
+def test_group_is_created_and_deleted(site: Site, page: BrowserPage) -> None:
+    page.open("/executors")
+    page.page.get_by_role("button", name="New group").click()
+    page.page.get_by_label("Name").fill("gpu")
+    page.page.get_by_label("Serves").fill("user/admin")
+    page.check_accessibility()
+    page.page.get_by_role("button", name="Create group").click()
+    group = page.page.get_by_role("region", name="Group gpu")
+    group.get_by_text("Serves the runs of user/admin.").wait_for()
+    group.get_by_role("button", name="Delete group gpu").click()
+    group.get_by_role("button", name="Delete group gpu now").click()
+    group.wait_for(state="detached")
+    assert "gpu" not in [each["name"] for each in site.get("executorGroups")["executorGroups"]]
+
+
 def test_only_operators_drain_executors(site: Site) -> None:
     site.post("users", {"user": {"name": "ada"}})
     site.post("users/ada:setPassword", {"password": "correct horse"}, status=204)

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from sluiceway_common.foundation.errors import InvalidInput
-from sluiceway_server.runs.executor_times import ExecutorTimes
+from sluiceway_server.runs.executor_times import MISSED_HEARTBEATS, ExecutorTimes
 
 
 def _seconds(**times: float) -> ExecutorTimes:
@@ -50,3 +50,14 @@ def test_dynamic_fence_ends_before_tasks_are_lost() -> None:
     assert times.fence_after < times.after_absence(dynamic=False) == timedelta(minutes=15)
     short = _seconds(fence_after=10, vanish_after=100)
     assert short.dynamic_fence_after == timedelta(seconds=10)
+
+
+@pytest.mark.parametrize(("streams", "seconds"), [(0, 5), (1000, 5), (2000, 10), (4000, 20), (100_000, 20)])
+def test_interval_of_heartbeats_grows_up_to_a_limit(streams: int, seconds: int) -> None:
+    assert ExecutorTimes().interval_for(streams) == timedelta(seconds=seconds)
+
+
+def test_interval_of_heartbeats_stays_short_enough_for_fences() -> None:
+    times = ExecutorTimes(vanish_after=timedelta(seconds=60))
+    interval = times.interval_for(100_000)
+    assert interval * MISSED_HEARTBEATS + times.lease < times.dynamic_fence_after

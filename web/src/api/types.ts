@@ -228,6 +228,32 @@ export interface Executor {
   drained: boolean;
   /** It is draining, and what still runs then is lost. Not set: there is no limit. */
   drainDeadline?: string;
+  /** Whether it was missing for so long that its session ended. Its siblings remove its pods, and its tasks are lost then. */
+  vanished: boolean;
+  /** The assignments that it holds, the oldest first; of runs that the caller may see. Only in `GetExecutor`. */
+  assignments: ExecutorAssignment[];
+}
+
+/** An attempt of a task that an executor holds. Its pod has the assignment's id as a label or name. */
+export interface ExecutorAssignment {
+  /** The id of the assignment. */
+  id: string;
+  /** The id of the run. */
+  runId: string;
+  /** The number of the run. */
+  runNumber: string;
+  /** The group of the run. */
+  group: string;
+  /** The id of the task. */
+  taskId: string;
+  /** The name of the task. */
+  taskName: string;
+  /** The number of the attempt, from 1. */
+  attempt: number;
+  /** When it was assigned. */
+  assignTime?: string;
+  /** When its pod started. Not set: it has not. */
+  startTime?: string;
 }
 
 /** A group of executors that share a place, such as a Kubernetes namespace, and can clean up after each other. */

@@ -16,7 +16,7 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 class Executor(_message.Message):
     """An executor."""
-    __slots__ = ("id", "group", "siblings", "version", "archs", "labels", "slots", "slots_used", "privileged_allowed", "drivers", "dynamic", "draining", "online", "last_seen_time", "session_time", "drained", "drain_deadline")
+    __slots__ = ("id", "group", "siblings", "version", "archs", "labels", "slots", "slots_used", "privileged_allowed", "drivers", "dynamic", "draining", "online", "last_seen_time", "session_time", "drained", "drain_deadline", "vanished", "assignments")
     class LabelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -41,6 +41,8 @@ class Executor(_message.Message):
     SESSION_TIME_FIELD_NUMBER: _ClassVar[int]
     DRAINED_FIELD_NUMBER: _ClassVar[int]
     DRAIN_DEADLINE_FIELD_NUMBER: _ClassVar[int]
+    VANISHED_FIELD_NUMBER: _ClassVar[int]
+    ASSIGNMENTS_FIELD_NUMBER: _ClassVar[int]
     id: str
     """The id of the executor, unique in its group. If executors of several groups have the same id, methods that take an
     id use the one whose group comes first.
@@ -77,7 +79,43 @@ class Executor(_message.Message):
     """Whether the executor is draining and runs no task any more."""
     drain_deadline: _timestamp_pb2.Timestamp
     """It is draining, and what still runs then is lost. Not set: there is no limit."""
-    def __init__(self, id: _Optional[str] = ..., group: _Optional[str] = ..., siblings: _Optional[_Iterable[str]] = ..., version: _Optional[str] = ..., archs: _Optional[_Iterable[str]] = ..., labels: _Optional[_Mapping[str, str]] = ..., slots: _Optional[int] = ..., slots_used: _Optional[int] = ..., privileged_allowed: _Optional[bool] = ..., drivers: _Optional[_Iterable[str]] = ..., dynamic: _Optional[bool] = ..., draining: _Optional[bool] = ..., online: _Optional[bool] = ..., last_seen_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., session_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., drained: _Optional[bool] = ..., drain_deadline: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    vanished: bool
+    """Whether it was missing for so long that its session ended. Its siblings remove its pods, and its tasks are lost then."""
+    assignments: _containers.RepeatedCompositeFieldContainer[ExecutorAssignment]
+    """The assignments that it holds, the oldest first; of runs that the caller may see. Only in `GetExecutor`."""
+    def __init__(self, id: _Optional[str] = ..., group: _Optional[str] = ..., siblings: _Optional[_Iterable[str]] = ..., version: _Optional[str] = ..., archs: _Optional[_Iterable[str]] = ..., labels: _Optional[_Mapping[str, str]] = ..., slots: _Optional[int] = ..., slots_used: _Optional[int] = ..., privileged_allowed: _Optional[bool] = ..., drivers: _Optional[_Iterable[str]] = ..., dynamic: _Optional[bool] = ..., draining: _Optional[bool] = ..., online: _Optional[bool] = ..., last_seen_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., session_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., drained: _Optional[bool] = ..., drain_deadline: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., vanished: _Optional[bool] = ..., assignments: _Optional[_Iterable[_Union[ExecutorAssignment, _Mapping]]] = ...) -> None: ...
+
+class ExecutorAssignment(_message.Message):
+    """An attempt of a task that an executor holds. Its pod has the assignment's id as a label or name."""
+    __slots__ = ("id", "run_id", "run_number", "group", "task_id", "task_name", "attempt", "assign_time", "start_time")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    RUN_NUMBER_FIELD_NUMBER: _ClassVar[int]
+    GROUP_FIELD_NUMBER: _ClassVar[int]
+    TASK_ID_FIELD_NUMBER: _ClassVar[int]
+    TASK_NAME_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPT_FIELD_NUMBER: _ClassVar[int]
+    ASSIGN_TIME_FIELD_NUMBER: _ClassVar[int]
+    START_TIME_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    """The id of the assignment."""
+    run_id: str
+    """The id of the run."""
+    run_number: int
+    """The number of the run."""
+    group: str
+    """The group of the run."""
+    task_id: str
+    """The id of the task."""
+    task_name: str
+    """The name of the task."""
+    attempt: int
+    """The number of the attempt, from 1."""
+    assign_time: _timestamp_pb2.Timestamp
+    """When it was assigned."""
+    start_time: _timestamp_pb2.Timestamp
+    """When its pod started. Not set: it has not."""
+    def __init__(self, id: _Optional[str] = ..., run_id: _Optional[str] = ..., run_number: _Optional[int] = ..., group: _Optional[str] = ..., task_id: _Optional[str] = ..., task_name: _Optional[str] = ..., attempt: _Optional[int] = ..., assign_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class ExecutorGroup(_message.Message):
     """A group of executors that share a place, such as a Kubernetes namespace, and can clean up after each other.

@@ -118,7 +118,7 @@ class ExecutorAdminServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetExecutor(self, request, context):
-        """Returns an executor and its siblings. May be repeated.
+        """Returns an executor, its siblings, and what it holds. May be repeated.
 
         Errors:
         - NOT_FOUND: There is no such executor.

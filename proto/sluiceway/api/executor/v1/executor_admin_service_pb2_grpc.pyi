@@ -44,7 +44,7 @@ class ExecutorAdminServiceStub:
     - INVALID_ARGUMENT: The page token belongs to another list.
     """
     GetExecutor: _grpc.UnaryUnaryMultiCallable[_executor_admin_service_pb2.GetExecutorRequest, _executor_admin_service_pb2.GetExecutorResponse]
-    """Returns an executor and its siblings. May be repeated.
+    """Returns an executor, its siblings, and what it holds. May be repeated.
 
     Errors:
     - NOT_FOUND: There is no such executor.
@@ -140,7 +140,7 @@ class ExecutorAdminServiceAsyncStub(ExecutorAdminServiceStub):
     - INVALID_ARGUMENT: The page token belongs to another list.
     """
     GetExecutor: _aio.UnaryUnaryMultiCallable[_executor_admin_service_pb2.GetExecutorRequest, _executor_admin_service_pb2.GetExecutorResponse]  # type: ignore[assignment]
-    """Returns an executor and its siblings. May be repeated.
+    """Returns an executor, its siblings, and what it holds. May be repeated.
 
     Errors:
     - NOT_FOUND: There is no such executor.
@@ -245,7 +245,7 @@ class ExecutorAdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _executor_admin_service_pb2.GetExecutorRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_executor_admin_service_pb2.GetExecutorResponse, _abc.Awaitable[_executor_admin_service_pb2.GetExecutorResponse]]:
-        """Returns an executor and its siblings. May be repeated.
+        """Returns an executor, its siblings, and what it holds. May be repeated.
 
         Errors:
         - NOT_FOUND: There is no such executor.

@@ -363,11 +363,14 @@ class Welcome(_message.Message):
 
 class HeartbeatAcknowledgement(_message.Message):
     """Acknowledges a heartbeat. Pods continue only while these messages arrive."""
-    __slots__ = ("number",)
+    __slots__ = ("number", "heartbeat_interval")
     NUMBER_FIELD_NUMBER: _ClassVar[int]
+    HEARTBEAT_INTERVAL_FIELD_NUMBER: _ClassVar[int]
     number: int
     """The number of the heartbeat."""
-    def __init__(self, number: _Optional[int] = ...) -> None: ...
+    heartbeat_interval: _duration_pb2.Duration
+    """The interval between heartbeats from now on: longer, because the server has more streams. Not set: as before."""
+    def __init__(self, number: _Optional[int] = ..., heartbeat_interval: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
 
 class UpdateAcknowledgement(_message.Message):
     """Acknowledges an update or a pods gone."""
