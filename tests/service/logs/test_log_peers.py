@@ -13,7 +13,7 @@ import pytest
 from sluiceway.api.peer.v1 import peer_service_pb2 as pb
 from sluiceway.api.peer.v1 import peer_service_pb2_grpc as pb_grpc
 from sluiceway_common.foundation.clock import SystemClock, UuidSource
-from sluiceway_common.foundation.errors import NotFound, PermissionDenied, Unauthenticated
+from sluiceway_common.foundation.errors import NotFound, OutOfRange, PermissionDenied, Unauthenticated
 from sluiceway_common.foundation.rpc.caller import Caller, CallerKind
 from sluiceway_common.foundation.rpc.channel import open_channel
 from sluiceway_common.foundation.rpc.server import RpcServer
@@ -123,6 +123,24 @@ async def test_peer_that_does_not_answer_costs_only_time() -> None:
         at.other.states.is_over = True
         await push.until_response(complete=True)
         assert await at.other.read(follow=True) == b"one\n"
+        push.finish()
+
+
+async def test_bytes_that_are_only_stored_are_not_waited_for() -> None:
+    async with two_servers() as at, asyncio.TaskGroup() as tasks:
+        push = at.pushed.push(tasks)
+        written = b"x" * (3 << 20)
+        for begin in range(0, len(written), 65536):
+            push.send(begin, written[begin : begin + 65536])
+        await push.until_response(stored_offset=len(written))
+        peer = at.peers["pushed"]
+        async with open_channel(peer.address, token=peer.token) as channel:
+            request = pb.TailLogRequest(run_id="run", task_id="task", database_epoch=1, attempt=1, follow=True)
+            call = pb_grpc.PeerServiceStub(channel).TailLog(request)
+            with pytest.raises(OutOfRange), errors_of_call("it"):
+                async for _ in call:
+                    pass
+        assert await at.other.read() == written
         push.finish()
 
 
