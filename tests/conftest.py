@@ -124,6 +124,22 @@ def daemon() -> Iterator[DockerDaemon]:
         yield running
 
 
+@pytest.fixture(scope="session")
+def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
+    """A fake of Kubernetes whose kubelet runs containers on that daemon, for each process of the tests.
+
+    Or a real cluster, if the environment names one.
+    """
+    from tests.support.kubernetes_cluster import fake_cluster, real_cluster
+
+    found = real_cluster()
+    if found is not None:
+        yield found
+        return
+    with fake_cluster(request.getfixturevalue("daemon")) as running:
+        yield running
+
+
 @pytest.fixture
 def s3_owner(monkeypatch: pytest.MonkeyPatch) -> None:
     """Put the credentials of the owner of the buckets into the environment, also for child processes."""

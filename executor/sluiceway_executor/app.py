@@ -43,14 +43,35 @@ from sluiceway_executor.shells import Shells
 from sluiceway_executor.spool import Spools
 from sluiceway_executor.worker import WorkerSettings
 
-__all__ = ["ExecutorSettings", "Network", "StopRequest", "run_executor"]
+__all__ = ["ClusterSettings", "ExecutorSettings", "Network", "StopRequest", "run_executor"]
 
-_DRIVERS = ("sandbox", "host", "docker")
+_DRIVERS = ("sandbox", "host", "docker", "kubernetes")
 
 log = structlog.get_logger(__name__)
 
 _REPORT_SECONDS = 15.0
 _WITHDRAW_SECONDS = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterSettings:
+    """Where the driver `kubernetes` has its pods, and what they are like.
+
+    Attributes:
+        pod_image: the image of Sluiceway, of this version, from which nodes get the first process of each pod.
+        namespace: of the pods; empty: the executor's own, or that of the context.
+        kubeconfig: None: the service account of the executor's pod, or else the file that `kubectl` uses.
+        context: of the kubeconfig; empty: the current one.
+        pod_template: a file with a manifest of a pod, which is added to each; None: none.
+        pull: when nodes pull images: `always`, `missing` or `never`.
+    """
+
+    pod_image: str = ""
+    namespace: str = ""
+    kubeconfig: Path | None = None
+    context: str = ""
+    pod_template: Path | None = None
+    pull: str = "missing"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +86,7 @@ class ExecutorSettings:
         ca_file: connect with TLS, and verify the server's certificate with those in this file.
         insecure: send the token over a plain connection to another machine.
         executor_id: its id in its group; empty: chosen once, and kept in `work_dir`.
-        drivers: `sandbox`, `host`, `docker`; the first one that supports a task runs it.
+        drivers: `sandbox`, `host`, `docker`; the first one that supports a task runs it. Or `kubernetes` alone.
         slots: tasks at a time.
         local_repositories: the folder below which repositories of this machine may be cloned; None: no such clones.
         archs: that it reports; empty: those of its driver.
@@ -75,6 +96,7 @@ class ExecutorSettings:
         image_dir: the folder below which folders may be images; None: none may.
         docker_host: the address of the engine of the driver `docker`; empty: as the command `docker` finds it.
         docker_pull: when that driver pulls images: `always`, `missing` or `never`.
+        kubernetes: where the driver `kubernetes` has its pods.
         allow_privileged: tasks may have privileged containers.
         memory_bytes: the limit of a task that sets none; 0: its share of four fifths of the machine.
         processes: the limit of a task. More only for tasks that really have so many threads.
@@ -108,6 +130,7 @@ class ExecutorSettings:
     image_dir: Path | None = None
     docker_host: str = ""
     docker_pull: str = "missing"
+    kubernetes: ClusterSettings = field(default_factory=ClusterSettings)
     allow_privileged: bool = False
     memory_bytes: int = 0
     processes: int = 4096
@@ -218,10 +241,17 @@ def _check(settings: ExecutorSettings) -> None:
     if not settings.drivers:
         violations.append(Violation("drivers", "at least one"))
     violations += [
-        Violation("drivers", f'"{name}" is unknown: there are sandbox, host and docker')
+        Violation("drivers", f'"{name}" is unknown: there are sandbox, host, docker and kubernetes')
         for name in settings.drivers
         if name not in _DRIVERS
     ]
+    if "kubernetes" in settings.drivers:
+        if len(settings.drivers) > 1:
+            violations.append(Violation("drivers", "kubernetes cannot be combined with others: use two executors"))
+        if not settings.kubernetes.pod_image:
+            violations.append(
+                Violation("pod_image", "the driver kubernetes needs the image of Sluiceway: --pod-image IMAGE")
+            )
     if settings.image_dir is not None and not settings.image_dir.is_dir():
         violations.append(Violation("image_dir", f"{settings.image_dir} is not a folder"))
     elif settings.image_dir is not None and overlap(settings.image_dir, settings.work_dir):
@@ -311,20 +341,54 @@ def _driver(name: str, settings: ExecutorSettings, journal: Journal) -> Driver:
             pull=PullPolicy(settings.docker_pull),
             network=settings.network,
             allow_privileged=settings.allow_privileged,
-            owner=Owner(
-                journal_id=journal.journal_id,
-                process_id="",
-                executor_id=journal.executor_id,
-                group=settings.group or "",
-                server=settings.server,
-            ),
+            owner=_owner(settings, journal),
         )
         return DockerDriver(settings.work_dir / "docker", docker)
+    if name == "kubernetes":
+        return _kubernetes(settings, journal)
     return HostDriver(settings.work_dir / "host")
 
 
+def _kubernetes(settings: ExecutorSettings, journal: Journal) -> Driver:
+    # Its client of the API takes a second to import.
+    from sluiceway_executor.drivers.kubernetes import KubernetesDriver, KubernetesSettings  # noqa: PLC0415 - as above
+    from sluiceway_executor.drivers.kubernetes_template import PodTemplate, load_template  # noqa: PLC0415 - as above
+
+    cluster = settings.kubernetes
+    return KubernetesDriver(
+        KubernetesSettings(
+            image=cluster.pod_image,
+            namespace=cluster.namespace,
+            kubeconfig=cluster.kubeconfig,
+            context=cluster.context,
+            pull=cluster.pull,
+            template=PodTemplate() if cluster.pod_template is None else load_template(cluster.pod_template),
+            archs=settings.archs,
+            network=settings.network,
+            allow_privileged=settings.allow_privileged,
+            disk_bytes=settings.disk_bytes,
+            # Before the worker's own limit, because it knows what the pod waited for.
+            start_seconds=settings.setup_seconds * 0.95,
+            pull_seconds=min(120.0, settings.setup_seconds * 0.2),
+            owner=_owner(settings, journal),
+        )
+    )
+
+
+def _owner(settings: ExecutorSettings, journal: Journal) -> Owner:
+    return Owner(
+        journal_id=journal.journal_id,
+        process_id="",
+        executor_id=journal.executor_id,
+        group=settings.group or "",
+        server=settings.server,
+    )
+
+
 def _worker_settings(settings: ExecutorSettings) -> WorkerSettings:
-    memory = settings.memory_bytes or default_memory_bytes(settings.slots)
+    # In a cluster, tasks do not share this machine: what they may use by default is up to the pod template.
+    share = 0 if "kubernetes" in settings.drivers else default_memory_bytes(settings.slots)
+    memory = settings.memory_bytes or share
     return WorkerSettings(
         limits=Limits(processes=settings.processes, memory_bytes=memory),
         local_repositories=settings.local_repositories,

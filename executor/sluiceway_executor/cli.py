@@ -33,7 +33,8 @@ PATH = click.Path(path_type=Path)
 @option(
     "--driver",
     default="sandbox",
-    help="sandbox, host or docker, or several separated by commas. The first one that supports a task runs it.",
+    help="sandbox, host or docker, or several separated by commas: the first one that supports a task runs it. Or "
+    "kubernetes.",
 )
 @option(
     "--slots",
@@ -71,6 +72,36 @@ PATH = click.Path(path_type=Path)
     type=click.Choice(["always", "missing", "never"]),
     default="missing",
     help="When the driver docker pulls the image of a container.",
+)
+@option(
+    "--pod-image",
+    default="",
+    metavar="IMAGE",
+    help="The container image of Sluiceway, of this version, from which the driver kubernetes copies the first process "
+    "of each pod.",
+)
+@option(
+    "--namespace",
+    default="",
+    help="The namespace of the pods of tasks. Default: that of the executor's own pod, or of the context.",
+)
+@option(
+    "--kubeconfig",
+    type=PATH,
+    help="How to reach the cluster. Default: the service account of the executor's pod, or else as kubectl.",
+)
+@option("--context", default="", help="The context of the kubeconfig. Default: the current one.")
+@option(
+    "--pod-template",
+    type=PATH,
+    metavar="FILE",
+    help="A manifest of a pod that is added to the pods of tasks: tolerations, resources, a service account, volumes.",
+)
+@option(
+    "--pod-pull",
+    type=click.Choice(["always", "missing", "never"]),
+    default="missing",
+    help="When nodes pull the images of the containers of pods.",
 )
 @option(
     "--allow-privileged", is_flag=True, help="Tasks may have privileged containers, which are root on this machine."
@@ -124,6 +155,12 @@ def executor(
     image_dir: Path | None,
     docker_host: str,
     docker_pull: str,
+    pod_image: str,
+    namespace: str,
+    kubeconfig: Path | None,
+    context: str,
+    pod_template: Path | None,
+    pod_pull: str,
     allow_privileged: bool,
     memory: str | None,
     processes: int,
@@ -139,7 +176,7 @@ def executor(
 
     from sluiceway_common.foundation.lifecycle import run_process
     from sluiceway_common.foundation.logging import set_up_logging
-    from sluiceway_executor.app import ExecutorSettings, Network, run_executor
+    from sluiceway_executor.app import ClusterSettings, ExecutorSettings, Network, run_executor
 
     settings = ExecutorSettings(
         server=server,
@@ -159,6 +196,14 @@ def executor(
         image_dir=None if image_dir is None else image_dir.resolve(),
         docker_host=docker_host,
         docker_pull=docker_pull,
+        kubernetes=ClusterSettings(
+            pod_image=pod_image,
+            namespace=namespace,
+            kubeconfig=kubeconfig,
+            context=context,
+            pod_template=pod_template,
+            pull=pod_pull,
+        ),
         allow_privileged=allow_privileged,
         memory_bytes=0 if memory is None else parse_size("--memory", memory),
         processes=processes,

@@ -312,7 +312,7 @@ class Worker:
             if status.pod_ended == "fenced":
                 message = "no server acknowledged the executor for too long, so the pod ended itself"
                 return plan.PodGone("FENCED", message)
-            return plan.PodGone("POD_GONE", "the pod ended by itself")
+            return plan.PodGone("POD_GONE", status.error or "the pod ended by itself")
         if status.limit:
             message = f"{_LIMIT_WORDS.get(status.limit, 'exceeded a limit')}, and was ended"
             await step_log.note(message)

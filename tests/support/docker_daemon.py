@@ -60,6 +60,14 @@ class DockerDaemon:
         assert got == status, text
         return text
 
+    def import_image(self, name: str, archive: bytes) -> None:
+        """Make an image of a tar archive."""
+        repository, _, tag = name.partition(":")
+        path = f"/images/create?fromSrc=-&repo={repository}&tag={tag}"
+        status, text = _call(self.socket, "POST", path, archive)
+        assert status == 200, text
+        assert b"error" not in text, text
+
     def count(self, label: str) -> int:
         """Count the containers and networks with a label."""
         chosen = urllib.parse.quote(json.dumps({"label": [label]}))
@@ -180,11 +188,7 @@ def _fault(socket_path: str) -> str | None:
 
 def _import_images(daemon: DockerDaemon) -> None:
     for name, archive in ((DEBIAN, _debian()), (BUSYBOX, busybox_root())):
-        repository, _, tag = name.partition(":")
-        path = f"/images/create?fromSrc=-&repo={repository}&tag={tag}"
-        status, text = _call(daemon.socket, "POST", path, archive)
-        assert status == 200, text
-        assert b"error" not in text, text
+        daemon.import_image(name, archive)
 
 
 @functools.cache

@@ -36,17 +36,21 @@ class NewPod:
     Attributes:
         image: of the pods, unless it is changed.
         settings: the arguments of the driver after its folder, as Python; empty: none.
+        network: of the pods, unless it is changed.
     """
 
-    def __init__(self, driver: Driver, *, image: str = "host", settings: str = "") -> None:
+    def __init__(
+        self, driver: Driver, *, image: str = "host", settings: str = "", network: Network = Network.NONE
+    ) -> None:
         self.image = image
+        self.network = network
         self.settings = settings
         self._driver = driver
         self._pods: list[Pod] = []
 
     def request(self, **changes: Any) -> PodRequest:
         """Return the request for a pod."""
-        return replace(REQUEST, **{"image": self.image, **changes})
+        return replace(REQUEST, **{"image": self.image, "network": self.network, **changes})
 
     async def __call__(self, note: Note = no_note, **changes: Any) -> Pod:
         """Make a pod."""

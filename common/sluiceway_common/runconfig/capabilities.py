@@ -96,8 +96,19 @@ DOCKER: Final = Capabilities(
     volumes=True,
     limits_processors=True,
 )
+# The network of a pod is made by the cluster, which has no way to leave it out.
+KUBERNETES: Final = Capabilities(
+    "kubernetes",
+    host_image=False,
+    registry_images=True,
+    services=True,
+    privileged=True,
+    volumes=True,
+    networks=frozenset({"isolated", "host"}),
+    limits_processors=True,
+)
 
-DRIVERS: Final = (SANDBOX, HOST, DOCKER)
+DRIVERS: Final = (SANDBOX, HOST, DOCKER, KUBERNETES)
 """The drivers of this version."""
 
 

@@ -6,6 +6,7 @@ ends them. The protocol, the commands and their output are the same for each eng
 
 from __future__ import annotations
 
+import ast
 import asyncio
 import contextlib
 import itertools
@@ -28,8 +29,8 @@ log = structlog.get_logger(__name__)
 
 _HEADER_BYTES = 4
 _START_SECONDS = 60.0
-_SEND_SECONDS = 30.0
 _END_SECONDS = 10.0
+_DISMISS_SECONDS = 2.0
 _STOP_MARGIN_SECONDS = 30.0
 _ACKNOWLEDGE_BYTES = WINDOW_BYTES // 4
 _BASE_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -67,10 +68,17 @@ class PodPlan:
     Attributes:
         environment: of every command, below the request's: that of the image.
         repository: the path from which commands clone the repository; empty: none.
+        counts_processes: the containers have no limit of processes, so the first process counts them.
+        outlives_connection: the first process does not end with its connection, and is asked to end.
+        answer_seconds: the time limit for an answer of the first process. Where its connection is made again, longer
+            than that takes.
     """
 
     environment: Mapping[str, str] = field(default_factory=dict)
     repository: str = ""
+    counts_processes: bool = False
+    outlives_connection: bool = False
+    answer_seconds: float = 30.0
 
 
 class ContainerPod:
@@ -91,7 +99,9 @@ class ContainerPod:
         self._ready = asyncio.Event()
         self._gone = asyncio.Event()
         self._why_gone = "ended"
+        self._gone_because = ""
         self._home = ""
+        self._image_environment: Mapping[str, str] = {}
         self._failed: FailedPrecondition | None = None
         self._stops: list[asyncio.Future[None]] = []
         self._processes: dict[int, ContainerProcess] = {}
@@ -106,8 +116,11 @@ class ContainerPod:
     def repository(self) -> str:
         return self._plan.repository
 
-    async def start(self, *, ended: Coroutine[Any, Any, None]) -> None:
-        """Wait until the first process is ready. `ended` returns when its container has ended.
+    async def start(self, *, ended: Coroutine[Any, Any, str]) -> None:
+        """Wait until the first process is ready.
+
+        `ended` returns when its container has ended: `fenced`, a sentence that says why, or nothing if that is not
+        known.
 
         Raises:
             FailedPrecondition: it did not start; the message has the reason.
@@ -127,8 +140,12 @@ class ContainerPod:
             raise FailedPrecondition(f"the pod did not start: {printed or 'no response'}", reason="POD_START")
         self.feed(self._request.fence_after)
 
-    async def _watch(self, ended: Coroutine[Any, Any, None]) -> None:
-        await ended
+    async def _watch(self, ended: Coroutine[Any, Any, str]) -> None:
+        why = await ended
+        if why == "fenced":
+            self._why_gone = why
+        else:
+            self._gone_because = why
         # What it has written is read to its end first.
         if self._reader is not None:
             await asyncio.wait([self._reader], timeout=_END_SECONDS)
@@ -148,7 +165,11 @@ class ContainerPod:
             resize=lambda size: self._later({"do": "resize", "id": number, "size": size}),
         )
         self._processes[number] = process
-        inherited = {**self._plan.environment, **self._request.environment} if command.inherit else {}
+        inherited = (
+            {**self._plan.environment, **self._image_environment, **self._request.environment}
+            if command.inherit
+            else {}
+        )
         environment = {"PATH": _BASE_PATH, **inherited, **command.environment}
         if command.tty:
             environment.setdefault("TERM", "xterm-256color")
@@ -163,6 +184,7 @@ class ContainerPod:
             "input": has_input or command.tty,
             "limits": _limits_of(self._request.limits),
             "memory": self._request.limits.memory_bytes,
+            "processes": self._request.limits.processes if self._plan.counts_processes else 0,
         }
         if command.user:
             message["user"] = command.user
@@ -170,7 +192,7 @@ class ContainerPod:
             message["script"] = command.script
         try:
             await self._send(message)
-            async with time_limit(_SEND_SECONDS):
+            async with time_limit(self._plan.answer_seconds):
                 refused = await process.started()
         except TimeoutError as error:
             raise FailedPrecondition("the pod does not respond", reason="POD_GONE") from error
@@ -217,7 +239,7 @@ class ContainerPod:
         self._answers[number] = answer
         try:
             await self._send({"do": "connect", "id": number, "port": port})
-            async with time_limit(_SEND_SECONDS):
+            async with time_limit(self._plan.answer_seconds):
                 return await answer
         except TimeoutError:
             return False
@@ -243,7 +265,7 @@ class ContainerPod:
         with contextlib.suppress(FailedPrecondition):
             await self._send(message)
         try:
-            async with time_limit(grace + _STOP_MARGIN_SECONDS):
+            async with time_limit(grace + max(_STOP_MARGIN_SECONDS, self._plan.answer_seconds)):
                 await stopped
         except TimeoutError:
             log.warning("pod_does_not_stop", assignment=self._request.assignment_id)
@@ -253,6 +275,11 @@ class ContainerPod:
         await asyncio.shield(self._end())
 
     async def _end(self) -> None:
+        if self._plan.outlives_connection and self._ready.is_set() and not self._gone.is_set():
+            with contextlib.suppress(FailedPrecondition, TimeoutError):
+                async with time_limit(_DISMISS_SECONDS):
+                    await self._send({"do": "end"})
+                    await self._gone.wait()
         await self._channel.close()
         await self._remove_containers()
         for task in (self._reader, self._watcher):
@@ -289,7 +316,7 @@ class ContainerPod:
 
     async def _write(self, data: bytes) -> None:
         try:
-            async with time_limit(_SEND_SECONDS), self._sending:
+            async with time_limit(self._plan.answer_seconds), self._sending:
                 await self._channel.write(data)
         except (OSError, TimeoutError) as error:
             raise FailedPrecondition("the pod is gone", reason="POD_GONE") from error
@@ -322,6 +349,7 @@ class ContainerPod:
         match message["event"]:
             case "ready":
                 self._home = message["home"]
+                self._image_environment = ast.literal_eval(message.get("environment", "{}"))
                 self._ready.set()
             case "stopped":
                 self._all_stopped()
@@ -364,7 +392,7 @@ class ContainerPod:
             return
         self._gone.set()
         for process in self._processes.values():
-            process.ended(ExitStatus(None, pod_ended=why))
+            process.ended(ExitStatus(None, pod_ended=why, error=self._gone_because))
         self._processes.clear()
         for answer in self._answers.values():
             if not answer.done():

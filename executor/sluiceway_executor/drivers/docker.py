@@ -212,12 +212,13 @@ class DockerDriver:
         own = await asyncio.to_thread(own_networks)
         return network, tuple(dict.fromkeys((*own, *gateways)))
 
-    async def _wait_end(self, container: str) -> None:
+    async def _wait_end(self, container: str) -> str:
         try:
             await self._engine.wait(container)
         except EngineError as error:
             # The end of its output says the same.
             log.warning("container_wait_failed", container=container[:12], error=str(error))
+        return ""
 
     def _mounts(self, request: PodRequest, name: str) -> list[dict[str, Any]]:
         """Return the mounts of a repository of this machine. Writes the files that are mounted over it."""

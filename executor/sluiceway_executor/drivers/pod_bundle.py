@@ -19,18 +19,29 @@ from pathlib import Path
 
 from sluiceway_common.foundation.errors import FailedPrecondition
 
-__all__ = ["BUNDLE_ROOT", "PodBundle", "make_bundle"]
+__all__ = ["BUNDLE_ROOT", "PodBundle", "make_bundle", "program"]
 
 BUNDLE_ROOT = "/.sluice"
 """The folder of the bundle in a container."""
 
 _HERE = Path(__file__).parent
-_MODULES = ("pod_container.py", "pod_init.py", "pod_command.py", "pod_processes.py", "pod_routes.py")
+_MODULES = (
+    "pod_alive.py",
+    "pod_command.py",
+    "pod_connect.py",
+    "pod_container.py",
+    "pod_init.py",
+    "pod_install.py",
+    "pod_link.py",
+    "pod_listener.py",
+    "pod_processes.py",
+    "pod_routes.py",
+)
 _MEASURE_SECONDS = 30
 _MEASURE = """
 import sys
 sys.path.append(sys.argv[1])
-import pod_container, encodings.ascii
+import pod_listener, encodings.ascii
 import warnings  # by `os.execvpe`
 modules = [m.__file__ for m in sys.modules.values() if getattr(m, "__file__", None)]
 with open("/proc/self/maps") as stream:
@@ -82,9 +93,14 @@ def make_bundle() -> PodBundle:
     # The interpreter looks for it to find its library.
     files.setdefault(f"lib/{version}/os.py", Path(os.__file__))
     files |= {f"pod/{name}": _HERE / name for name in _MODULES}
+    return PodBundle(_archive(files), program("pod_container.py"))
+
+
+def program(name: str) -> tuple[str, ...]:
+    """Return the command that runs a module of the bundle in a container."""
     root = BUNDLE_ROOT
-    argv = (f"{root}/loader", "--library-path", f"{root}/lib", f"{root}/bin/python", "-I", "-S")
-    return PodBundle(_archive(files), (*argv, f"{root}/pod/pod_container.py"))
+    interpreter = (f"{root}/loader", "--library-path", f"{root}/lib", f"{root}/bin/python", "-I", "-S")
+    return (*interpreter, f"{root}/pod/{name}")
 
 
 def _inside_library(module: Path, version: str) -> str:
@@ -134,3 +150,13 @@ def _unavailable(why: str) -> FailedPrecondition:
     return FailedPrecondition(
         f"the files for the first process of containers cannot be collected: {why}", reason="DRIVER_UNAVAILABLE"
     )
+
+
+def main(folder: str) -> None:
+    """Unpack the bundle below a folder: for the container image of Sluiceway (`deploy/Dockerfile`)."""
+    with tarfile.open(fileobj=io.BytesIO(make_bundle().archive)) as archive:
+        archive.extractall(folder, filter="fully_trusted")  # noqa: S202 - made above
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

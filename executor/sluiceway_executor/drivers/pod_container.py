@@ -12,7 +12,8 @@ Further messages to the pod:
 
 - `ack` (id, bytes): so much output was read.
 - `connect` (id, port): does a port of localhost accept connections?
-- `exec` has `user`, `input` (it has one), `memory` (the limit of the pod), and `size` (of its terminal).
+- `exec` has `user`, `input` (it has one), `memory` and `processes` (limits of the pod, where the kernel has none), and
+  `size` (of its terminal).
 
 From the pod:
 
@@ -105,6 +106,16 @@ def find_user(text: str, passwd: str, group: str) -> User:
     return User(name, uid, gid, groups or [gid], home)
 
 
+def _make_home(user: User) -> None:
+    """Make the home of an ordinary user as that user: where it may, or else in the folder of scripts."""
+    for home in (user.home, f"{SCRIPTS}/sluice-home-{user.ids[0]}"):
+        user.home = home
+        with suppress(OSError):
+            os.makedirs(home, exist_ok=True)
+            if os.access(home, os.W_OK):
+                return
+
+
 def _entries(text: str, fields: int) -> list[list[str]]:
     lines = [line.split(":") for line in text.splitlines()]
     return [f for f in lines if len(f) >= fields and f[2].isdecimal() and (fields < 6 or f[3].isdecimal())]
@@ -160,7 +171,8 @@ class ContainerInit(PodInit):
         self.transfers: dict[int, Transfer] = {}
         self.user = self._find(user)
         self.oom_kills = _oom_kills()
-        os.set_blocking(sink, False)
+        if sink >= 0:
+            os.set_blocking(sink, False)
 
     def _ready(self) -> dict[str, Any]:
         return {**super()._ready(), "home": self.user.home, "user": self.user.name}
@@ -169,7 +181,9 @@ class ContainerInit(PodInit):
         user = find_user(text, _read("/etc/passwd"), _read("/etc/group"))
         if user.home in {"", "/"} or not os.path.isdir(user.home):
             user.home = user.home if user.home not in {"", "/"} else HOMELESS
-            if not os.path.isdir(user.home):
+            if os.getuid():
+                _make_home(user)
+            elif not os.path.isdir(user.home):
                 os.makedirs(user.home, exist_ok=True)
                 os.chown(user.home, user.ids[0], user.ids[1])
         return user
@@ -177,7 +191,7 @@ class ContainerInit(PodInit):
     # -- the connection -----------------------------------------------------------------------------------------
 
     def _send(self, message: dict[str, Any]) -> None:
-        body = _json(message).encode()
+        body = to_json(message).encode()
         self.outgoing += len(body).to_bytes(HEADER_BYTES, "big") + body
         self._flush()
 
@@ -250,10 +264,13 @@ class ContainerInit(PodInit):
         number = message["id"]
         try:
             user = self._find(message["user"]) if message.get("user") else self.user
+            if os.getuid() not in {0, user.ids[0]}:
+                raise ValueError(f'the pod runs as the user {self.user.name}, so a step cannot run as "{user.name}"')
         except (ValueError, OSError) as error:
             self._send({"event": "refused", "id": number, "text": str(error)})
             return
-        message["ids"] = user.ids
+        if not os.getuid():
+            message["ids"] = user.ids
         message["env"] = {"HOME": user.home, "USER": user.name, "LOGNAME": user.name, **message["env"]}
         message["script_dir"] = SCRIPTS
         message["cwd"] = _absolute(message["cwd"], user.home)
@@ -279,6 +296,7 @@ class ContainerInit(PodInit):
         self._start(message, descriptors)
         # Where the kernel does not limit it.
         self.max_memory = message["memory"]
+        self.max_processes = message["processes"]
 
     def _exited(self, message: dict[str, Any]) -> None:
         transfer = self.transfers[message["id"]]
@@ -302,9 +320,12 @@ class ContainerInit(PodInit):
 
     # -- output and input ---------------------------------------------------------------------------------------
 
-    def _register(self, poll: select.poll) -> None:
+    def _register_connection(self, poll: select.poll) -> None:
         if self.outgoing:
             poll.register(self.sink, select.POLLOUT)
+
+    def _register(self, poll: select.poll) -> None:
+        self._register_connection(poll)
         for transfer in self.transfers.values():
             if transfer.wants_output() and len(self.outgoing) < WINDOW_BYTES:
                 poll.register(transfer.output, select.POLLIN)
@@ -431,7 +452,8 @@ def _buffered(descriptor: int) -> int:
     return int.from_bytes(waiting, sys.byteorder)
 
 
-def _json(message: dict[str, Any]) -> str:
+def to_json(message: dict[str, Any]) -> str:
+    """Write a message as JSON."""
     from_init = sys.modules[PodInit.__module__]
     return "{" + ", ".join(f'"{name}": {from_init._json(value)}' for name, value in message.items()) + "}"
 
@@ -472,7 +494,7 @@ def main(arguments: list[str]) -> None:
             drop_capability(CAP_NET_ADMIN)
         init = ContainerInit(source, sink, arguments[0])
     except (ValueError, OSError) as error:
-        body = _json({"event": "failed", "text": str(error), "user": isinstance(error, ValueError)}).encode()
+        body = to_json({"event": "failed", "text": str(error), "user": isinstance(error, ValueError)}).encode()
         os.write(sink, len(body).to_bytes(HEADER_BYTES, "big") + body)
         os._exit(1)
     init.run()

@@ -204,7 +204,8 @@ class ExitStatus:
         code: 0 to 255; 128 and the signal's number when a signal ended it. None: not known, since the pod ended.
         limit: the limit that ended it (`memory`, `processes`), else empty.
         pod_ended: why the pod is gone (`fenced`, `ended`), else empty.
-        error: why its program could not be started, for a person (the output says so, too), else empty.
+        error: why its program could not be started (the output says so, too), or why the pod has ended if that is
+            known; for a person, else empty.
         output_open: a process that it left behind can still write to its output; that is discarded.
     """
 
