@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, settings
 
 if TYPE_CHECKING:
     from tests.support.docker_daemon import DockerDaemon
+    from tests.support.kubernetes_cluster import Cluster
     from tests.support.s3_servers import S3Server
 
 CHOICE = "SLUICE_TEST_ETCD"

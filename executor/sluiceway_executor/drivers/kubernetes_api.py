@@ -284,6 +284,8 @@ class KubernetesApi:
         body: Mapping[str, Any] | None = None,
         content_type: str = "application/json",
     ) -> bytes:
+        # Without a configuration it does not help to try again.
+        await self._open()
         loop = asyncio.get_running_loop()
         until = loop.time() + self._away_seconds
         for turn in range(1000):

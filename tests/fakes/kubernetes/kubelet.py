@@ -224,7 +224,9 @@ class _Run:
                 await made.put_archive("/", containers.marker())
                 await made.start()
                 pid = (await made.show())["State"]["Pid"]
-                if not pid or Path(f"/proc/{pid}/root", containers.MARKER).exists():
+                root = Path(f"/proc/{pid}/root")
+                # One that has ended was started.
+                if not pid or (root / containers.MARKER).exists() or not (root / "proc").exists():
                     return
             except aiodocker.DockerError as error:
                 if "no such file or directory" not in str(error.message) or not tries_left:

@@ -42,7 +42,7 @@ class FakeApi:
     def __init__(self, store: Store, kubelet: Kubelet, *, token: str) -> None:
         self._store = store
         self._kubelet = kubelet
-        self._token = token
+        self._bearer = f"Bearer {token}"
         self.faults = Faults(store)
 
     def application(self) -> web.Application:
@@ -76,7 +76,8 @@ class FakeApi:
             if self.faults.is_away and request.transport is not None:
                 request.transport.abort()
                 raise ConnectionResetError
-            if request.headers.get("Authorization") != f"Bearer {self._token}":
+            # `kubectl` sends no token over plain HTTP.
+            if request.headers.get("Authorization", self._bearer) != self._bearer:
                 raise ApiFault(401, "Unauthorized", "Unauthorized")
             self.faults.check(request)
             answered: web.StreamResponse = await handler(request)
@@ -131,7 +132,7 @@ class FakeApi:
     async def _list(self, request: web.Request) -> web.StreamResponse:
         kind, namespace = request.match_info["kind"], request.match_info.get("namespace")
         selectors = _selectors(request, kind)
-        if request.query.get("watch") in {"true", "1"}:
+        if request.query.get("watch", "").lower() in {"true", "1"}:
             return await self._watch(request, kind, namespace, selectors)
         found = [each for each in self._store.all(kind, namespace) if matches(each, selectors)]
         name = _KINDS[kind][0]
@@ -149,7 +150,7 @@ class FakeApi:
         try:
             # A revision that is too old is an event of a stream that has begun.
             await response.prepare(request)
-            bookmarks = request.query.get("allowWatchBookmarks") in {"true", "1"}
+            bookmarks = request.query.get("allowWatchBookmarks", "").lower() in {"true", "1"}
             async with asyncio.timeout(float(request.query.get("timeoutSeconds", 300))):
                 async for type_, found in events:
                     if type_ == "BOOKMARK" and not bookmarks:
@@ -173,18 +174,18 @@ class FakeApi:
                 if matches(each, selectors):
                     yield "ADDED", {"apiVersion": "v1", "kind": name, **each}
         while True:
-            for change in self._store.changes_after(revision, kind):
-                revision = change.revision
+            changes, seen = self._store.changes_after(revision, kind), self._store.revision
+            for change in changes:
                 for type_, found in events_of(change, selectors):
                     if namespace in {None, found["metadata"].get("namespace")}:
                         yield type_, {"apiVersion": "v1", "kind": name, **found}
+            revision = seen
             try:
                 async with asyncio.timeout(_BOOKMARK_SECONDS):
-                    await self._store.wait(max(revision, self._store.revision))
+                    await self._store.wait(seen)
             except TimeoutError:
-                self._store.changes_after(revision, kind)
-                revision = self._store.revision
-                yield "BOOKMARK", {"apiVersion": "v1", "kind": name, "metadata": {"resourceVersion": str(revision)}}
+                if self._store.revision == seen:
+                    yield "BOOKMARK", {"apiVersion": "v1", "kind": name, "metadata": {"resourceVersion": str(seen)}}
 
     async def _create(self, request: web.Request) -> web.Response:
         kind, namespace = request.match_info["kind"], request.match_info.get("namespace", "")

@@ -26,7 +26,7 @@ async def log(request: web.Request, container: Any) -> web.StreamResponse:
     if "tailLines" in query:
         options["tail"] = query["tailLines"]
     try:
-        if query.get("follow") not in {"true", "1"}:
+        if query.get("follow", "").lower() not in {"true", "1"}:
             text = "".join(await container.log(**options)).encode()
             limit = int(query.get("limitBytes", 1 << 30))
             return web.Response(body=text[:limit], content_type="text/plain")
@@ -44,7 +44,7 @@ async def execute(request: web.Request, container: Any) -> web.StreamResponse:
     if request.headers.get("Upgrade", "").lower() != "websocket":
         raise ApiFault(400, "BadRequest", "Upgrade request required: this server speaks WebSocket, not SPDY")
     query = request.query
-    wants = {name: query.get(name) in {"true", "1"} for name in ("stdin", "stdout", "stderr", "tty")}
+    wants = {name: query.get(name, "").lower() in {"true", "1"} for name in ("stdin", "stdout", "stderr", "tty")}
     socket = web.WebSocketResponse(protocols=("v5.channel.k8s.io", "v4.channel.k8s.io"), max_msg_size=4 << 20)
     await socket.prepare(request)
     run = await container.exec(query.getall("command"), **wants)

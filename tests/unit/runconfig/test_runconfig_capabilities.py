@@ -234,7 +234,7 @@ def test_drivers_that_can_run_a_task_are_named_when_not_all_can() -> None:
     registry.runtime.containers.add(image="redis:7", privileged=True)
     nobody.runtime.containers[0].image = "./x"
     found = [drivers_for(task.runtime, task.user) for task in (plain, folder, root, registry, nobody)]
-    assert found == [{"sandbox", "host"}, {"sandbox"}, {"host"}, {"docker"}, frozenset()]
+    assert found == [{"sandbox", "host"}, {"sandbox"}, {"host"}, {"docker", "kubernetes"}, frozenset()]
 
 
 @pytest.mark.parametrize(
