@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import fcntl
 import os
 import pty
@@ -11,12 +12,14 @@ import struct
 import subprocess
 import termios
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import pytest
 
+from sluiceway.api.run.v1 import hold_service_pb2 as pb
+from sluiceway.client import SluicewayError, connect
 from tests.support.installation import SLUICE, Installation, config, installation, make_repository, until
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
@@ -236,3 +239,33 @@ def test_hold_is_asked_for_when_a_run_is_restarted(here: Installation) -> None:
     assert task["hold"]["number"] == 1
     here.sluice("task", "release", new, "t")
     here.wait_for(new)
+
+
+def test_people_without_rights_neither_enter_nor_continue(here: Installation) -> None:
+    run_id = create(here, "foreign", {"name": "t", **HELD, "steps": [{"run": "exit 3"}]})
+    task = held(here, run_id)
+    here.sluice("user", "create", "eve")
+    token = here.sluice("user", "create-token", "eve", "test").stdout.strip()
+    reading = here.sluice("token", "create", "reader", "--operator", "--scope", "runs:read").stdout.split()[0]
+
+    async def refusals(token: str) -> list[str]:
+        async def requests() -> AsyncIterator[pb.OpenShellRequest]:
+            yield pb.OpenShellRequest(run_id=run_id, task_id=task["id"])
+
+        found = []
+        async with connect(here.state["grpc"], token=token) as client:
+            with pytest.raises(SluicewayError) as refused:
+                async for _ in client.holds.shell(requests()):
+                    pass
+            found.append(refused.value.code.value)
+            for call in (client.holds.continue_task, client.holds.release):
+                with pytest.raises(SluicewayError) as refused:
+                    await call(run_id, task["id"])
+                found.append(refused.value.code.value)
+        return found
+
+    assert asyncio.run(refusals(token)) == ["NOT_FOUND"] * 3
+    assert asyncio.run(refusals(reading)) == ["PERMISSION_DENIED"] * 3
+    assert here.tasks(run_id)["t"]["hold"]["number"] == 1
+    here.sluice("task", "release", run_id, "t")
+    here.wait_for(run_id)
