@@ -11,6 +11,7 @@ from contextlib import closing
 import httpx
 import pytest
 
+from sluiceway_server.objectstorage.layout import FOLDERS, Owner
 from tests.support.installation import (
     Installation,
     config,
@@ -21,6 +22,7 @@ from tests.support.installation import (
     sentence_of,
     until,
 )
+from tests.support.places import files_below, readable
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 
@@ -128,6 +130,16 @@ def _types_with(here: Installation, ids: Collection[str]) -> set[str]:
         }
 
 
+def _folders_with(here: Installation, ids: Collection[str]) -> set[str]:
+    """Return the folders of the object storage with an object whose content names one of some ids."""
+    found = set()
+    for path, content in files_below(here.data / "objects"):
+        text = readable(content)
+        if any(id_.encode() in text for id_ in ids):
+            found.add(next(part for part in path.parts if part in FOLDERS))
+    return found
+
+
 def test_deleted_tree_leaves_no_record_and_no_object(here: Installation) -> None:
     dora = Person(here, "dora")
     dora.sluice("org", "create", "gone")
@@ -165,6 +177,12 @@ def test_deleted_tree_leaves_no_record_and_no_object(here: Installation) -> None
     until(lambda: not _types_with(here, ids) - KEPT, "no record is left")
     names = [str(path) for path in (here.data / "objects").rglob("*")]
     assert not any(run_id in name for name in names for run_id in runs)
+    # The history of the database names them for as long as it is kept (docs/projects.md): the log, and what checkpoints
+    # make of it. No log of a step, no configuration and no archive does.
+    here.sluice("db", "checkpoint")
+    left = _folders_with(here, ids)
+    assert left
+    assert left <= {folder for folder, owner in FOLDERS.items() if owner is Owner.DATABASE}
     assert _types_with(here, {other})
 
 
