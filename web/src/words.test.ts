@@ -41,6 +41,7 @@ test("states have words and tones", () => {
   assert.equal(run({ phase: "RUN_PHASE_SETUP_ERROR" }), "setup error");
   const task = (fields: Partial<Task>): string => stateOfTask(fields as Task).word;
   assert.equal(task({ status: "TASK_STATUS_FAILED", ignoreFailure: true }), "failed (ignored)");
+  assert.equal(task({ status: "TASK_STATUS_RUNNING", hold: { number: 1, step: 0 } }), "held (failed)");
   const approval = { needed: true, waitingSince: "2026-01-01T00:00:00Z" } as Task["approval"];
   assert.equal(task({ status: "TASK_STATUS_NOT_STARTED", approval: approval! }), "needs approval");
   assert.equal(task({ status: "TASK_STATUS_SKIPPED", approval: approval! }), "skipped");

@@ -48,9 +48,10 @@ const TASK_TONES: Record<string, Tone> = {
   TASK_STATUS_LOST: "failed",
 };
 
-export function stateOfTask(task: Pick<Task, "status" | "approval" | "ignoreFailure">): State {
+export function stateOfTask(task: Pick<Task, "status" | "approval" | "ignoreFailure" | "hold">): State {
   const tone = TASK_TONES[task.status ?? ""] ?? "waiting";
   if (needsApproval(task)) return { word: "needs approval", tone: "waiting" };
+  if (task.hold) return { word: "held (failed)", tone: "failed" };
   if (tone === "waiting") return { word: "waiting", tone };
   if (tone === "failed" && task.ignoreFailure) return { word: "failed (ignored)", tone: "stopped" };
   return { word: word(task.status, "TASK_STATUS"), tone };

@@ -174,3 +174,27 @@ def test_artifacts_of_a_run_are_downloaded(site: Site, page: BrowserPage) -> Non
     assert started.value.suggested_filename == "binaries.zip"
     with zipfile.ZipFile(started.value.path()) as found:
         assert sorted(found.namelist()) == ["dist/one", "dist/two"]
+
+
+HELD = config(
+    {"name": "build", "hold_on_failure": "30m", "steps": [{"run": {"name": "make", "command": "test -e ~/mended"}}]},
+    name="held",
+)
+
+
+def test_held_task_is_continued_and_released(site: Site, page: BrowserPage) -> None:
+    run_id = site.create("held", HELD)
+    page.open(f"/runs/{run_id}")
+    page.page.get_by_role("link", name="build: held (failed)").click()
+    held = page.page.locator("section", has_text="Held after a failed step")
+    held.get_by_text(f"sluice task shell {run_id}").wait_for()
+    held.get_by_text('step "make" failed with exit status 1').first.wait_for()
+    page.check_accessibility()
+    held.get_by_role("button", name="Run the failed step again").click()
+    # It fails again, and is held once more.
+    while site.installation.tasks(run_id)["build"].get("hold", {}).get("number") != 2:
+        page.page.wait_for_timeout(100)
+    held.get_by_role("button", name="Release").and_(page.page.locator(":enabled")).wait_for()
+    held.get_by_role("button", name="Release").click()
+    page.wait_for_text(".line", "failed")
+    assert site.installation.wait_for(run_id)["result"] == "RUN_RESULT_FAILED"
