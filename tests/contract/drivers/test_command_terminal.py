@@ -32,10 +32,12 @@ async def test_terminal_takes_input_and_sizes(new_pod: NewPod) -> None:
         b"while [ \"$(stty size)\" != '44 111' ]; do sleep 0.05; done; echo resized; echo gr\xc3\xbcn\n"
     )
     await read_until(process, "resized\r\ngrün\r\n".encode())
-    # One job: before it prints, the terminal is its own.
-    await process.write(b"sh -c 'echo sleeping; sleep 600'\n")
+    # One job: before it prints, the terminal is its own. It ends by itself: a shell whose job is killed discards input.
+    job = b"trap 'echo caught; exit 130' INT; echo sleeping; while :; do sleep 0.1; done"
+    await process.write(b'sh -c "' + job + b'"\n')
     await read_until(process, b"sleeping\r\n")
     await process.write(b"\x03")
+    await read_until(process, b"caught\r\n")
     await process.write(b"echo after $?\n")
     await read_until(process, b"after 130\r\n")
     await process.write(b"exit 7\n")
