@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup web browser docker run serve demo-forge test lint format generate chaos-db chaos-webhooks bench bench-full clean
+.PHONY: help setup web browser docker run serve demo-forge test lint format generate chaos-db chaos-webhooks chaos-executors bench bench-full clean
 
 BIN := .venv/bin
 PYTHON := $(BIN)/python
@@ -79,6 +79,11 @@ WEBHOOKS ?= 10000
 AWAY ?= 60
 chaos-webhooks: $(STAMP) ## WEBHOOKS pushes at once, with the object storage away for AWAY seconds and a server killed: each makes its run.
 	@$(PYTHON) -m tests.support.webhook_burst --count $(WEBHOOKS) --away $(AWAY)
+
+TASKS ?= 200
+ROUNDS ?= 20
+chaos-executors: $(STAMP) ## TASKS that run while executors and the server are killed and paused, ROUNDS times: none is lost, and all logs are exact.
+	TASKS=$(TASKS) ROUNDS=$(ROUNDS) SEED=$(START) $(PYTHON) -m pytest -q tests/system/test_executor_chaos.py
 
 bench: $(STAMP) ## All figures, small.
 	$(PYTHON) -m bench

@@ -1,14 +1,16 @@
 """Composes the executor: `run_executor` runs it with its settings until it is asked to end.
 
 The first request to end drains it: it takes no more assignments, and completes and reports those that run. A second one
-cancels it: pods are removed at once, and the next process of this executor reports their assignments as lost.
+cancels it: pods are removed at once, and the next process of this executor reports their assignments as lost. If it is
+killed, its tasks continue, and the next process takes them over.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
+import time
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,13 +35,15 @@ from sluiceway_executor.disk import DiskGuard
 from sluiceway_executor.drivers.docker_request import Owner
 from sluiceway_executor.drivers.host import HostDriver
 from sluiceway_executor.drivers.machine import ARCHS, default_memory_bytes
-from sluiceway_executor.drivers.port import Driver, Limits, Network
+from sluiceway_executor.drivers.port import Driver, Limits, Network, Pod
 from sluiceway_executor.drivers.sandbox import SandboxDriver, SandboxSettings, overlap
 from sluiceway_executor.journal import Journal
 from sluiceway_executor.log_pusher import LogPusher, PushTimes
 from sluiceway_executor.outbox import Outbox
+from sluiceway_executor.progress import ProgressFiles
 from sluiceway_executor.session import Identity, Session, SessionTimes
 from sluiceway_executor.shells import Shells
+from sluiceway_executor.specification_source import SpecificationSource
 from sluiceway_executor.spool import Spools
 from sluiceway_executor.worker import WorkerSettings
 
@@ -50,6 +54,8 @@ _DRIVERS = ("sandbox", "host", "docker", "kubernetes")
 log = structlog.get_logger(__name__)
 
 _REPORT_SECONDS = 15.0
+_LOCK_SECONDS = 2.0
+_LOCK_PAUSE_SECONDS = 0.05
 _WITHDRAW_SECONDS = 20.0
 
 
@@ -173,10 +179,11 @@ async def run_executor(
     async with AsyncExitStack() as resources:
         resources.enter_context(_lock(settings.work_dir))
         journal = await Journal.open(settings.work_dir / "journal.json", executor_id=settings.executor_id)
-        drivers = await _open_drivers(settings, journal, resources)
+        unfinished = [held.assignment_id for held in journal.held.values() if not held.final]
+        drivers, pods = await _open_drivers(settings, journal, resources, unfinished)
         spools = Spools(settings.work_dir / "spool", limit_bytes=settings.spool_limit_bytes)
         resources.callback(spools.close)
-        await spools.load()
+        await spools.load(continued=unfinished)
         for assignment_id in {spool.name.assignment_id for spool in spools} - set(journal.held):
             await spools.remove(assignment_id)
         outbox = Outbox(journal.next_number)
@@ -190,13 +197,15 @@ async def run_executor(
             slots=settings.slots,
             archives=archives,
             settings=_worker_settings(settings),
+            files=ProgressFiles(settings.work_dir / "tasks"),
+            specifications=SpecificationSource(connect, journal),
             clock=clock,
             fence_seconds=settings.fence_after or 720.0,
             fence_fixed=settings.fence_after is not None,
         )
-        await assignments.recover()
         resources.push_async_callback(journal.flush)
         resources.push_async_callback(assignments.close)
+        await assignments.recover(pods)
         shells = Shells(assignments, journal, open_channel=connect)
         resources.push_async_callback(shells.close)
         session = Session(
@@ -303,7 +312,10 @@ def _lock(work_dir: Path) -> Iterator[None]:
     try:
         work_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         work_dir.chmod(0o700)
-        lock = lock_file(work_dir / "lock")
+        # What an executor that was killed has left may be just being removed (`orphaned_pods`).
+        until = time.monotonic() + _LOCK_SECONDS
+        while (lock := lock_file(work_dir / "lock")) is None and time.monotonic() < until:
+            time.sleep(_LOCK_PAUSE_SECONDS)
     except OSError as error:
         raise FailedPrecondition(
             f"the work folder {work_dir} cannot be used: {error.strerror}", reason="WORK_DIR_UNUSABLE"
@@ -314,15 +326,20 @@ def _lock(work_dir: Path) -> Iterator[None]:
         yield
 
 
-async def _open_drivers(settings: ExecutorSettings, journal: Journal, resources: AsyncExitStack) -> list[Driver]:
+async def _open_drivers(
+    settings: ExecutorSettings, journal: Journal, resources: AsyncExitStack, unfinished: Collection[str]
+) -> tuple[list[Driver], Mapping[str, Pod]]:
+    """Open the drivers, and take over the pods of the assignments that are not finished."""
     drivers: list[Driver] = []
+    pods: dict[str, Pod] = {}
     for name in settings.drivers:
         driver = _driver(name, settings, journal)
         resources.push_async_callback(driver.close)
+        pods.update(await driver.take_over(unfinished))
         await driver.sweep()
         await driver.probe()
         drivers.append(driver)
-    return drivers
+    return drivers, pods
 
 
 def _driver(name: str, settings: ExecutorSettings, journal: Journal) -> Driver:
@@ -331,7 +348,7 @@ def _driver(name: str, settings: ExecutorSettings, journal: Journal) -> Driver:
         sandbox = SandboxSettings(
             first_uid=first, uid_count=count, network=settings.network, image_dir=settings.image_dir
         )
-        return SandboxDriver(settings.work_dir / "sandbox", sandbox)
+        return SandboxDriver(settings.work_dir / "sandbox", sandbox, outlives=True)
     if name == "docker":
         # It needs packages that the others do not.
         from sluiceway_executor.drivers.docker import DockerDriver, DockerSettings, PullPolicy  # noqa: PLC0415 - as above
@@ -346,7 +363,7 @@ def _driver(name: str, settings: ExecutorSettings, journal: Journal) -> Driver:
         return DockerDriver(settings.work_dir / "docker", docker)
     if name == "kubernetes":
         return _kubernetes(settings, journal)
-    return HostDriver(settings.work_dir / "host")
+    return HostDriver(settings.work_dir / "host", outlives=True)
 
 
 def _kubernetes(settings: ExecutorSettings, journal: Journal) -> Driver:

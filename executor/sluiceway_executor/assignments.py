@@ -10,6 +10,7 @@ import asyncio
 import base64
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import structlog
@@ -19,11 +20,13 @@ from sluiceway.api.run.v1 import run_pb2
 from sluiceway_common.foundation.clock import Clock
 from sluiceway_common.foundation.errors import SluicewayError
 from sluiceway_executor.archives.steps import ArchiveSteps
-from sluiceway_executor.drivers.port import Driver
+from sluiceway_executor.drivers.port import Driver, Pod
 from sluiceway_executor.journal import Journal, JournaledAssignment
 from sluiceway_executor.outbox import FINAL_PHASES, Outbox
 from sluiceway_executor.plan import HoldAction
+from sluiceway_executor.progress import ProgressFiles, Resumed
 from sluiceway_executor.specification import unsupported_by
+from sluiceway_executor.specification_source import SpecificationSource
 from sluiceway_executor.spool import Spools
 from sluiceway_executor.worker import Worker, WorkerSettings
 
@@ -56,6 +59,8 @@ class Assignments:
         slots: int,
         archives: ArchiveSteps,
         settings: WorkerSettings,
+        files: ProgressFiles,
+        specifications: SpecificationSource,
         clock: Clock,
         fence_seconds: float,
         fence_fixed: bool,
@@ -67,6 +72,8 @@ class Assignments:
         self._slots = slots
         self._archives = archives
         self._settings = settings
+        self._files = files
+        self._specifications = specifications
         self._clock = clock
         self._fence_seconds = fence_seconds
         self._fence_fixed = fence_fixed
@@ -87,29 +94,64 @@ class Assignments:
         """Whether nothing runs."""
         return not self._active
 
-    async def recover(self) -> None:
-        """Report what an earlier process of this executor held: what had ended as it ended, the rest as lost.
+    async def recover(self, pods: Mapping[str, Pod]) -> None:
+        """Continue what an earlier process of this executor held, and report what had ended as it ended.
 
-        Pods of `sandbox` and `host` end with the process that created them. Call it before the session runs.
+        What ran and has no pod any more is lost. Call it before the session runs.
+
+        Args:
+            pods: those that were taken over, by assignment.
         """
         await self._journal.reserve_numbers()
+        await self._files.sweep(self._journal.held)
         for held in list(self._journal.held.values()):
             if held.final:
                 update = pb.AssignmentUpdate.FromString(base64.b64decode(held.final))
                 self._outbox.update(update)
-                continue
-            log.warning("assignment_lost", assignment=held.assignment_id)
-            reason = run_pb2.Reason(
-                code="EXECUTOR_RESTARTED",
-                message="the executor that ran it was restarted, and its pod ended with it",
-            )
-            lost = pb.AssignmentUpdate(
-                assignment_id=held.assignment_id,
-                epoch=pb.Epoch(database=held.database_epoch, attempt=held.attempt),
-                phase=pb.ASSIGNMENT_PHASE_LOST,
-                reason=reason,
-            )
-            await self._end(lost)
+            elif not await self._resume(held, pods.get(held.assignment_id)):
+                await self._lose(held)
+
+    async def _resume(self, held: JournaledAssignment, pod: Pod | None) -> bool:
+        """Continue an assignment; return whether that is possible. If it is not, its pod is removed."""
+        driver = next((each for each in self._drivers if each.name == held.driver), None)
+        try:
+            progress = await self._files.load(held.assignment_id)
+        except ValueError as error:
+            log.warning("progress_not_read", assignment=held.assignment_id, error=str(error))
+            driver = progress = None
+        needs_pod = progress is not None and progress.needs_pod
+        if pod is not None and (driver is None or progress is None):
+            # No step of it has begun.
+            await pod.remove()
+            pod = None
+        if driver is None or (needs_pod and pod is None):
+            return False
+        epoch = pb.Epoch(database=held.database_epoch, attempt=held.attempt)
+        resumed = Resumed(progress, pod, partial(self._specifications.get, held.assignment_id, epoch))
+        assign = pb.Assign(assignment_id=held.assignment_id, epoch=epoch)
+        worker = self._new_worker(assign, driver, resumed)
+        self._active.add(held.assignment_id)
+        self._start(worker)
+        log.info("task_resumed", assignment=held.assignment_id, has_pod=pod is not None)
+        return True
+
+    async def _lose(self, held: JournaledAssignment) -> None:
+        log.warning("assignment_lost", assignment=held.assignment_id)
+        for spool in self._spools:
+            if spool.name.assignment_id == held.assignment_id:
+                await self._spools.end(spool)
+        reason = run_pb2.Reason(
+            code="EXECUTOR_RESTARTED",
+            message="the executor that ran it was restarted, and its pod could not be continued: it had ended"
+            " meanwhile, or is of a version that this executor does not continue",
+        )
+        lost = pb.AssignmentUpdate(
+            assignment_id=held.assignment_id,
+            epoch=pb.Epoch(database=held.database_epoch, attempt=held.attempt),
+            phase=pb.ASSIGNMENT_PHASE_LOST,
+            reason=reason,
+        )
+        await self._end(lost)
 
     async def wait_idle(self) -> None:
         """Wait until nothing runs."""
@@ -138,6 +180,7 @@ class Assignments:
         if len(self._active) >= self._slots:
             return run_pb2.Reason(code="NO_SLOT", message=f"all {self._slots} slots are in use"), None
         self._active.add(command.assignment_id)
+        driver = self._driver_for(command.specification)
         try:
             await self._journal.hold(
                 JournaledAssignment(
@@ -147,15 +190,21 @@ class Assignments:
                     run_id=command.specification.run_id,
                     task_id=command.specification.task_id,
                     phase=pb.ASSIGNMENT_PHASE_ACCEPTED,
+                    driver=driver.name,
                 )
             )
         except BaseException:
             self._active.discard(command.assignment_id)
             self._journal.held.pop(command.assignment_id, None)
             raise
+        worker = self._new_worker(command, driver)
+        log.info("task_accepted", assignment=command.assignment_id, task=command.specification.task_name)
+        return None, partial(self._start, worker)
+
+    def _new_worker(self, assign: pb.Assign, driver: Driver, resumed: Resumed | None = None) -> Worker:
         worker = Worker(
-            command,
-            self._driver_for(command.specification),
+            assign,
+            driver,
             self._spools,
             self._archives,
             report=self._report,
@@ -163,16 +212,16 @@ class Assignments:
             fence_seconds=self._fence_seconds,
             settings=self._settings,
             clock=self._clock,
+            files=self._files,
+            resumed=resumed,
         )
-        self._workers[command.assignment_id] = worker
+        self._workers[assign.assignment_id] = worker
+        return worker
 
-        def start() -> None:
-            self._running[worker.assignment_id] = asyncio.create_task(
-                self._run(worker), name=f"assignment {worker.assignment_id}"
-            )
-
-        log.info("task_accepted", assignment=command.assignment_id, task=command.specification.task_name)
-        return None, start
+    def _start(self, worker: Worker) -> None:
+        self._running[worker.assignment_id] = asyncio.create_task(
+            self._run(worker), name=f"assignment {worker.assignment_id}"
+        )
 
     def _driver_for(self, specification: pb.Specification) -> Driver:
         """Return the first driver that supports a task; if none does, the first one, whose setup then fails."""
@@ -317,6 +366,7 @@ class Assignments:
             return
         final = base64.b64encode(update.SerializeToString()).decode()
         await self._journal.hold(replace(held, phase=update.phase, final=final))
+        await self._files.remove(update.assignment_id)
         # The slot must be free before the server knows that it is.
         self._active.discard(update.assignment_id)
         self._outbox.update(update)
@@ -334,6 +384,7 @@ class Assignments:
         self._active.discard(assignment_id)
         self._outbox.forget(assignment_id)
         self._journal.forget(assignment_id)
+        await self._files.remove(assignment_id)
         await self._spools.remove(assignment_id)
         log.info("task_discarded", assignment=assignment_id)
         await self._notify()

@@ -37,6 +37,8 @@ class JournaledAssignment:
         run_id: its run.
         task_id: its task.
         phase: the number of its phase in the protocol.
+        driver: the driver that runs it; empty: an earlier version of the executor accepted it, and nothing is known of
+            how far it is.
         final: its last update, serialised, in base64; empty: it is not over.
     """
 
@@ -47,6 +49,7 @@ class JournaledAssignment:
     task_id: str
     phase: int
     final: str = ""
+    driver: str = ""
 
 
 _FIELDS = tuple(field.name for field in fields(JournaledAssignment))

@@ -57,7 +57,8 @@ def forms_of(secret: bytes) -> frozenset[bytes]:
 class Masker:
     """Masks a stream. Call `feed` in order, then `finish`; another stream may follow."""
 
-    def __init__(self, secrets: Iterable[bytes]) -> None:
+    def __init__(self, secrets: Iterable[bytes], *, covered: int = 0, in_run: bool = False) -> None:
+        """Take the secrets; and, to continue a stream at the first byte that another masker held back, its state."""
         values = [secret for secret in secrets if len(secret) >= MINIMUM_BYTES]
         plain = {form for secret in values for form in forms_of(secret)}
         wrapped = {
@@ -71,8 +72,18 @@ class Masker:
         self._wrapped = _Finder(wrapped)
         self._held = b""
         # How much of what is held back is covered already, and whether the last byte of the output was.
-        self._covered = 0
-        self._in_run = False
+        self._covered = covered
+        self._in_run = in_run
+
+    @property
+    def held(self) -> int:
+        """How many bytes are held back."""
+        return len(self._held)
+
+    @property
+    def state(self) -> tuple[int, bool]:
+        """How many of the bytes held back are covered, and whether the last byte of the output was."""
+        return self._covered, self._in_run
 
     def feed(self, data: bytes) -> bytes:
         """Add the next bytes; return those that are decided, which may be none, and may be of earlier calls."""

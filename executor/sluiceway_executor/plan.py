@@ -41,6 +41,7 @@ __all__ = [
     "Outcome",
     "PodGone",
     "PodStarted",
+    "ResumeStep",
     "SetupFailed",
     "StartBudget",
     "StartHold",
@@ -58,6 +59,7 @@ __all__ = [
     "TimedOut",
     "advance",
     "begin",
+    "resume",
 ]
 
 
@@ -289,6 +291,13 @@ class StartStep:
 
 
 @dataclass(frozen=True, slots=True)
+class ResumeStep:
+    """Continue a step that an earlier process of the executor began, or was about to; `StepEnded` follows."""
+
+    step: int
+
+
+@dataclass(frozen=True, slots=True)
 class StopSetup:
     """Cancel the creation of the pod; no event follows."""
 
@@ -320,7 +329,7 @@ class Finish:
     """The task is over: remove the pod, store the logs, report the outcome."""
 
 
-Instruction = CreatePod | StartStep | StopSetup | StopStep | StopPod | StartBudget | StartHold | Finish
+Instruction = CreatePod | StartStep | ResumeStep | StopSetup | StopStep | StopPod | StartBudget | StartHold | Finish
 
 
 def begin(plans: Sequence[StepPlan], *, holds: bool = False) -> tuple[TaskState, tuple[Instruction, ...]]:
@@ -357,6 +366,23 @@ def advance(task: TaskState, event: Event) -> tuple[TaskState, tuple[Instruction
             return _hold_ended(task, hold, action)
         case HoldExpired(hold=hold):
             return _hold_ended(task, hold, HoldAction.RELEASE)
+
+
+def resume(task: TaskState) -> tuple[TaskState, tuple[Instruction, ...]]:
+    """Return the state, and the instructions with which another process of the executor continues it."""
+    if task.phase is TaskPhase.OVER:
+        return task, (Finish(),)
+    if task.phase is TaskPhase.HELD:
+        return task, (StartHold(task.hold),)
+    current = task.current
+    if task.phase is not TaskPhase.STEPS or current is None:
+        return begin(task.plans, holds=task.holds)
+    instructions: list[Instruction] = [ResumeStep(current)]
+    if task.budget:
+        instructions.append(StartBudget())
+    if task.stopping is not None:
+        instructions.append(StopStep())
+    return task, tuple(instructions)
 
 
 def _pod_started(task: TaskState) -> tuple[TaskState, tuple[Instruction, ...]]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import base64
+from collections.abc import Callable, Mapping
 from datetime import datetime
+from typing import Any
 
 from sluiceway.api.executor.v1 import executor_service_pb2 as pb
 from sluiceway.api.run.v1 import definition_pb2, run_pb2
@@ -53,6 +55,26 @@ class Reporter:
         self._logs: dict[int, tuple[int, str]] = {}
         self._archives: list[pb.Archive] = []
 
+    @property
+    def saved(self) -> dict[str, Any]:
+        """What the next process of the executor reports of what is over, as JSON."""
+        return {
+            "pod_start_time": None if self.pod_start_time is None else self.pod_start_time.isoformat(),
+            "started": {str(step): time.isoformat() for step, time in self._started.items()},
+            "ended": {str(step): time.isoformat() for step, time in self._ended.items()},
+            "logs": {str(step): found for step, found in self._logs.items()},
+            "archives": [base64.b64encode(each.SerializeToString()).decode() for each in self._archives],
+        }
+
+    def restore(self, saved: Mapping[str, Any]) -> None:
+        """Set what an earlier process has saved."""
+        if saved["pod_start_time"] is not None:
+            self.pod_start_time = datetime.fromisoformat(saved["pod_start_time"])
+        self._started = {int(step): datetime.fromisoformat(time) for step, time in saved["started"].items()}
+        self._ended = {int(step): datetime.fromisoformat(time) for step, time in saved["ended"].items()}
+        self._logs = {int(step): (int(size), str(digest)) for step, (size, digest) in saved["logs"].items()}
+        self._archives = [pb.Archive.FromString(base64.b64decode(each)) for each in saved["archives"]]
+
     def pod_started(self) -> None:
         """Note the time at which the pod started."""
         self.pod_start_time = self._clock.now()
@@ -71,6 +93,10 @@ class Reporter:
         if step not in self._logs:
             self._logs[step] = (log_size, log_sha256)
             self._ended.setdefault(step, self._clock.now())
+
+    def has_log(self, step: int) -> bool:
+        """Return whether the end of the log of a step was noted."""
+        return step in self._logs
 
     def archive_stored(self, archive: pb.Archive) -> None:
         """Add an archive to all reports that follow."""

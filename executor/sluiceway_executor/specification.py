@@ -62,8 +62,11 @@ async def pod_request(
     fence_seconds: float,
     default_limits: Limits,
     local_repositories: Path | None,
+    clones_here: bool = True,
 ) -> PodRequest:
     """Return the request for the pod of an assignment. Reads the disk for a repository of this machine.
+
+    Without `clones_here` it is for a pod that has its repository already.
 
     Raises:
         FailedPrecondition: the driver does not support the task, or the repository may not be used.
@@ -87,7 +90,7 @@ async def pod_request(
         services=tuple(_service(container, default_limits) for container in containers[1:]),
         tmpfs=_tmpfs(main),
         environment=_values(main.environment),
-        repository=await _repository(specification, local_repositories),
+        repository=await _repository(specification, local_repositories) if clones_here else None,
         limits=_limits(default_limits, specification.resources, main.resources),
         fence_after=fence_seconds,
         registries=_logins(specification.docker_registries_auth),

@@ -18,13 +18,16 @@ import json
 import shutil
 import threading
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO
 
 import structlog
+
+from sluiceway_executor.log_mark import Mark
+from sluiceway_executor.log_parts import cut_parts, digest_of, last_parts, part_path
 
 __all__ = ["LogName", "Spool", "Spools"]
 
@@ -36,6 +39,7 @@ _MEMORY_BYTES = 64 << 10
 _WRITE_SECONDS = 1.0
 """How long bytes of a log may be in memory only."""
 _MAX_TIMES = 4096
+_MARK_NAME = "mark"
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -58,10 +62,15 @@ class Spool:
         self.is_on_disk = False
         """Part of it is on disk, so that most methods block."""
         self._folder = folder
-        self._digest = hashlib.sha256()
+        self._digest: hashlib._Hash | None = hashlib.sha256()
+        self._mark: Mark | None = None
+        self.written_mark: Mark | None = None
+        """The mark that is on disk, or was there when it was loaded."""
+        self._is_end_saved = False
         self._unwritten = bytearray()
         """The end of the log, which is not on disk."""
         self._part: BinaryIO | None = None
+        self._part_end = 0
         self._starts: list[int] = []
         self._times: list[tuple[int, datetime]] = []
         self._lock = threading.Lock()
@@ -71,7 +80,9 @@ class Spool:
 
     @classmethod
     def load(cls, folder: Path) -> Spool:
-        """Load the log that an earlier process left; it has ended. Blocks.
+        """Load the log that an earlier process left. Blocks.
+
+        `ended` is what that process had written: if it is not set, the log may be continued.
 
         Raises:
             ValueError: the folder has no log.
@@ -82,13 +93,19 @@ class Spool:
         except (OSError, KeyError) as error:
             raise ValueError(f"{folder} has no log") from error
         spool = cls(name, folder)
-        spool._starts = sorted(int(part.stem) for part in folder.glob("*.part"))
-        spool.stored = spool.size = spool._starts[0] if spool._starts else int(note.get("size", 0))
-        if spool._starts:
-            last = spool._starts[-1]
-            spool.size = last + spool._path(last).stat().st_size
+        spool._starts, end = last_parts(folder)
+        spool.size = end if spool._starts else int(note.get("size", 0))
+        spool._mark = spool.written_mark = Mark.read(folder / _MARK_NAME)
+        if spool._mark is not None and not note.get("complete"):
+            spool._starts = cut_parts(folder, spool._starts, spool.size, spool._mark.size)
+            spool.size = spool._mark.size
+        spool.stored = spool._starts[0] if spool._starts else spool.size
+        if spool.stored:
+            spool._digest = None
+        else:
+            spool._digest = digest_of([spool._path(start) for start in spool._starts])
         spool.is_on_disk = True
-        spool.ended = True
+        spool.ended = spool._is_end_saved = bool(note.get("ended"))
         spool.complete = bool(note.get("complete"))
         return spool
 
@@ -104,16 +121,23 @@ class Spool:
 
     @property
     def sha256(self) -> str:
-        """The digest of all that was written by this process, in hex."""
-        return self._digest.hexdigest()
+        """The digest of the whole log, in hex; empty: an earlier process wrote a part that is no longer here."""
+        return "" if self._digest is None else self._digest.hexdigest()
 
-    def append(self, data: bytes, now: datetime) -> None:
-        """Append bytes in memory. Does not block."""
-        if not data:
-            return
+    @property
+    def mark(self) -> Mark | None:
+        """The last mark; None: there is none."""
+        return self._mark
+
+    def append(self, data: bytes, now: datetime, mark: Mark | None = None) -> None:
+        """Append bytes in memory, and set the mark that holds after them. Does not block."""
         with self._lock:
+            self._mark = mark or self._mark
+            if not data:
+                return
             self._unwritten += data
-            self._digest.update(data)
+            if self._digest is not None:
+                self._digest.update(data)
             self._times.append((self.size, now))
             if len(self._times) > _MAX_TIMES:
                 # Bounded: every other one of the older half is dropped.
@@ -131,7 +155,7 @@ class Spool:
                 if self.complete:
                     return
                 data, is_new, self.is_on_disk = bytes(self._unwritten), not self.is_on_disk, True
-                offset = self.size - len(data)
+                offset, mark = self.size - len(data), self._mark
             if is_new and self._folder.exists():
                 shutil.rmtree(self._folder)
             if is_new or not self._folder.exists():
@@ -139,22 +163,32 @@ class Spool:
                 self._save()
             view = memoryview(data)
             while view:
-                if self._part is None or offset - self._starts[-1] >= _PART_BYTES:
+                if self._part is None or offset - self._starts[-1] >= _PART_BYTES or offset != self._part_end:
                     self._close_part()
                     self._part = self._path(offset).open("wb", buffering=0)
                     self._starts.append(offset)
                 count = self._part.write(view)
                 view = view[count:]
                 offset += count
+                self._part_end = offset
                 with self._lock:
                     del self._unwritten[:count]
+            if mark is not None and mark != self.written_mark:
+                # After the bytes that it counts: what is behind it is cut when the log is loaded.
+                mark.write(self._folder / _MARK_NAME)
+                self.written_mark = mark
             if self.ended:
                 self._close_part()
+                if not self._is_end_saved:
+                    self._save()
 
     @property
     def needs_write(self) -> bool:
         """Whether `write` would change the disk."""
-        return not self.complete and (not self.is_on_disk or bool(self._unwritten) or (self.ended and self._is_open))
+        if self.complete:
+            return False
+        has_news = bool(self._unwritten) or self._mark != self.written_mark
+        return not self.is_on_disk or has_news or (self.ended and not self._is_end_saved)
 
     def is_in_memory(self, offset: int) -> bool:
         """Return whether `read` from there does not block."""
@@ -249,17 +283,13 @@ class Spool:
             part.seek(offset - start)
             return part.read(limit)
 
-    @property
-    def _is_open(self) -> bool:
-        return self._part is not None
-
     def _close_part(self) -> None:
         if self._part is not None:
             self._part.close()
             self._part = None
 
     def _path(self, start: int) -> Path:
-        return self._folder / f"{start:020}.part"
+        return part_path(self._folder, start)
 
     def _save(self) -> None:
         note = {
@@ -273,6 +303,7 @@ class Spool:
         with contextlib.suppress(FileNotFoundError):  # removed meanwhile
             temporary.write_text(json.dumps(note))
             temporary.replace(self._folder / "log.json")
+            self._is_end_saved = self.ended
 
 
 class Spools:
@@ -299,13 +330,15 @@ class Spools:
         """Return a log; None: there is none of this name."""
         return self._spools.get(name)
 
-    async def load(self) -> None:
-        """Load the logs that an earlier process left. Call it first."""
+    async def load(self, *, continued: Collection[str] = ()) -> None:
+        """Load the logs that an earlier process left, and end those of other assignments. Call it first."""
         for folder in sorted(await asyncio.to_thread(lambda: list(self._folder.glob("*/*")))):
             try:
                 spool = await asyncio.to_thread(Spool.load, folder)
             except ValueError:
                 continue
+            if spool.name.assignment_id not in continued:
+                spool.end()
             self._spools[spool.name] = spool
         self.changed.set()
 
@@ -336,7 +369,21 @@ class Spools:
         self._note_unwritten(spool)
         return spool
 
-    async def append(self, spool: Spool, data: bytes, now: datetime) -> None:
+    async def reopen(self, name: LogName) -> Spool:
+        """Return the log of a step that an earlier process began, or create it if nothing of it is left."""
+        return self._spools.get(name) or await self.create(name)
+
+    async def write(self, spool: Spool) -> None:
+        """Write a log to disk.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        if spool.needs_write:
+            self._unwritten.pop(spool.name, None)
+            await asyncio.to_thread(spool.write)
+
+    async def append(self, spool: Spool, data: bytes, now: datetime, mark: Mark | None = None) -> None:
         """Append to a log; wait while too many bytes of all logs are not stored.
 
         Raises:
@@ -346,7 +393,7 @@ class Spools:
             async with self._has_space:
                 await self._has_space.wait_for(lambda: self._waiting() < self._limit_bytes or spool.complete)
         if not spool.complete:
-            spool.append(data, now)
+            spool.append(data, now, mark)
             if spool.unwritten >= _MEMORY_BYTES:
                 self._unwritten.pop(spool.name, None)
                 await asyncio.to_thread(spool.write)

@@ -1,6 +1,10 @@
 """Runs one assignment: carries out the instructions of the plan with a driver, and reports to it what happened.
 
-At the end the order matters: the pod is removed, the logs are stored, then the end is reported.
+How far it is, is written before the instructions are carried out, so that the next process of the executor can
+continue it. The output of a step is kept by its pod until it is in the log on disk, and its exit status until its end
+is written.
+
+At the end the order matters: the logs are on disk, the pod is removed, the logs are stored, then the end is reported.
 """
 
 from __future__ import annotations
@@ -21,8 +25,9 @@ from sluiceway_common.foundation.time_limit import time_limit
 from sluiceway_common.runmodel.wording import duration
 from sluiceway_executor import plan
 from sluiceway_executor.archives.steps import ARCHIVE_STEPS, ArchiveSteps
-from sluiceway_executor.drivers.port import Driver, Limits, Pod, Process
-from sluiceway_executor.output import StepLog
+from sluiceway_executor.drivers.port import Driver, Limits, Pod, PodRequest, Process
+from sluiceway_executor.output import StepLog, copy_output, forget_when_kept
+from sluiceway_executor.progress import Progress, ProgressFiles, Resumed, seconds_now
 from sluiceway_executor.reporter import SETUP, Reporter
 from sluiceway_executor.specification import pod_request, seconds_of, shell_command, step_command, step_plans
 from sluiceway_executor.spool import LogName, Spools
@@ -60,7 +65,8 @@ class WorkerSettings:
 class Worker:
     """Runs one assignment. Call `run` once, and `stop` at any time.
 
-    `report` is called with every change as an update without a number; the last one has a final phase.
+    `report` is called with every change as an update without a number; the last one has a final phase. One that is
+    `resumed` has no specification at first: what its pod runs continues meanwhile, and nothing else is started.
     """
 
     def __init__(
@@ -75,6 +81,8 @@ class Worker:
         fence_seconds: float,
         settings: WorkerSettings,
         clock: Clock,
+        files: ProgressFiles,
+        resumed: Resumed | None = None,
     ) -> None:
         self.assignment_id = assign.assignment_id
         self._assign = assign
@@ -90,16 +98,19 @@ class Worker:
         self._events: asyncio.Queue[plan.Event] = asyncio.Queue()
         self._tasks: set[asyncio.Task[None]] = set()
         self._setup: asyncio.Task[None] | None = None
-        self._pod: Pod | None = None
+        self._files = files
+        self._resumed = resumed
+        self._discarded = asyncio.Event()
+        self._timeout_at = self._budget_at = 0.0
+        self._pod: Pod | None = resumed.pod if resumed is not None else None
         self._process: Process | _ArchiveWork | None = None
         self._stopping = False
-        self._grace_seconds = seconds_of(self._specification, "grace", settings.default_grace_seconds)
+        self._shortest_grace: float | None = None
         self._logs: dict[int, StepLog] = {}
         self._task: plan.TaskState | None = None
-        self._hold_seconds = seconds_of(self._specification, "hold_on_failure", 0.0)
         self._timeout: asyncio.Task[None] | None = None
-        self._timeout_seconds = seconds_of(self._specification, "timeout", settings.default_timeout_seconds)
-        self._timeout_since = 0.0
+        # When the timeout ends, or, while it is paused, how long it continues; and when the hold ends.
+        self._timeout_left = self._hold_at = 0.0
         self._ended_by = ""
 
     def feed(self, seconds: float) -> None:
@@ -118,18 +129,19 @@ class Worker:
             message: the reason for a person.
         """
         if grace_seconds is not None:
-            self._grace_seconds = min(grace_seconds, self._grace_seconds)
+            self._shorten_grace(grace_seconds)
         self._events.put_nowait(plan.StopRequested(force, code or "STOPPED", message or "stopped on request"))
 
     def exceed_limit(self, code: str, message: str) -> None:
         """End it as failed, because it exceeds a limit of the machine."""
-        self._grace_seconds = 0.0
+        self._shorten_grace(0.0)
         self._events.put_nowait(plan.LimitExceeded(code, message))
 
     def discard(self) -> None:
         """End it at once, and report nothing any more. `run` returns soon after."""
         self._reporter.is_silenced = True
-        self._grace_seconds = 0.0
+        self._shorten_grace(0.0)
+        self._discarded.set()
         self._events.put_nowait(plan.StopRequested(force=True, code="DISCARDED", message="its outcome is not used"))
 
     def end_hold(self, hold: int, action: plan.HoldAction, by: str) -> None:
@@ -159,8 +171,12 @@ class Worker:
 
     async def run(self) -> None:
         """Run it to its end. When cancelled, the pod is removed and nothing more is reported."""
-        task, instructions = plan.begin(step_plans(self._specification), holds=self._hold_seconds > 0)
         try:
+            if self._resumed is not None:
+                await self._get_specification(self._resumed)
+                if self._discarded.is_set():
+                    return
+            task, instructions = await self._begin()
             self._task = task
             self._reporter.report(task)
             while True:
@@ -170,11 +186,79 @@ class Worker:
                     break
                 task, instructions = plan.advance(task, await self._events.get())
                 self._task = task
+                self._prepare(instructions)
+                if task.held_step is None:
+                    self._hold_at = 0.0
+                if task.phase is not plan.TaskPhase.SETUP:
+                    await self._save(task)
                 if task.phase is not plan.TaskPhase.OVER:
                     self._reporter.report(task)
             await self._finish(task)
         finally:
             await self._clean_up()
+
+    async def _begin(self) -> tuple[plan.TaskState, tuple[plan.Instruction, ...]]:
+        plans = step_plans(self._specification)
+        progress = self._resumed.progress if self._resumed is not None else None
+        self._timeout_left = self._timeout_seconds
+        if progress is None:
+            return plan.begin(plans, holds=self._hold_seconds > 0)
+        self._reporter.restore(progress.report)
+        self._timeout_at, self._timeout_left = progress.timeout_at, progress.timeout_left
+        self._budget_at, self._hold_at = progress.budget_at, progress.hold_at
+        task, instructions = plan.resume(progress.with_plans(plans))
+        if task.phase is plan.TaskPhase.STEPS:
+            self._start_timeout()
+        self._task = task
+        if task.phase is not plan.TaskPhase.SETUP:
+            await self._complete_logs(task)
+        return task, instructions
+
+    def _prepare(self, instructions: tuple[plan.Instruction, ...]) -> None:
+        """Note the times at which instructions are carried out, before they are saved."""
+        for instruction in instructions:
+            match instruction:
+                case plan.StartStep(step=step):
+                    self._reporter.step_started(step)
+                    self._start_timeout()
+                case plan.StartHold():
+                    self._hold_at = seconds_now() + self._hold_seconds
+                    self._pause_timeout()
+                case _:
+                    pass
+
+    async def _get_specification(self, resumed: Resumed) -> None:
+        asked = asyncio.ensure_future(resumed.specification())
+        discarded = asyncio.create_task(self._discarded.wait())
+        try:
+            await asyncio.wait({asked, discarded}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            asked.cancel()
+            discarded.cancel()
+            await asyncio.wait({asked, discarded})
+        if self._discarded.is_set():
+            return
+        self._assign.specification.CopyFrom(asked.result())
+        if self._pod is not None:
+            self._pod.resume(await self._pod_request(clones_here=False))
+
+    async def _save(self, task: plan.TaskState) -> None:
+        progress = Progress(
+            task, self._reporter.saved, self._timeout_at, self._timeout_left, self._budget_at, self._hold_at
+        )
+        try:
+            await self._files.save(self.assignment_id, progress)
+        except OSError as error:
+            # It continues; a restart of the executor would lose it.
+            log.warning("progress_not_written", assignment=self.assignment_id, error=str(error))
+
+    @property
+    def _grace_seconds(self) -> float:
+        grace = seconds_of(self._specification, "grace", self._settings.default_grace_seconds)
+        return grace if self._shortest_grace is None else min(grace, self._shortest_grace)
+
+    def _shorten_grace(self, seconds: float) -> None:
+        self._shortest_grace = seconds if self._shortest_grace is None else min(seconds, self._shortest_grace)
 
     # -- instructions of the plan ---------------------------------------------------------------------------------
 
@@ -183,9 +267,9 @@ class Worker:
             case plan.CreatePod():
                 self._setup = self._spawn(self._create_pod(), "setup")
             case plan.StartStep(step=step):
-                self._start_timeout()
-                self._reporter.step_started(step)
                 self._process, self._stopping = None, False
+                self._spawn(self._run_step(step), f"step {step}")
+            case plan.ResumeStep(step=step):
                 self._spawn(self._run_step(step), f"step {step}")
             case plan.StopSetup():
                 if self._setup is not None:
@@ -198,27 +282,26 @@ class Worker:
                     self._spawn(self._pod.stop(self._grace_seconds), "stop of the pod")
             case plan.StartBudget():
                 seconds = self._settings.always_seconds
+                self._budget_at = self._budget_at or seconds_now() + seconds
                 exceeded = plan.BudgetExceeded(f"the `always` steps took longer than {_words(seconds)}")
-                self._spawn(self._later(seconds, exceeded), "budget")
+                self._spawn(self._at(self._budget_at, exceeded), "budget")
             case plan.StartHold(hold=hold):
-                self._pause_timeout()
-                self._spawn(self._later(self._hold_seconds, plan.HoldExpired(hold)), f"hold {hold}")
+                self._spawn(self._at(self._hold_at, plan.HoldExpired(hold)), f"hold {hold}")
             case plan.Finish():
                 pass
 
     def _start_timeout(self) -> None:
         """Start the timeout of the task, or continue it after a hold, which does not count."""
         if self._timeout is None:
-            seconds = seconds_of(self._specification, "timeout", self._settings.default_timeout_seconds)
-            timed_out = plan.TimedOut(f"timed out after {_words(seconds)}")
-            self._timeout_since = self._clock.monotonic()
-            self._timeout = self._spawn(self._later(self._timeout_seconds, timed_out), "timeout")
+            self._timeout_at = self._timeout_at or seconds_now() + self._timeout_left
+            exceeded = plan.TimedOut(f"timed out after {_words(self._timeout_seconds)}")
+            self._timeout = self._spawn(self._at(self._timeout_at, exceeded), "timeout")
 
     def _pause_timeout(self) -> None:
         if self._timeout is not None:
             self._timeout.cancel()
             self._timeout = None
-            self._timeout_seconds = max(0.0, self._timeout_seconds - self._clock.monotonic() + self._timeout_since)
+            self._timeout_left, self._timeout_at = max(0.0, self._timeout_at - seconds_now()), 0.0
 
     def _stop_step(self) -> None:
         # A step whose process has not started yet stops it when it has.
@@ -229,18 +312,13 @@ class Worker:
     async def _create_pod(self) -> None:
         self._reporter.step_started(SETUP)
         setup_log = await self._open_log(SETUP)
+        if self._resumed is not None:
+            await setup_log.note("the executor was restarted; the setup begins again")
         event: plan.Event
         try:
             try:
                 async with time_limit(self._settings.setup_seconds):
-                    request = await pod_request(
-                        self._assign,
-                        self._driver,
-                        session_id=self._session_id,
-                        fence_seconds=self._fence_seconds,
-                        default_limits=self._settings.limits,
-                        local_repositories=self._settings.local_repositories,
-                    )
+                    request = await self._pod_request()
                     await setup_log.note(f"driver {self._driver.name}, image {request.image}")
                     pod = await self._driver.create_pod(request, setup_log.note)
             except TimeoutError as error:
@@ -263,8 +341,45 @@ class Worker:
             await setup_log.note(f"setup failed: {type(error).__name__}")
             event = plan.SetupFailed(f"the executor failed: {type(error).__name__}")
         await self._close_log(SETUP)
+        await self._keep_logs()
         self._setup = None
         self._events.put_nowait(event)
+
+    async def _pod_request(self, *, clones_here: bool = True) -> PodRequest:
+        return await pod_request(
+            self._assign,
+            self._driver,
+            session_id=self._session_id,
+            fence_seconds=self._fence_seconds,
+            default_limits=self._settings.limits,
+            local_repositories=self._settings.local_repositories,
+            clones_here=clones_here,
+        )
+
+    @property
+    def _timeout_seconds(self) -> float:
+        return seconds_of(self._specification, "timeout", self._settings.default_timeout_seconds)
+
+    @property
+    def _hold_seconds(self) -> float:
+        return seconds_of(self._specification, "hold_on_failure", 0.0)
+
+    async def _complete_logs(self, task: plan.TaskState) -> None:
+        """Complete the logs of what is over, of which the pod may still have output that was not on disk."""
+        for step in range(SETUP, len(task.steps)):
+            state = task.setup if step == SETUP else task.steps[step]
+            if state.phase in {plan.StepPhase.NOT_STARTED, plan.StepPhase.RUNNING, plan.StepPhase.SKIPPED}:
+                continue
+            # The log of a step after which the task was held ends with the task.
+            stays_open = not self._reporter.has_log(step)
+            step_log = await self._open_log(step)
+            found = None if self._pod is None or step == SETUP else await self._find(step, self._pod)
+            if found is not None:
+                await copy_output(found, step_log)
+                self._spawn(forget_when_kept(found, step_log), "output")
+            if not stays_open:
+                await step_log.finish()
+                del self._logs[step]
 
     async def _run_step(self, step: int) -> None:
         step_log = self._logs.get(step)
@@ -272,6 +387,7 @@ class Worker:
             step_log = await self._open_log(step)
         else:
             await step_log.note(f"run again, as asked for by {self._ended_by}")
+            await step_log.begin_output()
         event: plan.Event
         try:
             event = await self._execute(step, step_log)
@@ -298,16 +414,19 @@ class Worker:
         if self._specification.steps[step].definition.WhichOneof("kind") in ARCHIVE_STEPS:
             return await self._execute_archive_step(step, pod, step_log)
         try:
-            process = await pod.exec(step_command(self._specification, step, mounted_repository=pod.repository))
+            process = await self._find(step, pod)
+            if process is None:
+                command = step_command(self._specification, step, mounted_repository=pod.repository)
+                process = await pod.exec(replace(command, key=self._key(step)))
         except SluicewayError as error:
             await step_log.note(str(error))
             return plan.StepEnded(step, None, error.reason, f"did not start: {error}")
         self._process = process
         if self._stopping:
             self._stop_step()
-        while data := await process.read():
-            await step_log.write(data)
+        await copy_output(process, step_log)
         status = await process.wait()
+        self._spawn(forget_when_kept(process, step_log), "output")
         if status.pod_ended:
             if status.pod_ended == "fenced":
                 message = "no server acknowledged the executor for too long, so the pod ended itself"
@@ -325,7 +444,22 @@ class Worker:
             return plan.StepEnded(step, status.code, "STEP_INVALID", f"did not start: {status.error}")
         return plan.StepEnded(step, status.code)
 
+    async def _find(self, step: int, pod: Pod) -> Process | None:
+        """Find the command of a step that an earlier process began."""
+        if self._resumed is None or self._resumed.pod is None:
+            return None
+        spool = self._spools.get(LogName(self.assignment_id, step))
+        mark = None if spool is None else spool.written_mark
+        return await pod.find(self._key(step), 0 if mark is None else mark.output)
+
+    def _key(self, step: int) -> str:
+        """Return the name of the command of a step in its pod, another one when it is run again."""
+        reruns = 0 if self._task is None else self._task.steps[step].reruns
+        return f"{step}.{reruns}"
+
     async def _execute_archive_step(self, step: int, pod: Pod, step_log: StepLog) -> plan.Event:
+        if self._resumed is not None and step_log.size:
+            await step_log.note("the executor was restarted; this step begins again")
         work = asyncio.ensure_future(self._archives.run(self._assign, step, pod, step_log.note))
         self._process = _ArchiveWork(work)
         if self._stopping:
@@ -345,9 +479,16 @@ class Worker:
     # -- the end ------------------------------------------------------------------------------------------------
 
     async def _finish(self, task: plan.TaskState) -> None:
-        await self._clean_up()
+        await self._cancel_tasks()
         for step in list(self._logs):
             await self._close_log(step)
+        if not self._reporter.is_silenced:
+            await self._keep_logs()
+            await self._save(task)
+        await self._clean_up()
+        for spool in self._spools:
+            if spool.name.assignment_id == self.assignment_id:
+                await self._spools.end(spool)
         if self._reporter.is_silenced:
             return
         self._reporter.report(task)
@@ -359,12 +500,7 @@ class Worker:
         self._reporter.report_end(task)
 
     async def _clean_up(self) -> None:
-        current = asyncio.current_task()
-        tasks = [each for each in self._tasks if each is not current]
-        for each in tasks:
-            each.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
+        await self._cancel_tasks()
         pod, self._pod = self._pod, None
         if pod is not None:
             await pod.remove()
@@ -372,20 +508,29 @@ class Worker:
             # It may have been created when the setup was cancelled.
             await self._driver.remove_pod(self._session_id, self.assignment_id)
 
+    async def _cancel_tasks(self) -> None:
+        current = asyncio.current_task()
+        tasks = [each for each in self._tasks if each is not current]
+        for each in tasks:
+            each.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+
     def _spawn(self, work: Coroutine[Any, Any, None], what: str) -> asyncio.Task[None]:
         spawned = asyncio.create_task(work, name=f"{what} of {self.assignment_id}")
         self._tasks.add(spawned)
         spawned.add_done_callback(self._tasks.discard)
         return spawned
 
-    async def _later(self, seconds: float, event: plan.Event) -> None:
-        await asyncio.sleep(seconds)
+    async def _at(self, seconds: float, event: plan.Event) -> None:
+        await asyncio.sleep(max(0.0, seconds - seconds_now()))
         self._events.put_nowait(event)
 
     # -- logs ---------------------------------------------------------------------------------------
 
     async def _open_log(self, step: int) -> StepLog:
-        spool = await self._spools.create(LogName(self.assignment_id, step))
+        name = LogName(self.assignment_id, step)
+        spool = await (self._spools.create(name) if self._resumed is None else self._spools.reopen(name))
         step_log = StepLog(
             self._spools,
             spool,
@@ -395,6 +540,14 @@ class Worker:
         )
         self._logs[step] = step_log
         return step_log
+
+    async def _keep_logs(self) -> None:
+        for spool in self._spools:
+            if spool.name.assignment_id == self.assignment_id and not spool.complete:
+                try:
+                    await self._spools.write(spool)
+                except OSError as error:
+                    log.warning("log_not_written", assignment=self.assignment_id, error=str(error))
 
     async def _close_log(self, step: int) -> None:
         step_log = self._logs[step]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -78,18 +79,50 @@ def _created(answer: object) -> str:
     return str(answer.json()["id"]) if answer.status_code == 201 else ""  # type: ignore[attr-defined]  # httpx.Response
 
 
-def test_task_is_lost_when_its_executor_is_killed(here: Installation) -> None:
+def _has(here: Installation, run_id: str, line: bytes) -> bool:
+    return line in here.log(run_id, "task", 0)
+
+
+def _is_replaced(here: Installation, executor: int) -> bool:
+    return here.state["processes"]["executors"] not in ([executor], [])
+
+
+def test_task_continues_when_its_executor_is_killed(here: Installation) -> None:
+    run_id = start(here, "executor", COUNTS)
+    for line in (b"line 5\n", b"line 25\n"):
+        until(partial(_has, here, run_id, line), "it counts")
+        (executor,) = here.state["processes"]["executors"]
+        os.kill(executor, signal.SIGKILL)
+        until(partial(_is_replaced, here, executor), "the executor is restarted")
+    assert here.wait_for(run_id)["result"] == "RUN_RESULT_SUCCESS"
+    assert here.log(run_id, "task", 0) == b"".join(b"line %d\n" % i for i in range(60))
+    assert here.tasks(run_id)["task"]["attempt"] == 1
+
+
+def test_stop_while_the_executor_is_away_ends_the_task(here: Installation) -> None:
     mark = f"99{os.getpid()}"
-    run_id = start(here, "executor", f"echo up; sleep {mark} & setsid sleep {mark} & sleep {mark}")
+    run_id = start(here, "stopped", f"echo up; sleep {mark} & setsid sleep {mark} & sleep {mark}")
     until(lambda: len(processes_marked(f"sleep\0{mark}")) == 3, "its processes are there")
     (executor,) = here.state["processes"]["executors"]
     os.kill(executor, signal.SIGKILL)
-    until(lambda: here.state["processes"]["executors"] not in ([executor], []), "the executor is restarted")
+    with here.http() as client:
+        assert client.post(f"/api/v1/runs/{run_id}:stop", json={}).is_success
     run = here.wait_for(run_id)
-    assert run["result"] == "RUN_RESULT_FAILED"
+    assert run["result"] == "RUN_RESULT_STOPPED"
+    assert here.tasks(run_id)["task"]["attempt"] == 1
+    until(lambda: not processes_marked(f"sleep\0{mark}"), "no process of the task stays")
+
+
+def test_task_is_lost_when_its_launcher_is_killed(here: Installation) -> None:
+    mark = f"88{os.getpid()}"
+    run_id = start(here, "launcher", f"echo up; sleep {mark} & setsid sleep {mark} & sleep {mark}")
+    until(lambda: len(processes_marked(f"sleep\0{mark}")) == 3, "its processes are there")
+    for launcher in processes_marked("pod_launcher.py"):
+        if str(here.data).encode() in (Path("/proc") / str(launcher) / "cmdline").read_bytes():
+            os.kill(launcher, signal.SIGKILL)
+    here.wait_for(run_id)
     task = here.tasks(run_id)["task"]
-    assert task["status"] == "TASK_STATUS_LOST"
-    assert task["attempt"] == 1
+    assert (task["status"], task["reason"]["code"]) == ("TASK_STATUS_LOST", "POD_GONE")
     assert task["reason"]["message"]
     until(lambda: not processes_marked(f"sleep\0{mark}"), "no process of the task stays")
     # And the executor works as before.

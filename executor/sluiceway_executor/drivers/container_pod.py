@@ -116,6 +116,13 @@ class ContainerPod:
     def repository(self) -> str:
         return self._plan.repository
 
+    async def find(self, key: str, offset: int) -> ContainerProcess | None:
+        del key, offset
+        return None
+
+    def resume(self, request: PodRequest) -> None:
+        self._request = request
+
     async def start(self, *, ended: Coroutine[Any, Any, str]) -> None:
         """Wait until the first process is ready.
 
@@ -461,6 +468,12 @@ class ContainerProcess:
     def resize(self, rows: int, columns: int) -> None:
         if not self._ended.done():
             self._resize(_winsize(rows, columns))
+
+    async def acknowledge(self, offset: int) -> None:
+        """Do nothing: what was read is not kept."""
+
+    async def forget(self) -> None:
+        """Do nothing: its status is not kept."""
 
     async def may_write(self, count: int) -> bool:
         """Wait until its input takes `count` more bytes; return whether it will read them."""

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -97,6 +97,10 @@ class DockerDriver:
             raise FailedPrecondition(
                 f"the docker driver does not work on this machine: {error}", reason="DRIVER_UNAVAILABLE"
             ) from error
+
+    async def take_over(self, assignment_ids: Collection[str]) -> Mapping[str, ContainerPod]:
+        del assignment_ids
+        return {}
 
     async def sweep(self) -> None:
         """Remove what an earlier process of this executor left. Before the first pod."""

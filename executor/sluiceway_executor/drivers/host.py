@@ -12,14 +12,16 @@ import asyncio
 import os
 import pwd
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from sluiceway_common.foundation.errors import FailedPrecondition
 from sluiceway_common.runconfig.capabilities import HOST, Capabilities
+from sluiceway_executor.drivers.pod_launch import INIT_SOCKET, Launch
 from sluiceway_executor.drivers.port import Note, PodRequest, no_note
 from sluiceway_executor.drivers.refusal import refuse_request
-from sluiceway_executor.drivers.supervised import INIT_SOCKET, Launch, SupervisedPod
+from sluiceway_executor.drivers.supervised import SupervisedPod
 from sluiceway_executor.drivers.supervised_driver import SupervisedDriver
 
 __all__ = ["HostDriver"]
@@ -29,6 +31,10 @@ class HostDriver(SupervisedDriver):
     """See the module; see `port.Driver`."""
 
     name = HOST.driver
+
+    @property
+    def _users(self) -> Sequence[str]:
+        return (_own_name(),)
 
     @property
     def capabilities(self) -> Capabilities:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Coroutine, Sequence
+from collections.abc import Collection, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -119,6 +119,10 @@ class KubernetesDriver:
             raise FailedPrecondition(
                 f"the kubernetes driver does not work: {error}", reason="DRIVER_UNAVAILABLE"
             ) from error
+
+    async def take_over(self, assignment_ids: Collection[str]) -> Mapping[str, ContainerPod]:
+        del assignment_ids
+        return {}
 
     async def sweep(self) -> None:
         """Remove what an earlier process of this executor left. Before the first pod."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 
+from sluiceway_executor.drivers.port import Process
+
 
 async def write_all(loop: asyncio.AbstractEventLoop, descriptor: int, data: bytes) -> None:
     """Write all of `data`. Raise BrokenPipeError if nobody reads any more."""
@@ -33,3 +35,11 @@ async def read_some(loop: asyncio.AbstractEventLoop, descriptor: int, most: int)
                 await readable.wait()
             finally:
                 loop.remove_reader(descriptor)
+
+
+async def read_all(process: Process) -> bytes:
+    """Read the output of a command to its end."""
+    parts = []
+    while data := await process.read():
+        parts.append(data)
+    return b"".join(parts)

@@ -34,6 +34,8 @@ _MODULES = (
     "pod_install.py",
     "pod_link.py",
     "pod_listener.py",
+    "pod_messages.py",
+    "pod_output.py",
     "pod_processes.py",
     "pod_routes.py",
 )

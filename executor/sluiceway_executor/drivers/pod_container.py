@@ -44,13 +44,15 @@ else:
 
 if TYPE_CHECKING or __package__:
     from sluiceway_executor.drivers.pod_command import Command, seconds_now
-    from sluiceway_executor.drivers.pod_init import HEADER_BYTES, LOOK_SECONDS, PodInit
+    from sluiceway_executor.drivers.pod_init import LOOK_SECONDS, PodInit
+    from sluiceway_executor.drivers.pod_messages import HEADER_BYTES, json_of
     from sluiceway_executor.drivers.pod_processes import prctl, suppress
     from sluiceway_executor.drivers.pod_routes import add_unreachable
 else:
     sys.path.append(__file__.rpartition("/")[0])
     from pod_command import Command, seconds_now
-    from pod_init import HEADER_BYTES, LOOK_SECONDS, PodInit
+    from pod_init import LOOK_SECONDS, PodInit
+    from pod_messages import HEADER_BYTES, json_of
     from pod_processes import prctl, suppress
     from pod_routes import add_unreachable
 
@@ -190,7 +192,7 @@ class ContainerInit(PodInit):
 
     # -- the connection -----------------------------------------------------------------------------------------
 
-    def _send(self, message: dict[str, Any]) -> None:
+    def _send(self, message: dict[str, Any], descriptor: int = -1) -> None:
         body = to_json(message).encode()
         self.outgoing += len(body).to_bytes(HEADER_BYTES, "big") + body
         self._flush()
@@ -454,8 +456,7 @@ def _buffered(descriptor: int) -> int:
 
 def to_json(message: dict[str, Any]) -> str:
     """Write a message as JSON."""
-    from_init = sys.modules[PodInit.__module__]
-    return "{" + ", ".join(f'"{name}": {from_init._json(value)}' for name, value in message.items()) + "}"
+    return "{" + ", ".join(f'"{name}": {json_of(value)}' for name, value in message.items()) + "}"
 
 
 def drop_capability(number: int) -> None:

@@ -50,7 +50,8 @@ def enter(request: dict[str, Any], descriptors: list[int], launcher: socket.sock
 
     Args:
         request: see `pod_launcher`.
-        descriptors: for messages about what fails; the pod's socket; the file with the filter of system calls.
+        descriptors: for messages about what fails; the pod's socket to the launcher; the file with the filter of system
+            calls.
         launcher: is sent the process id with the descriptors of the network and the user namespace, or why there is
             no pod.
         alive: a pipe whose other end only the launcher has open.
@@ -109,7 +110,7 @@ def _first_process(request: dict[str, Any], descriptors: list[int], launcher: so
     try:
         os.setsid()
         filter_ = os.pread(descriptors[2], 1 << 20, 0)
-        # Above the numbers that they will get: output 1 and 2, the pod's socket 3.
+        # Above the numbers that they will get: output 1 and 2, the socket to the launcher 3.
         placed = [descriptors[0], descriptors[0], descriptors[1], alive, launcher.fileno()]
         moved = [fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, 64) for descriptor in placed]
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)

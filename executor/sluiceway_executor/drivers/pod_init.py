@@ -1,9 +1,11 @@
 """The first process of a pod: starts commands, reaps processes, and ends the pod if it is not fed.
 
-It runs inside the pod, so it uses the standard library only, and of ours `pod_command.py` and `pod_processes.py`, which
-are beside it. It communicates with its executor over a stream socket that it inherits (`pod_init.py FD MODE`). Messages
-have a length and may have file descriptors: Python literals to the pod, JSON from it. When the socket ends, or the pod
-is not fed in time, this process ends, and all of the pod with it.
+It runs inside the pod, so it uses the standard library only, and of ours the modules beside it. It communicates with
+its executor over a stream socket. Messages have a length and may have file descriptors: Python literals to the pod,
+JSON from it. The stream is a descriptor that arrives over a socket from the launcher (`pod_launcher.py`), which this
+process inherits (`pod_init.py FD MODE`): when the executor was restarted, another stream takes the place of the first.
+Without a stream the pod continues. When the socket of the launcher ends, or the pod is not fed in time, this process
+ends, and all of the pod with it.
 
 - `MODE` is `namespace` when it is process 1 of a pid namespace: the kernel then kills what is left when it ends. Such a
   process is a fork of the launcher (`pod_entry.py`); what was not imported before the fork cannot be imported.
@@ -17,9 +19,15 @@ it any more.
 
 A command is over when its program has ended and so have those that still write its output; see `_is_over`.
 
-To the pod: `exec` (id, argv, env, cwd, tty, script, limits; with 3 descriptors), `stop` (grace; the id of a command, or
-none: all of the pod), `feed` (seconds).
-From the pod: `ready`, `exit` (id, status, limit, error, output_open), `stopped` (all of the pod), `starved`.
+A command with a key outlives the stream: its output and its end are kept (`pod_output.py`), and named to the next
+stream. A command without one is stopped.
+
+To the pod: `exec` (id, argv, env, cwd, tty, script, limits; with 3 descriptors, and those of `KeptOutput` if it has a
+`key`), `stop` (grace; the id of a command, or none: all of the pod), `feed` (seconds), `ack` (id, offset), `forget`
+(id), `end`.
+From the pod: for each command that is kept, `kept` (id, key, dropped; with the descriptor of its output); then `ready`
+(pid, protocol, last_id). `exit` (id, status, limit, error, output_open, size), `acked` (id, offset), `stopped` (all of
+the pod), `starved`.
 """
 # Every pod of the host driver waits for the imports of this file. `_signal`, `_socket` and `_stat` are what `signal`,
 # `socket` and `stat` wrap in enums; with those, `json`, `ctypes`, `contextlib` and `pathlib`, the start would take
@@ -43,6 +51,8 @@ else:
 
 if TYPE_CHECKING or __package__:
     from sluiceway_executor.drivers.pod_command import NOT_EXECUTABLE, Command, seconds_now, supervise
+    from sluiceway_executor.drivers.pod_messages import Messages
+    from sluiceway_executor.drivers.pod_output import KeptOutput
     from sluiceway_executor.drivers.pod_processes import (
         PR_SET_CHILD_SUBREAPER,
         Processes,
@@ -57,6 +67,8 @@ else:
     # It is run as a file, or imported by one: there is no package, and these are beside it.
     sys.path.append(__file__.rpartition("/")[0])
     from pod_command import NOT_EXECUTABLE, Command, seconds_now, supervise
+    from pod_messages import Messages
+    from pod_output import KeptOutput
     from pod_processes import (
         PR_SET_CHILD_SUBREAPER,
         Processes,
@@ -68,9 +80,10 @@ else:
         writers_of,
     )
 
+PROTOCOL = 1
+"""The version of the messages. An executor that does not know it cannot continue the pod."""
 PR_SET_DUMPABLE = 4
 WATCH_SECONDS = 0.25
-HEADER_BYTES = 4
 KILLED = 128 + signal.SIGKILL
 LOOK_SECONDS = 0.05
 BACKGROUND_SECONDS = 2.0
@@ -83,14 +96,15 @@ ESCALATE_SECONDS = 2.0
 KILL_ROUNDS = 10
 
 
-class PodInit:
+class PodInit(Messages):
     """The loop of the pod's first process."""
 
-    def __init__(self, connection: socket.socket, mode: str) -> None:
-        self.connection = connection
+    def __init__(self, connection: socket.socket | None, mode: str, control: socket.socket | None = None) -> None:
+        """Take the stream to the executor, or the socket over which one comes."""
+        super().__init__(connection, control)
         self.mode = mode
-        self.incoming = bytearray()
-        self.descriptors: list[int] = []
+        self.last_id = 0
+        self.kept: dict[int, KeptOutput] = {}
         self.commands: list[Command] = []
         self.fed_until = seconds_now() + 60.0
         self.kill_at: float | None = None
@@ -107,35 +121,44 @@ class PodInit:
         """Read from and write to them."""
 
     def run(self) -> None:
-        """Serve until the executor goes away or the pod starves. Never returns normally."""
+        """Serve until the launcher goes away or the pod starves. Never returns normally."""
         wake_read, wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
-        self._send(self._ready())
+        if self.connection is not None:
+            self._send(self._ready())
         while True:
             poll = select.poll()
             # The reports of a supervisor that has ended are at their end, which is always readable.
             reports = [command.reports for command in self.commands if command.supervisor and not command.over]
-            for descriptor in (self.connection.fileno(), wake_read, *reports):
+            sockets = [each.fileno() for each in (self.connection, self.control) if each is not None]
+            for descriptor in (*sockets, wake_read, *reports):
                 poll.register(descriptor, select.POLLIN)
+            for kept in self.kept.values():
+                kept.register(poll)
             self._register(poll)
             readable = {descriptor for descriptor, _ in poll.poll(self._next_wait() * 1000)}
             if wake_read in readable:
                 with suppress(BlockingIOError):
                     os.read(wake_read, 4096)
-            if self.connection.fileno() in readable and not self._receive():
-                self._end()
+            if self.connection is not None and self.connection.fileno() in readable and not self._receive():
+                self._lost()
+            if self.control is not None and self.control.fileno() in readable:
+                self._take_connection(self.control)
             self._transfer(readable)
+            self._transfer_kept()
             self._reap()
             self._tick()
 
     def _ready(self) -> dict[str, Any]:
-        return {"event": "ready", "pid": os.getpid()}
+        return {"event": "ready", "pid": os.getpid(), "protocol": PROTOCOL, "last_id": self.last_id}
 
     def _next_wait(self) -> float:
         now = seconds_now()
         waits = [self.fed_until - now]
         if self.kill_at is not None or any(c.kill_at or (c.status is not None and not c.over) for c in self.commands):
+            waits.append(LOOK_SECONDS)
+        if any(kept.is_ending for kept in self.kept.values()):
             waits.append(LOOK_SECONDS)
         if self.max_memory or self.max_processes:
             waits.append(WATCH_SECONDS)
@@ -183,48 +206,43 @@ class PodInit:
 
     # -- messages -----------------------------------------------------------------------------------------------
 
-    def _send(self, message: dict[str, Any]) -> None:
-        body = "{" + ", ".join(f'"{name}": {_json(value)}' for name, value in message.items()) + "}"
-        try:
-            self.connection.sendall(len(body).to_bytes(HEADER_BYTES, "big") + body.encode())
-        except OSError:
-            self._end()
+    def _announce(self) -> None:
+        for kept in self.kept.values():
+            if not kept.is_forgotten:
+                self._send({"event": "kept", "id": kept.number, "key": kept.key, "dropped": kept.dropped}, kept.output)
+                if kept.exit is not None:
+                    self._send(kept.exit)
+        self._send(self._ready())
 
-    def _receive(self) -> bool:
-        try:
-            data, ancillary, _, _ = self.connection.recvmsg(1 << 16, socket.CMSG_SPACE(12 * 4), socket.MSG_CMSG_CLOEXEC)
-        except OSError:
-            return False
-        for level, kind, payload in ancillary:
-            if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
-                self.descriptors += [
-                    int.from_bytes(payload[i : i + 4], sys.byteorder) for i in range(0, len(payload) - 3, 4)
-                ]
-        if not data:
-            return False
-        self._take(data)
-        return True
-
-    def _take(self, data: bytes) -> None:
-        self.incoming += data
-        while len(self.incoming) >= HEADER_BYTES:
-            end = HEADER_BYTES + int.from_bytes(self.incoming[:HEADER_BYTES], "big")
-            if len(self.incoming) < end:
-                break
-            # A literal from the executor, which is trusted.
-            message = eval(bytes(self.incoming[HEADER_BYTES:end]), {"__builtins__": {}})  # noqa: S307 - from the executor
-            del self.incoming[:end]
-            self._obey(message)
+    def _disconnected(self) -> None:
+        for command in self.commands:
+            if command.number not in self.kept:
+                self._stop(command.number, 0.0)
 
     def _obey(self, message: dict[str, Any]) -> None:
         kind = message["do"]
         if kind == "exec":
-            descriptors, self.descriptors = self.descriptors[:3], self.descriptors[3:]
-            self._start(message, descriptors)
+            count = message.get("descriptors", 3)
+            descriptors, self.descriptors = self.descriptors[:count], self.descriptors[count:]
+            self.last_id = max(self.last_id, message["id"])
+            if "key" in message:
+                self.kept[message["id"]] = KeptOutput(message["key"], message["id"], *descriptors[3:])
+            self._start(message, descriptors[:3])
         elif kind == "feed":
             self.fed_until = seconds_now() + message["seconds"]
         elif kind == "stop":
             self._stop(message.get("id"), message["grace"])
+        elif kind == "ack":
+            kept = self.kept.get(message["id"])
+            if kept is not None:
+                kept.drop(message["offset"])
+                self._send({"event": "acked", "id": kept.number, "offset": kept.dropped})
+        elif kind == "forget":
+            kept = self.kept.get(message["id"])
+            if kept is not None:
+                kept.forget()
+        elif kind == "end":
+            self._end()
 
     # -- the life of a command ----------------------------------------------------------------------------------
 
@@ -306,7 +324,20 @@ class PodInit:
 
     def _exited(self, message: dict[str, Any]) -> None:
         """Report the end of a command."""
-        self._send(message)
+        kept = self.kept.get(message["id"])
+        if kept is None:
+            self._send(message)
+        else:
+            kept.end(message)
+
+    def _transfer_kept(self) -> None:
+        for number, kept in list(self.kept.items()):
+            had_ended = kept.exit is not None
+            kept.transfer()
+            if kept.exit is not None and not had_ended:
+                self._send(kept.exit)
+            if kept.is_gone:
+                del self.kept[number]
 
     def _read_reports(self) -> None:
         for command in self.commands:
@@ -407,19 +438,6 @@ class PodInit:
         self._kill(None, now)
 
 
-def _json(value: str | float | None) -> str:
-    """Write a value as JSON."""
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if not isinstance(value, str):
-        return str(value)
-    units = memoryview(value.encode("utf-16", "surrogatepass")[2:]).cast("H")
-    shown = (chr(unit) if 32 <= unit < 127 and unit not in b'"\\' else f"\\u{unit:04x}" for unit in units)
-    return f'"{"".join(shown)}"'
-
-
 def _exit_code(status: int) -> int:
     code = os.waitstatus_to_exitcode(status)
     return code if code >= 0 else 128 - code
@@ -442,7 +460,7 @@ def main(arguments: list[str]) -> None:
         null = os.open(os.devnull, os.O_RDWR)
         os.dup2(null, standard)
         os.close(null)
-    PodInit(socket.socket(fileno=descriptor), mode).run()
+    PodInit(None, mode, socket.socket(fileno=descriptor)).run()
 
 
 if __name__ == "__main__":

@@ -47,10 +47,9 @@ _CANDIDATES = ("10.0.2.0/24", "10.213.2.0/24", "172.29.213.0/24", "192.168.213.0
 
 @dataclass(frozen=True, slots=True)
 class Outside:
-    """The `slirp4netns` of one pod, and the pipe through which it notices the end of this process."""
+    """The `slirp4netns` of one pod. The launcher ends it with the pod."""
 
     process: LaunchedProcess
-    lifeline: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,11 +145,14 @@ def resolver_file(network: PodNetwork, machine: str) -> str:
     return "\n".join([f"nameserver {network.resolver}", *kept, ""])
 
 
-async def connect_outside(launcher: Launcher, pod: LaunchedProcess, network: PodNetwork, folder: Path) -> Outside:
+async def connect_outside(
+    launcher: Launcher, name: str, pod: LaunchedProcess, network: PodNetwork, folder: Path
+) -> Outside:
     """Start `slirp4netns` for the network namespace of a pod; return when the device is up.
 
     Args:
         launcher: starts it.
+        name: of the pod.
         pod: the first process of the pod.
         network: its addresses.
         folder: where it may leave its output.
@@ -160,20 +162,19 @@ async def connect_outside(launcher: Launcher, pod: LaunchedProcess, network: Pod
     """
     log = folder / "network.log"
     reader, ready = os.pipe2(os.O_CLOEXEC)
-    ended, lifeline = os.pipe2(os.O_CLOEXEC)
     try:
         output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         try:
             process = await launcher.launch(
-                # It ends by itself, by the pipe, when this process does.
+                # It ends by itself, by the pipe, when the launcher does.
                 LaunchRequest(_slirp4netns(network), env={}),
                 output=output,
-                inherited=[ready, ended, *pod.namespaces],
+                inherited=[ready, *pod.namespaces],
+                pod=name,
             )
         finally:
-            for each in (output, ready, ended):
+            for each in (output, ready):
                 os.close(each)
-        outside = Outside(process, lifeline)
         try:
             if not await _is_ready(reader):
                 printed = log.read_text(errors="replace").strip()[-500:]
@@ -185,18 +186,14 @@ async def connect_outside(launcher: Launcher, pod: LaunchedProcess, network: Pod
             process.kill()
             process.close()
             raise
-    except BaseException:
-        os.close(lifeline)
-        raise
     finally:
         os.close(reader)
-    return outside
+    return Outside(process)
 
 
 async def disconnect(outside: Outside) -> None:
     """End `slirp4netns`. Call it once."""
     outside.process.kill()
-    os.close(outside.lifeline)
     await outside.process.wait(_END_SECONDS)
     outside.process.close()
 

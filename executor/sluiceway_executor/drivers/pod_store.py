@@ -58,20 +58,33 @@ class PodStore:
                     found.append(str(content["assignment"]))
         return tuple(found)
 
+    def session_of(self, assignment_id: str) -> str:
+        """Return the session in which a pod was created; empty: there is no such pod."""
+        with contextlib.suppress(OSError, ValueError, KeyError):
+            return str(json.loads((self._path(assignment_id) / "pod.json").read_text())["session"])
+        return ""
+
     def remove(self, assignment_id: str, *, is_over: bool = False) -> None:
         """Kill the processes that have the pod's mark, then remove its folder. May be repeated.
 
         `is_over` says that none of its processes is left, so that /proc need not be searched.
         """
+        self.remove_named(pod_mark(assignment_id), is_over=is_over)
+
+    def remove_named(self, name: str, *, is_over: bool = False) -> None:
+        """Remove the pod whose folder has this name, as `remove` does."""
         if not is_over:
-            _kill_marked(self.mark(assignment_id))
-        path = self._path(assignment_id)
+            _kill_marked(self._mark(name))
+        path = self.folder / name
         if path.exists():
             _remove_tree(path)
 
     def mark(self, assignment_id: str) -> str:
         """Return a name of a pod that is unique on this machine."""
-        return f"{hashlib.sha256(str(self.folder.resolve()).encode()).hexdigest()[:16]}.{pod_mark(assignment_id)}"
+        return self._mark(pod_mark(assignment_id))
+
+    def _mark(self, name: str) -> str:
+        return f"{hashlib.sha256(str(self.folder.resolve()).encode()).hexdigest()[:16]}.{name}"
 
     def _path(self, assignment_id: str) -> Path:
         return self.folder / pod_mark(assignment_id)

@@ -1,14 +1,17 @@
 """The interface of drivers, which run pods. One suite checks all of them (`tests/contract/drivers`).
 
-A *pod* is created for one assignment and ends with `remove`. It also ends with the process of its driver, if pods are
-children of that, and after `fence_after` seconds without `feed`; none of its processes outlives it. Inside it, commands
-run one after another. A background process that a command leaves lives until the pod is stopped or removed, as in a
-container; the stop of a later command does not touch it.
+A *pod* is created for one assignment and ends with `remove`, and after `fence_after` seconds without `feed`; none of
+its processes outlives it. Inside it, commands run one after another. A background process that a command leaves lives
+until the pod is stopped or removed, as in a container; the stop of a later command does not touch it.
+
+A pod may outlive the process of the executor. The next process of the same executor takes it over (`Driver.take_over`)
+and finds the commands that have a key (`Pod.find`). The output of such a command is kept until it is acknowledged, and
+its exit status until it is forgotten, so that nothing is lost and nothing is read twice.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -17,6 +20,7 @@ from typing import Protocol
 from sluiceway_common.runconfig.capabilities import Capabilities
 
 __all__ = [
+    "KEPT_BYTES",
     "Command",
     "Driver",
     "ExitStatus",
@@ -32,6 +36,9 @@ __all__ = [
     "TmpfsMount",
     "no_note",
 ]
+
+KEPT_BYTES = 32 << 10
+"""So much output that is not acknowledged every driver keeps, before a command is held up; most keep more."""
 
 Note = Callable[[str], Awaitable[None]]
 """Writes a line to the log of the setup."""
@@ -184,6 +191,8 @@ class Command:
         user: empty is the pod's.
         tty: with a terminal as its input and output.
         size: the rows and columns of the terminal.
+        key: the name by which `Pod.find` finds it. Its output must be acknowledged. Empty: it is stopped when the
+            process of the executor ends.
     """
 
     argv: Sequence[str]
@@ -194,6 +203,7 @@ class Command:
     user: str = ""
     tty: bool = False
     size: tuple[int, int] = (40, 120)
+    key: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,11 +243,22 @@ class Process(Protocol):
         ...
 
     async def write(self, data: bytes) -> None:
-        """Write to its terminal. Waits while it does not read; after its end, nothing happens."""
+        """Write to its terminal. Waits while it does not read; after its end, nothing happens. Only without a key."""
         ...
 
     def resize(self, rows: int, columns: int) -> None:
-        """Change the size of its terminal. Never waits; after its end, nothing happens."""
+        """Change the size of its terminal. Never waits; after its end, nothing happens. Only without a key."""
+        ...
+
+    async def acknowledge(self, offset: int) -> None:
+        """Drop the first `offset` bytes of its output, which must have been read. Without a key nothing happens.
+
+        A command with a key is held up when more than `KEPT_BYTES` of its output are not acknowledged.
+        """
+        ...
+
+    async def forget(self) -> None:
+        """Drop the exit status of a command with a key, and what it still writes. Only when it is over."""
         ...
 
     async def stop(self, grace: float) -> None:
@@ -272,6 +293,17 @@ class Pod(Protocol):
         Raises:
             FailedPrecondition: the pod is gone (`POD_GONE`), or it cannot run as that user (`USER_UNSUPPORTED`).
         """
+        ...
+
+    async def find(self, key: str, offset: int) -> Process | None:
+        """Find a command in a pod that was taken over; None: it was not started, or it is forgotten.
+
+        Its output is read from `offset`, or from what is kept if that begins later; what is before is dropped.
+        """
+        ...
+
+    def resume(self, request: PodRequest) -> None:
+        """Set what a pod that was taken over was created for. Before the first `exec`."""
         ...
 
     async def copy_in(self, path: str, tar: AsyncIterator[bytes]) -> None:
@@ -328,8 +360,16 @@ class Driver(Protocol):
         """
         ...
 
+    async def take_over(self, assignment_ids: Collection[str]) -> Mapping[str, Pod]:
+        """Take over the pods of these assignments that an earlier process of this executor left. Before `sweep`.
+
+        Those that are missing in the result have ended, or this version cannot continue them. A driver whose pods end
+        with the process returns none.
+        """
+        ...
+
     async def sweep(self) -> None:
-        """Remove what an earlier process of this executor left. Before the first pod."""
+        """Remove what an earlier process of this executor left and was not taken over. Before the first pod."""
         ...
 
     async def create_pod(self, request: PodRequest, note: Note = no_note) -> Pod:
@@ -349,5 +389,5 @@ class Driver(Protocol):
         ...
 
     async def close(self) -> None:
-        """End what the driver itself runs on this machine, and with it the pods that are its children."""
+        """End what the driver itself runs on this machine, and with it the pods that were not removed."""
         ...

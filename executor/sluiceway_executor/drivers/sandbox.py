@@ -16,7 +16,7 @@ import contextlib
 import functools
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -34,11 +34,12 @@ from sluiceway_executor.drivers.mounted_repository import (
 )
 from sluiceway_executor.drivers.oci_images import OciImages
 from sluiceway_executor.drivers.oci_layout import is_layout, read_image, split_tag
+from sluiceway_executor.drivers.pod_launch import Launch
 from sluiceway_executor.drivers.pod_network import missing_for_isolation, this_machine
 from sluiceway_executor.drivers.port import Command, Network, Note, PodRequest, no_note
 from sluiceway_executor.drivers.refusal import narrower_network, refuse_request
 from sluiceway_executor.drivers.shared_files import GROUP, PASSWD, SharedFiles
-from sluiceway_executor.drivers.supervised import Launch, SupervisedPod
+from sluiceway_executor.drivers.supervised import SupervisedPod
 from sluiceway_executor.drivers.supervised_driver import SupervisedDriver
 from sluiceway_executor.drivers.syscall_filter import task_filter
 
@@ -86,8 +87,10 @@ class SandboxDriver(SupervisedDriver):
     name = SANDBOX.driver
     capabilities = SANDBOX
 
-    def __init__(self, work_dir: Path, settings: SandboxSettings | None = None) -> None:
-        super().__init__(work_dir)
+    _users = (_USER, str(_UID))
+
+    def __init__(self, work_dir: Path, settings: SandboxSettings | None = None, *, outlives: bool = False) -> None:
+        super().__init__(work_dir, outlives=outlives)
         self._settings = settings or SandboxSettings()
         self._preparing = threading.Lock()
         self._shared = SharedFiles(work_dir / "shared", users=_PASSWD, groups=_GROUP)
@@ -127,12 +130,17 @@ class SandboxDriver(SupervisedDriver):
             # In one call to a thread: a call costs as much as most of these steps.
             folder, launch = await asyncio.to_thread(self._prepare, request, network, uid)
             release = functools.partial(self._give_back, uid)
-            pod = self._new_pod(request, launch, folder=folder, users=(_USER, str(_UID)), release=release)
+            pod = self._new_pod(request, launch, folder=folder, users=self._users, release=release)
         except BaseException:
             self._give_back(uid)
             raise
         await pod.start()
         return pod
+
+    def _hold(self, launch: Launch) -> Callable[[], None]:
+        if launch.uid is not None:
+            self._uids_in_use.add(launch.uid)
+        return functools.partial(self._give_back, launch.uid)
 
     def _give_back(self, uid: int | None) -> None:
         if uid is not None:
@@ -196,6 +204,7 @@ class SandboxDriver(SupervisedDriver):
             repository=clone_source(request.repository),
             environment={**variables, "USER": _USER, "LOGNAME": _USER, "SHELL": "/bin/sh", "LANG": "C.UTF-8"},
             pod=start,
+            uid=uid,
             network=outside,
             syscall_filter=task_filter(),
         )

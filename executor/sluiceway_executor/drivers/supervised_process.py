@@ -87,6 +87,12 @@ class SupervisedProcess:
     async def stop(self, grace: float) -> None:
         await self._stop(grace)
 
+    async def acknowledge(self, offset: int) -> None:
+        """Do nothing: what was read is not kept."""
+
+    async def forget(self) -> None:
+        """Do nothing: its status is not kept."""
+
     def ended(self, status: ExitStatus) -> None:
         """Set how it ended. Only the first call has an effect."""
         if self._ended.done():

@@ -109,8 +109,9 @@ class StoredLogStates:
         )
         # A future attempt will be of the present epoch of the database.
         epoch = Epoch(self._database.epoch if assignment is None else assignment.epoch.database, attempt)
-        # A step whose executor was lost has a final phase too, but no digest.
-        is_reported = shown.phase in _STEP_FINAL and bool(shown.log_sha256)
+        # A step whose executor was lost has a final phase too, but neither a digest nor a size. One whose executor was
+        # restarted while it ran may have no digest.
+        is_reported = shown.phase in _STEP_FINAL and bool(shown.log_sha256 or shown.log_size_bytes)
         name = "the setup" if step == SETUP_STEP else f'step "{shown.name}"'
         return LogState(
             LogKey(record.kept_from or run_id, found.id, epoch, step),

@@ -174,7 +174,8 @@ async def test_first_process_holds_nothing_of_its_machine(pod: SupervisedPod) ->
     opened = {int(each.name): str(each.readlink()) for each in (folder / "fd").iterdir()}
     assert {opened[number] for number in (0, 1, 2)} == {"/dev/null"}
     assert all(target.startswith(("socket:", "pipe:")) for number, target in opened.items() if number > 2), opened
-    assert sum(target.startswith("socket:") for target in opened.values()) == 1
+    # To the launcher and to its executor.
+    assert sum(target.startswith("socket:") for target in opened.values()) == 2
     assert (folder / "cwd").readlink() == Path("/")
     assert (folder / "environ").read_bytes() == b""
     status = dict(line.split(":", 1) for line in (folder / "status").read_text().splitlines())

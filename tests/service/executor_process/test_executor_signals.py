@@ -100,13 +100,18 @@ async def test_second_sigterm_stops_and_leaves_no_process(
     assert not list((tmp_path / "work" / "sandbox" / "pods").iterdir())
 
 
-async def test_killed_executor_leaves_no_process(
-    server: FakeExecutorServer, executor: asyncio.subprocess.Process
+async def test_killed_executor_that_stays_away_leaves_nothing(
+    server: FakeExecutorServer, executor: asyncio.subprocess.Process, tmp_path: Path
 ) -> None:
     mark = f"killed-{os.getpid()}"
+    server.fence_seconds = 3
+    server.break_streams()
+    await server.until(lambda: len(server.streams) == 2)
     server.assign("a1", specification("setsid sleep 600 & echo on; sleep 600", mark))
     await server.until(lambda: server.log_of("a1", 0))
     assert living(mark) >= 2
     executor.kill()
     await executor.wait()
+    assert living(mark) >= 2
     await until(lambda: not living(mark))
+    await until(lambda: not list((tmp_path / "work" / "sandbox" / "pods").iterdir()))

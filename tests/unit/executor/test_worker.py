@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from pathlib import Path
 
 from sluiceway.api.executor.v1 import executor_service_pb2 as pb
@@ -11,6 +11,7 @@ from sluiceway_common.foundation.clock import SystemClock
 from sluiceway_common.runconfig.capabilities import HOST
 from sluiceway_executor.archives.steps import ArchiveSteps
 from sluiceway_executor.drivers.port import Command, ExitStatus, Limits, Note, PodRequest, no_note
+from sluiceway_executor.progress import ProgressFiles
 from sluiceway_executor.spool import Spools
 from sluiceway_executor.worker import Worker, WorkerSettings
 from tests.support.executor_process import script
@@ -39,6 +40,12 @@ class StoppableProcess:
         await self._ended.wait()
         return ExitStatus(143)
 
+    async def acknowledge(self, offset: int) -> None:
+        """Keeps nothing."""
+
+    async def forget(self) -> None:
+        """Keeps nothing."""
+
 
 class SlowPod:
     """A pod that starts a process only when `may_start` is set; it is its driver, too."""
@@ -59,6 +66,9 @@ class SlowPod:
     async def close(self) -> None:
         """Holds nothing."""
 
+    async def take_over(self, assignment_ids: Collection[str]) -> Mapping[str, SlowPod]:
+        return {}
+
     async def sweep(self) -> None:
         """There is nothing to remove."""
 
@@ -75,6 +85,12 @@ class SlowPod:
         self.asked.set()
         await self.may_start.wait()
         return StoppableProcess()
+
+    async def find(self, key: str, offset: int) -> StoppableProcess | None:
+        return None
+
+    def resume(self, request: PodRequest) -> None:
+        raise NotImplementedError
 
     async def copy_in(self, path: str, tar: AsyncIterator[bytes]) -> None:
         raise NotImplementedError
@@ -119,6 +135,7 @@ async def test_stop_before_a_process_started_ends_it(tmp_path: Path) -> None:
         fence_seconds=60,
         settings=WorkerSettings(Limits(), store_logs_seconds=0),
         clock=SystemClock(),
+        files=ProgressFiles(tmp_path / "tasks"),
     )
     running = asyncio.create_task(worker.run())
     async with asyncio.timeout(60):
