@@ -303,6 +303,10 @@ async def services(ground: ServerDependencies, database: DataManager) -> AsyncIt
         )
         expiry = Expiry(database, clock, is_elected=lambda: engine.is_scheduler)
         orphans = OrphanedRuns(database, engine, store, is_elected=is_elected)
+        offer = ServiceSet(
+            PeerAuthenticator(ground.own.token, authenticator),
+            Guard(database, {**TREE_RESOURCES, "run": RUN_RESOURCE}),
+        )
         # Innermost, so that they end while database and etcd are still open: the scheduler resigns, leases are
         # revoked.
         async with _background(
@@ -316,6 +320,7 @@ async def services(ground: ServerDependencies, database: DataManager) -> AsyncIt
             orphans.run(),
             expiry.run(),
             authenticator.follow(),
+            offer.recheck_callers(),
             uses.run(),
             ground.master_keys.follow(ground.envelope),
             cleaner.run(),
@@ -327,10 +332,6 @@ async def services(ground: ServerDependencies, database: DataManager) -> AsyncIt
         ):
             await directory.ready()
             audited = AuditedDatabase(database, clock, ids=ids, subjects=AUDIT_SUBJECTS)
-            offer = ServiceSet(
-                PeerAuthenticator(ground.own.token, authenticator),
-                Guard(database, {**TREE_RESOURCES, "run": RUN_RESOURCE}),
-            )
             reader = LogReader(store, live, StoredLogStates(database), peers=peers)
             offer.add(peer_service_pb2_grpc.add_PeerServiceServicer_to_server, PeerServicer(live))
             offer.add(

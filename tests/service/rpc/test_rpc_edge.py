@@ -390,3 +390,36 @@ async def test_malformed_message_ends_its_stream(endpoint: Endpoint) -> None:
             async for _ in call(requests()):
                 pass
     assert error_of(caught.value).reason == "MALFORMED_REQUEST"
+
+
+async def test_stream_ends_when_its_token_is_revoked(endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(TOKENS, "temporary", Caller(CallerKind.USER, "u2", frozenset({"runs:read"})))
+    in_flight = endpoint.server._state.in_flight
+    async with endpoint.stub("temporary") as stub, endpoint.stub("user") as other:
+        calls = [each.WatchRun(pb.WatchRunRequest(run_id="r")) for each in (stub, other)]
+        for call in calls:
+            assert await call.read() == pb.WatchRunResponse(position="1")
+        await in_flight.recheck()
+        assert len(in_flight.methods()) == 1
+        monkeypatch.delitem(TOKENS, "temporary")
+        await in_flight.recheck()
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await calls[0].read()
+        assert error_of(caught.value).reason == "CREDENTIALS_INVALID"
+        await asyncio.wait_for(endpoint.runs.cleaned.wait(), 10)
+        # The other one continues.
+        assert not calls[1].done()
+
+
+async def test_check_that_cannot_be_made_ends_no_stream(endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with endpoint.stub() as stub:
+        call = stub.WatchRun(pb.WatchRunRequest(run_id="r"))
+        assert await call.read() == pb.WatchRunResponse(position="1")
+
+        async def away(self: Tokens, token: str) -> Caller | None:
+            raise Unavailable("the database is away")
+
+        monkeypatch.setattr(Tokens, "authenticate", away)
+        await endpoint.server._state.in_flight.recheck()
+        await asyncio.sleep(0)
+        assert not call.done()

@@ -10,6 +10,7 @@ From the outside in, for each call:
 4. The caller is authenticated, and the access of the method is checked: what declares no access is denied.
 5. The request is parsed, within its size limit, and its fields are checked against their annotations.
 6. The right of the caller on the resource that the request names is checked.
+7. Of a stream, 4 and 6 are checked again while it lasts (`InFlight.recheck`): a token may be revoked.
 
 The messages of a stream are written from the task of the call. grpc.aio can iterate over a generator itself, but does
 not close one that it stops early: its `finally` blocks would run when it is garbage-collected.
@@ -139,14 +140,19 @@ class Edge(grpc.aio.ServerInterceptor):
 
         async def serve(data: Any, context: Context) -> Any:
             async def run() -> Any:
-                request: Any = (
-                    await _checked_messages(state, method, self._requests.messages(method, type_, data))
-                    if handler.request_streaming
-                    else await self._requests.message(method, type_, data)
-                )
-                if isinstance(request, Message):
-                    _check_fields(request, refuse=checked_here)
-                    await _check_resource(state, method, request)
+                request: Any
+                if handler.request_streaming:
+                    messages = self._requests.messages(method, type_, data)
+                    request, named = await _checked_messages(state, method, messages)
+                else:
+                    request = named = await self._requests.message(method, type_, data)
+                    _check_fields(named, refuse=checked_here)
+                    await _check_resource(state, method, current_caller(), named)
+                if streams or handler.request_streaming:
+                    # Only what the check needs is kept, not the message.
+                    resource = _resource_of(state, method, named)
+                    recheck = partial(self._recheck, state, method, context, resource)
+                    state.in_flight.recheck_later(cast("asyncio.Task[Any]", asyncio.current_task()), recheck)
                 if streams:
                     return await _write_all(cast(Any, behaviour)(request, context), context)
                 return await cast(Any, behaviour)(request, context)
@@ -246,6 +252,12 @@ class Edge(grpc.aio.ServerInterceptor):
             offered_to=self._offered_to,
         )
 
+    async def _recheck(self, state: ServerState, method: str, context: Context, resource: str) -> None:
+        caller = await self._admit(state, method, context)
+        access, guard = state.access.get(method), None if state.offer is None else state.offer.guard
+        if guard is not None and access is not None and resource:
+            await guard.check(access, caller, resource)
+
     def _incident(self, cause: BaseException, method: str) -> Internal:
         incident = self._ids.new_id()
         log.error("rpc_failed", incident=incident, exc_info=cause)
@@ -259,30 +271,38 @@ def _check_fields(request: Message, *, refuse: bool) -> None:
         raise InvalidInput(faults)
 
 
-async def _check_resource(state: ServerState, method: str, request: Message) -> None:
+async def _check_resource(state: ServerState, method: str, caller: Caller, request: Message) -> None:
     access = state.access.get(method)
     guard = None if state.offer is None else state.offer.guard
     if guard is not None and access is not None and access.resource_field:
-        await guard.check(access, current_caller(), resource_of(access, request))
+        await guard.check(access, caller, resource_of(access, request))
 
 
-async def _checked_messages(state: ServerState, method: str, messages: AsyncIterator[Any]) -> AsyncIterator[Any]:
-    """Check the first message of a stream that names a resource, and return all of them."""
+def _resource_of(state: ServerState, method: str, request: Message | None) -> str:
+    """Return the resource that a request names; empty: none."""
+    access = state.access.get(method)
+    return "" if access is None or not access.resource_field or request is None else resource_of(access, request)
+
+
+async def _checked_messages(
+    state: ServerState, method: str, messages: AsyncIterator[Any]
+) -> tuple[AsyncIterator[Any], Message | None]:
+    """Check the first message of a stream that names a resource; return all of them, and that one."""
     access = state.access.get(method)
     if access is None or not access.resource_field:
-        return messages
+        return messages, None
     first = await anext(messages, None)
     if first is None:
         raise InvalidInput(f"the first message must have the field {access.resource_field}")
     _check_fields(first, refuse=True)
-    await _check_resource(state, method, first)
+    await _check_resource(state, method, current_caller(), first)
 
     async def chained() -> AsyncIterator[Any]:
         yield first
         async for message in messages:
             yield message
 
-    return chained()
+    return chained(), first
 
 
 async def _announce(context: Context) -> None:

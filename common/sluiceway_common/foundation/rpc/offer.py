@@ -7,18 +7,25 @@ that belongs to one such period is in one object.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 from typing import Any, TypeAlias
 
 import grpc
+import structlog
 
 from sluiceway.api.access.v1 import access_service_pb2_grpc
-from sluiceway_common.foundation.errors import SluicewayError
+from sluiceway_common.foundation.errors import NotFound, PermissionDenied, SluicewayError, Unauthenticated
 from sluiceway_common.foundation.rpc.access import Access, ResourceGuard, access_of_services
 from sluiceway_common.foundation.rpc.admission import AccessServicer
 from sluiceway_common.foundation.rpc.caller import Authenticator
 from sluiceway_common.foundation.time_limit import time_limit
+
+log = structlog.get_logger(__name__)
+
+_RECHECK_SECONDS = 15.0
+_RECHECK_LIMIT_SECONDS = 10.0
+_RECHECKED_AT_ONCE = 50
 
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"  # generic for the type checker only
 Handlers: TypeAlias = dict[str, dict[str, Handler]]
@@ -31,6 +38,7 @@ class InFlight:
     def __init__(self) -> None:
         self._calls: dict[asyncio.Task[Any], tuple[str, bool]] = {}
         self._interrupted: dict[asyncio.Task[Any], SluicewayError] = {}
+        self._rechecks: dict[asyncio.Task[Any], Callable[[], Awaitable[None]]] = {}
         self._empty = asyncio.Event()
         self._empty.set()
 
@@ -43,15 +51,41 @@ class InFlight:
         """Remove a call, after its cleanup."""
         self._calls.pop(task, None)
         self._interrupted.pop(task, None)
+        self._rechecks.pop(task, None)
         if not self._calls:
             self._empty.set()
 
     def interrupt(self, why: SluicewayError, *, streams_only: bool = False) -> None:
         """End calls with an error: their tasks are cancelled, and their `finally` blocks run."""
         for task, (_, stream) in self._calls.items():
-            if (stream or not streams_only) and task not in self._interrupted:
-                self._interrupted[task] = why
-                task.cancel()
+            if stream or not streams_only:
+                self._interrupt(task, why)
+
+    def _interrupt(self, task: asyncio.Task[Any], why: SluicewayError) -> None:
+        if task in self._calls and task not in self._interrupted:
+            self._interrupted[task] = why
+            task.cancel()
+
+    def recheck_later(self, task: asyncio.Task[Any], check: Callable[[], Awaitable[None]]) -> None:
+        """Call `check` of a call again and again while it lasts; see `recheck`."""
+        self._rechecks[task] = check
+
+    async def recheck(self) -> None:
+        """End the calls whose callers may not make them any more, with the error that says why.
+
+        A check that fails otherwise, since the database is away, says nothing: the call continues.
+        """
+        for number, (task, check) in enumerate(list(self._rechecks.items()), start=1):
+            try:
+                async with time_limit(_RECHECK_LIMIT_SECONDS):
+                    await check()
+            except (Unauthenticated, PermissionDenied, NotFound) as why:
+                log.info("call_not_allowed_any_more", method=self._calls.get(task, ("",))[0], reason=why.reason)
+                self._interrupt(task, why)
+            except (SluicewayError, TimeoutError):
+                return
+            if number % _RECHECKED_AT_ONCE == 0:
+                await asyncio.sleep(0)
 
     def interruption(self, task: asyncio.Task[Any]) -> SluicewayError | None:
         """Return why the server cancelled a call; None if the client did."""
@@ -97,6 +131,12 @@ class ServiceSet:
         leaves it out.
         """
         register(servicer, Registry(self.handlers))
+
+    async def recheck_callers(self) -> None:
+        """End streams within a while after their token or the right of its caller is gone, until cancelled."""
+        while True:
+            await asyncio.sleep(_RECHECK_SECONDS)
+            await self.in_flight.recheck()
 
     @property
     def methods(self) -> frozenset[str]:
