@@ -88,6 +88,7 @@ async def begin(tmp_path: Path, kind: str) -> AsyncIterator[Begin]:
             kind,
             json.dumps(given),
             stdout=asyncio.subprocess.PIPE,
+            limit=1 << 22,
             cwd=ROOT,
         )
         assert process.stdout is not None
