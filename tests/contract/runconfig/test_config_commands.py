@@ -123,7 +123,7 @@ def test_check_says_what_a_driver_cannot_do(repository: Path, driver: str | None
 
 
 def test_driver_that_is_not_there_is_refused(repository: Path) -> None:
-    done = sluice("config", "check", repository, "--driver", "kubernetes")
+    done = sluice("config", "check", repository, "--driver", "nomad")
     assert done.returncode == 2
     assert "sandbox" in done.stderr
     assert "host" in done.stderr

@@ -83,7 +83,7 @@ class FakeApi:
             answered: web.StreamResponse = await handler(request)
         except ApiFault as fault:
             headers = {"Retry-After": str(fault.retry_after)} if fault.retry_after else {}
-            return web.json_response(_status(fault), status=fault.status, headers=headers)
+            return _json(_status(fault), status=fault.status, headers=headers)
         else:
             return answered
         finally:
@@ -93,13 +93,13 @@ class FakeApi:
     # -- discovery ----------------------------------------------------------------------------------------------
 
     async def _version(self, _: web.Request) -> web.Response:
-        return web.json_response({"major": "1", "minor": "32", "gitVersion": "v1.32.0-fake", "platform": "linux/amd64"})
+        return _json({"major": "1", "minor": "32", "gitVersion": "v1.32.0-fake", "platform": "linux/amd64"})
 
     async def _versions(self, _: web.Request) -> web.Response:
-        return web.json_response({"kind": "APIVersions", "versions": ["v1"], "serverAddressByClientCIDRs": []})
+        return _json({"kind": "APIVersions", "versions": ["v1"], "serverAddressByClientCIDRs": []})
 
     async def _groups(self, _: web.Request) -> web.Response:
-        return web.json_response({"kind": "APIGroupList", "apiVersion": "v1", "groups": []})
+        return _json({"kind": "APIGroupList", "apiVersion": "v1", "groups": []})
 
     async def _resources(self, _: web.Request) -> web.Response:
         found = [
@@ -119,13 +119,11 @@ class FakeApi:
             ("pods/eviction", "Eviction", ["create"]),
         ):
             found.append({"name": name, "singularName": "", "namespaced": True, "kind": kind, "verbs": verbs})
-        return web.json_response(
-            {"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": "v1", "resources": found}
-        )
+        return _json({"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": "v1", "resources": found})
 
     async def _fault(self, request: web.Request) -> web.Response:
         given = await request.json() if request.can_read_body else {}
-        return web.json_response(await self.faults.do(request.match_info["name"], given))
+        return _json(await self.faults.do(request.match_info["name"], given))
 
     # -- objects ------------------------------------------------------------------------------------------------
 
@@ -138,7 +136,7 @@ class FakeApi:
         name = _KINDS[kind][0]
         items = [{"apiVersion": "v1", "kind": name, **each} for each in found]
         metadata = {"resourceVersion": str(self._store.revision)}
-        return web.json_response({"kind": f"{name}List", "apiVersion": "v1", "metadata": metadata, "items": items})
+        return _json({"kind": f"{name}List", "apiVersion": "v1", "metadata": metadata, "items": items})
 
     async def _watch(
         self, request: web.Request, kind: str, namespace: str | None, selectors: tuple[Selector, ...]
@@ -198,7 +196,7 @@ class FakeApi:
             found["status"] = {"phase": "Pending", "conditions": []}
             found["spec"].setdefault("restartPolicy", "Always")
         made = await self._store.create(kind, namespace, found)
-        return web.json_response({"apiVersion": "v1", "kind": _KINDS[kind][0], **made}, status=201)
+        return _json({"apiVersion": "v1", "kind": _KINDS[kind][0], **made}, status=201)
 
     async def _one(self, request: web.Request) -> web.Response:
         kind, name = request.match_info["kind"], request.match_info["name"]
@@ -213,7 +211,7 @@ class FakeApi:
             revision = given.get("metadata", {}).get("resourceVersion", "")
             change = _merge_into(given) if request.method == "PATCH" else _replace_by(given)
             found = await self._store.update(kind, namespace, name, change, revision=revision)
-        return web.json_response({"apiVersion": "v1", "kind": _KINDS[kind][0], **found})
+        return _json({"apiVersion": "v1", "kind": _KINDS[kind][0], **found})
 
     async def _delete_all(self, request: web.Request) -> web.Response:
         kind, namespace = request.match_info["kind"], request.match_info.get("namespace", "")
@@ -221,7 +219,7 @@ class FakeApi:
         for each in self._store.all(kind, namespace):
             if matches(each, selectors):
                 await self._delete(kind, namespace, each["metadata"]["name"], {}, None)
-        return web.json_response({"kind": "Status", "apiVersion": "v1", "status": "Success"})
+        return _json({"kind": "Status", "apiVersion": "v1", "status": "Success"})
 
     async def _delete(
         self, kind: str, namespace: str, name: str, options: Mapping[str, Any], grace_text: str | None
@@ -275,7 +273,7 @@ class FakeApi:
 
         await self._store.update("pods", namespace, name, mark)
         await self._delete("pods", namespace, name, (await request.json()).get("deleteOptions") or {}, None)
-        return web.json_response({"kind": "Status", "apiVersion": "v1", "status": "Success"}, status=201)
+        return _json({"kind": "Status", "apiVersion": "v1", "status": "Success"}, status=201)
 
 
 def _container_of(request: web.Request, pod: Mapping[str, Any]) -> str:
@@ -325,6 +323,12 @@ def _replace_by(given: Mapping[str, Any]) -> Callable[[dict[str, Any]], None]:
             target["status"] = status
 
     return replace
+
+
+def _json(content: object, *, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
+    """Return a response as an API server has it: the media type without a charset, which some clients compare."""
+    body = json.dumps(content).encode()
+    return web.Response(body=body, status=status, headers=headers, content_type="application/json")
 
 
 def _status(fault: ApiFault) -> dict[str, Any]:

@@ -11,11 +11,12 @@ from pathlib import Path
 import pytest
 
 from sluiceway.api.run.v1 import run_pb2
+from sluiceway_server.app.record_types import RECORD_TYPES
 from sluiceway_server.datamanager.database import DataManager
 from sluiceway_server.datamanager.engine.opening import RecoverAlways, RecoverManually, RecoverPolicy
 from sluiceway_server.datamanager.model import Decision
 from sluiceway_server.objectstorage.posix import PosixStorage
-from sluiceway_server.runrecords.types import ASSIGNMENT, PLACER, PLACER_ID, RECORD_TYPES, TASK
+from sluiceway_server.runrecords.types import ASSIGNMENT, PLACER, PLACER_ID, TASK
 from tests.fakes.kv import FakeKeyValueStore
 from tests.support.conditions import eventually
 from tests.support.databases import FAST

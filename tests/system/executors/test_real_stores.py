@@ -11,9 +11,9 @@ import pytest
 from sluiceway.api.executor.v1 import executor_service_pb2_grpc as pb_grpc
 from sluiceway.api.run.v1 import run_pb2
 from sluiceway_common.foundation.rpc.channel import open_channel
+from sluiceway_server.app.record_types import RECORD_TYPES
 from sluiceway_server.kv.etcd import EtcdStore
 from sluiceway_server.objectstorage.posix import PosixStorage
-from sluiceway_server.runrecords.types import RECORD_TYPES
 from sluiceway_server.runs.transaction import tasks_of
 from tests.support.databases import open_database
 from tests.support.executor_cluster import Cluster, ScriptedExecutor, leaving, log_answer

@@ -22,17 +22,22 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n sluiceway/api/run/v1/shell.proto\x12\x14sluiceway.api.run.v1\"-\n\x0cTerminalSize\x12\x0c\n\x04rows\x18\x01 \x01(\x05\x12\x0f\n\x07\x63olumns\x18\x02 \x01(\x05\"E\n\x08ShellEnd\x12\x18\n\x0b\x65xit_status\x18\x01 \x01(\x05H\x00\x88\x01\x01\x12\x0f\n\x07message\x18\x02 \x01(\tB\x0e\n\x0c_exit_statusb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n sluiceway/api/run/v1/shell.proto\x12\x14sluiceway.api.run.v1\x1a\x1fgoogle/api/field_behavior.proto\"9\n\x0cTerminalSize\x12\x12\n\x04rows\x18\x01 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x15\n\x07\x63olumns\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\"E\n\x08ShellEnd\x12\x18\n\x0b\x65xit_status\x18\x01 \x01(\x05H\x00\x88\x01\x01\x12\x0f\n\x07message\x18\x02 \x01(\tB\x0e\n\x0c_exit_statusb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'sluiceway.api.run.v1.shell_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_TERMINALSIZE']._serialized_start=58
-  _globals['_TERMINALSIZE']._serialized_end=103
-  _globals['_SHELLEND']._serialized_start=105
-  _globals['_SHELLEND']._serialized_end=174
+  _globals['_TERMINALSIZE'].fields_by_name['rows']._loaded_options = None
+  _globals['_TERMINALSIZE'].fields_by_name['rows']._serialized_options = b'\342A\001\001'
+  _globals['_TERMINALSIZE'].fields_by_name['columns']._loaded_options = None
+  _globals['_TERMINALSIZE'].fields_by_name['columns']._serialized_options = b'\342A\001\001'
+  _globals['_TERMINALSIZE']._serialized_start=91
+  _globals['_TERMINALSIZE']._serialized_end=148
+  _globals['_SHELLEND']._serialized_start=150
+  _globals['_SHELLEND']._serialized_end=219
 # @@protoc_insertion_point(module_scope)
