@@ -165,7 +165,9 @@ def test_failed_task_is_opened_at_its_first_error(site: Site, page: BrowserPage)
     assert page.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     page.check_accessibility()
     page.page.get_by_role("button", name="Times").click()
-    page.wait_for(r"/^\d\d:\d\d:\d\d\.\d{3}$/.test(document.querySelector('.log-time:not([hidden])').textContent)")
+    page.wait_for(
+        r"/^\d\d:\d\d:\d\d\.\d{3}$/.test(document.querySelector('.log-time:not([hidden])')?.textContent ?? '')"
+    )
     page.check_accessibility()
     # A search in all logs of the run leads to the line.
     page.open(f"/runs/{run_id}")
@@ -186,7 +188,7 @@ def test_log_of_100_megabytes_scrolls_with_few_elements(site: Site, page: Browse
     site.installation.wait_for(run_id)
     page.open(site.path_of(run_id, "talk"))
     page.wait_for_text(".log [role=status]", f"{LARGE_LINES:,} lines, 95.4 MiB")
-    page.wait_for("!document.querySelector('.log [role=status]').textContent.includes('so far')")
+    page.wait_for("!document.querySelector('.log [role=status]')?.textContent.includes('so far')")
     view = page.page.locator(".log-view")
 
     def row(line: int) -> str:
