@@ -82,7 +82,7 @@ class Raw(pb_grpc.ExecutorServiceServicer):
 
 
 async def serve(folder: Path) -> None:
-    """Be the server; print the ports, and at the end of standard input the memory."""
+    """Serve until standard input ends. Print the ports first, and the memory last."""
     set_up_logging()  # to standard error
     clock = SystemClock()
     store = LogStore(PosixStorage(folder), clock)

@@ -28,7 +28,7 @@ settings.load_profile("sluiceway")
 
 
 def pytest_configure() -> None:
-    """Let tests interrupt what they start, and choose the etcd of all: the system's (the default) or the wheel's.
+    """Restore the default signal handlers, and choose the etcd of all: the system's (the default) or the wheel's.
 
     `find_etcd` takes the first one on the PATH, so the one of the wheel is put there.
     """

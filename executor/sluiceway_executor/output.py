@@ -134,7 +134,7 @@ async def copy_output(process: Process, step_log: StepLog) -> None:
 
 
 async def forget_when_kept(process: Process, step_log: StepLog) -> None:
-    """Let the pod forget a command that is over, once its log is on disk or stored."""
+    """Delete what the pod keeps of a finished command, once its log is on disk or stored."""
     while step_log.kept_output < step_log.output:  # noqa: ASYNC110 - the spools write within a second
         await asyncio.sleep(_LOOK_SECONDS)
     await process.forget()

@@ -42,7 +42,7 @@ run = LazyGroup(
         "artifacts": ("sluiceway.cli.run_artifacts:artifacts", "List or save the artifacts of a run."),
         "delete-logs": ("sluiceway.cli.run_delete_logs:delete_logs", "Delete the logs of a run or of a task."),
         "explain": ("sluiceway.cli.run_explain:explain", "Explain why a run and its tasks wait, or failed."),
-        "history": ("sluiceway.cli.run_history:history", "Tell what happened in a run, and how it stood at a time."),
+        "history": ("sluiceway.cli.run_history:history", "Show what happened in a run, or its state at a time."),
         "restart": ("sluiceway.cli.run_actions:restart", "Run a run that is over again, all or some of its tasks."),
         "approve": ("sluiceway.cli.run_actions:approve", "Approve a task that waits for an approval."),
         "reject": ("sluiceway.cli.run_actions:reject", "Refuse the approval of a task; it is skipped."),

@@ -1,4 +1,4 @@
-"""`sluice run history`: what happened in a run, and how it stood at a time."""
+"""`sluice run history`: what happened in a run, or its state at a time."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ if TYPE_CHECKING:
     type=MomentType(),
     default=None,
     metavar="TIME",
-    help="Show how the run stood at this time: how long ago (2h, 3d), or RFC 3339 (2026-11-30T08:00:00Z).",
+    help="Show the state of the run at this time: how long ago (2h, 3d), or RFC 3339 (2026-11-30T08:00:00Z).",
 )
 @output_option(Format.TABLE, Format.JSON, Format.YAML, Format.JSONL)
 @server_options
 def history(run: str, at: datetime | None, output: Format, server: str | None, token: str | None) -> None:
-    """Tell what happened in a run: when each task was ready, waited, was assigned, ran and ended, and why.
+    """Show what happened in a run: when each task was ready, waited, was assigned, ran and ended, and why.
 
     Times are counted from the creation of the run. With --at the status of the run and of each task at that time.
     """

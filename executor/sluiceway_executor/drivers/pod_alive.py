@@ -11,7 +11,7 @@ import sys
 
 
 def main(name: str) -> None:
-    """Look for the socket among those of the pod's network, which its containers share."""
+    """Exit with 0 if the socket is in the network namespace of the pod, which its containers share, else with 1."""
     with open("/proc/net/unix", encoding="utf-8", errors="replace") as stream:
         os._exit(0 if any(line.rstrip().endswith(f" @{name}") for line in stream) else 1)
 

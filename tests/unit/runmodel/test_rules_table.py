@@ -287,7 +287,7 @@ CASES = [
         "a",
     ),
     ("r22-does-not-count-once-assigned", "a +10m", "assign a; wait 1h", "running unset", "a running", ""),
-    ("r22-counts-anew-for-a-retry", "a *2 +10m", "wait 9m; a fails; wait 9m", "running unset", "a not_started", "a"),
+    ("r22-starts-again-for-a-retry", "a *2 +10m", "wait 9m; a fails; wait 9m", "running unset", "a not_started", "a"),
     (
         "r22-ends-a-waiting-retry-with-its-last-outcome",
         "a *2 %lost +10m",

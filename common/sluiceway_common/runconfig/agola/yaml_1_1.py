@@ -37,7 +37,7 @@ class AgolaComposer(YamlComposer):
         self._warn("only the first YAML document of the file is read, as in Agola", line, column)
 
     def replaces(self, key: str, first: Mark, path: DocumentPath, line: int, column: int) -> bool:
-        """Let the last of duplicate keys replace the others, with a warning unless the first came from a merge key."""
+        """Keep the last of duplicate keys. Warn, unless the first one came from a merge key."""
         if id(first) in self._merged:
             return True
         message = f"duplicate key {quoted(key)}, given on line {first.line} already; the last one counts, as in Agola"
