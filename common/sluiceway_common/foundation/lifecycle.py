@@ -1,4 +1,4 @@
-"""The life of a process: one event loop, one root task group, signals, and its exit code.
+"""The life of a process: one event loop, one root task group, signals, no core dumps, and its exit code.
 
 Every entry point calls `run_process(main)`. `main(stop)` starts what it needs, waits for `stop.wait()`, drains and
 returns. The first SIGTERM or SIGINT sets `stop`; the second one cancels `main`.
@@ -7,6 +7,7 @@ returns. The first SIGTERM or SIGINT sets `stop`; the second one cancels `main`.
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import os
 import signal
 import sys
@@ -22,6 +23,7 @@ from sluiceway_common.foundation.watchdog import give_signs_of_life, watchdog_de
 log = structlog.get_logger(__name__)
 
 _INTERRUPTED = 130
+_PR_SET_DUMPABLE = 4
 
 
 class Stop:
@@ -75,6 +77,7 @@ def run_process(main: Callable[[Stop], Awaitable[None]]) -> int:
     if os.environ.get("GRPC_ENABLE_FORK_SUPPORT") != "0":
         # grpc reads it when it is imported; too late here.
         raise RuntimeError("set GRPC_ENABLE_FORK_SUPPORT=0 before grpc is first imported: subprocesses would crash")
+    _forbid_core_dumps()
     try:
         with asyncio.Runner(loop_factory=_new_event_loop) as runner:
             runner.run(_root(main))
@@ -119,6 +122,16 @@ def _report(error: BaseException) -> int:
     text = "; ".join(dict.fromkeys(str(each) or type(each).__name__ for each in ours or errors))
     print(f"error: {text}", file=sys.stderr)
     return 1
+
+
+def _forbid_core_dumps() -> None:
+    """Keep the memory of this process, with its secrets, from core dumps and from debuggers of its own user.
+
+    A limit of zero (RLIMIT_CORE) is ignored where the kernel pipes core dumps to a program (core(5)).
+    Programs that this process starts are not affected.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
 def _new_event_loop() -> asyncio.AbstractEventLoop:

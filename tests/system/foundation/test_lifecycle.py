@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 import signal
 import sys
 import textwrap
 from asyncio.subprocess import PIPE, Process
+from pathlib import Path
 
 import pytest
 
@@ -112,3 +114,35 @@ async def test_process_with_grpc_fork_support_is_refused() -> None:
     code, _, err = await end(process)
     assert code == 1
     assert "GRPC_ENABLE_FORK_SUPPORT=0" in err
+
+
+async def abort(code: str, folder: Path) -> list[bytes]:
+    """Abort a process that prints "ready"; return the core dumps that it leaves."""
+    environment = {**os.environ, "GRPC_ENABLE_FORK_SUPPORT": "0", "PYTHONUNBUFFERED": "1"}
+    folder.mkdir()
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", code, stdout=PIPE, stderr=PIPE, env=environment, cwd=folder
+    )
+    await ready(process)
+    hard = resource.prlimit(process.pid, resource.RLIMIT_CORE)[1]
+    resource.prlimit(process.pid, resource.RLIMIT_CORE, (hard, hard))
+    process.send_signal(signal.SIGABRT)
+    assert (await end(process))[0] == -signal.SIGABRT
+    return [path.read_bytes() for path in folder.iterdir()]
+
+
+async def test_crash_leaves_no_core_dump_with_secrets(tmp_path: Path) -> None:
+    if Path("/proc/sys/kernel/core_pattern").read_text().strip().startswith(("|", "/")):
+        pytest.skip("this machine does not store core dumps where a process runs")
+    # Made when it runs, so that the command line does not contain it.
+    waiting = """
+secret = "".join(("the-", "secret"))
+async def main(stop):
+    print("ready")
+    await asyncio.sleep(3600)
+"""
+    assert await abort(f"{HEAD}{waiting}sys.exit(run_process(main))", tmp_path / "ours") == []
+    others = await abort(f"{HEAD}{waiting}asyncio.run(main(None))", tmp_path / "others")
+    if not others:
+        pytest.skip("this machine stores no core dumps")
+    assert b"the-secret" in others[0]
