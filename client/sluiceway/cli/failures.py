@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from sluiceway.cli.terminal import clean
+
 if TYPE_CHECKING:
     from sluiceway.api.run.v1 import run_pb2, run_service_pb2
     from sluiceway.client import Client
@@ -40,7 +42,7 @@ async def failure_lines(client: Client, task: run_pb2.Task) -> list[str]:
         return []
     except SluicewayError as error:
         return [f"  its log cannot be read: {error}"]
-    return _shown(excerpt, "setup" if step < 0 else f"step {step}")
+    return _shown(excerpt, "setup" if step < 0 else f'step "{clean(task.steps[step].name)}"')
 
 
 def _shown(excerpt: run_service_pb2.LogExcerpt, step: str) -> list[str]:

@@ -26,7 +26,8 @@ def _linked_account(view: View, action: Put | Delete) -> Subject:
     record = cast("pb.LinkedAccountRecord | None", _record(view, action))
     if record is None:
         return Subject("linked_account", action.id, "")
-    details = [f"remote source: {record.remote_source_id}"]
+    source = cast("pb.RemoteSourceRecord | None", view.get(REMOTE_SOURCE, record.remote_source_id))
+    details = [f"remote source: {record.remote_source_id if source is None else source.source.name}"]
     return Subject("linked_account", record.id, record.remote_name, details, parent_id=record.user_id)
 
 

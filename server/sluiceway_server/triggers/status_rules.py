@@ -103,14 +103,14 @@ def _failure(run: api.Run, tasks: Iterable[api.Task]) -> str:
 
 
 def _task_failure(task: api.Task) -> str:
-    steps = [(index, step) for index, step in enumerate(task.steps) if step.phase == api.STEP_PHASE_FAILED]
+    steps = [step for step in task.steps if step.phase == api.STEP_PHASE_FAILED]
     if task.timed_out or not steps:
         return _one_line(task.reason.message) or ("it timed out" if task.timed_out else "it failed")
-    index, step = steps[-1]
+    step = steps[-1]
     why = (
         f"exit code {step.exit_status}" if step.HasField("exit_status") else _one_line(step.reason.message) or "failed"
     )
-    return f"step {index} `{_name(step.name)}` {why}"
+    return f"step `{_name(step.name)}` {why}"
 
 
 def _name(text: str) -> str:

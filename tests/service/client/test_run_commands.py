@@ -281,7 +281,7 @@ async def test_run_is_shown_with_its_tasks_steps_and_exit_codes(served: ServedEn
     why = (await served.sluice("run", "explain", run.id)).out.decode()
     assert "build is failed" in why
     lines = [
-        "  step 0, the first error is in line 2:",
+        '  step "true", the first error is in line 2:',
         "  1 | one",
         "  2 | error: broken\ufffd]0;x\ufffd",
         "  3 | three",

@@ -60,8 +60,9 @@ async def test_each_change_of_a_person_has_a_record(triggers: Triggers) -> None:
 
 
 async def test_linked_account_is_recorded_without_its_token(triggers: Triggers) -> None:
-    kinds = [(by, what, path) for by, _, what, path, *_ in await _records(triggers)]
-    assert kinds == [("admin", "remote_source", "gitea"), (EVE.id, "linked_account", "eve")]
+    kinds = [(by, what, path, details) for by, _, what, path, _, details in await _records(triggers)]
+    linked = (EVE.id, "linked_account", "eve", ["remote source: gitea"])
+    assert kinds == [("admin", "remote_source", "gitea", []), linked]
 
 
 async def test_call_that_changes_nothing_has_no_record(triggers: Triggers) -> None:

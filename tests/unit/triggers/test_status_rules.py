@@ -37,22 +37,22 @@ def reason(message: str) -> api.Reason:
     [
         pytest.param(
             [task("test", step("clone", 0), step("make test", 2))],
-            "failed: task test: step 1 `make test` exit code 2",
+            "failed: task test: step `make test` exit code 2",
             id="exit code",
         ),
         pytest.param(
             [task("late", step("x", 1), end=9), task("early", step("y", 3), end=2)],
-            "failed: task early: step 0 `y` exit code 3",
+            "failed: task early: step `y` exit code 3",
             id="first of several",
         ),
         pytest.param(
             [task("lint", step("x", 1), ignore_failure=True), task("test", step("y", 3), end=5)],
-            "failed: task test: step 0 `y` exit code 3",
+            "failed: task test: step `y` exit code 3",
             id="ignored failure",
         ),
         pytest.param(
             [task("test", step("x", reason=reason("it was killed\nby signal 9")))],
-            "failed: task test: step 0 `x` it was killed by signal 9",
+            "failed: task test: step `x` it was killed by signal 9",
             id="signal",
         ),
         pytest.param(
