@@ -50,7 +50,12 @@ def options_page() -> str:
 
 def _variables_of_the_code() -> set[str]:
     """Return the variables of our own that commands and servers read."""
-    files = (file for folder in ("client", "server") for file in (ROOT / folder).rglob("*.py"))
+    # Those that importers write are variables of tasks.
+    files = (
+        file
+        for folder in ("client/sluiceway/cli", "client/sluiceway/client", "server")
+        for file in (ROOT / folder).rglob("*.py")
+    )
     return {name for file in files for name in re.findall(r'"(SLUICE_[A-Z_]*[A-Z])"', file.read_text())}
 
 

@@ -64,7 +64,7 @@ task = LazyGroup(
 
 config = LazyGroup(
     name="config",
-    help="Check, render and draw run configurations, offline.",
+    help="Check, render, draw and convert run configurations, offline.",
     places={
         "check": ("sluiceway.cli.config:check", "Report all errors of a configuration."),
         "render": ("sluiceway.cli.config:render", "Print a configuration as JSON, after jsonnet."),
@@ -72,6 +72,10 @@ config = LazyGroup(
         "explain": (
             "sluiceway.cli.config_explain:explain",
             "Explain which runs a ref would start, and why not others.",
+        ),
+        "import": (
+            "sluiceway.cli.config_import:import_",
+            "Convert a configuration of another CI system to jsonnet.",
         ),
         "schema": ("sluiceway.cli.config:schema", "Print the JSON Schema of configurations."),
     },
@@ -274,7 +278,7 @@ app = LazyGroup(
     places={
         "run": ("sluiceway.cli.main:run", "Create, show and control runs."),
         "task": ("sluiceway.cli.main:task", "Show the tasks of a run."),
-        "config": ("sluiceway.cli.main:config", "Check, render and draw run configurations, offline."),
+        "config": ("sluiceway.cli.main:config", "Check, render, draw and convert run configurations, offline."),
         "executor": ("sluiceway.cli.main:executor", "Run an executor; list and control those of a server."),
         "token": ("sluiceway.cli.main:token", "Create, list and revoke tokens."),
         "project": (

@@ -212,3 +212,39 @@ def test_scripts_of_the_pipeline_do_what_it_says(tmp_path: Path, script: list[st
         check=False,
     )
     assert done.returncode == status, done.stdout + done.stderr
+
+
+# -- import
+
+IMPORTS = ROOT / "tests" / "fixtures" / "imports"
+
+
+def test_import_writes_a_file_that_check_accepts(repository: Path) -> None:
+    target = repository / ".sluice" / "config.jsonnet"
+    source = IMPORTS / "github-actions" / "build.yml"
+    done = sluice("config", "import", "github-actions", source, "--output", target)
+    assert (done.returncode, done.stdout) == (0, "")
+    assert "read the" in done.stderr
+    assert sluice("config", "check", repository).returncode == 0
+    assert target.read_text() == source.with_name("build.jsonnet").read_text()
+    again = sluice("config", "import", "github-actions", source, "--output", target)
+    assert again.returncode == 1
+    assert "exists; choose another file" in again.stderr
+
+
+def test_import_prints_a_result_with_errors_and_ends_with_1(tmp_path: Path) -> None:
+    source = tmp_path / "ci.yml"
+    source.write_text("empty: {}\n")
+    done = sluice("config", "import", "gitlab", source)
+    assert done.returncode == 0, done.stderr
+    source.write_text("stages: []\n")
+    done = sluice("config", "import", "gitlab", source)
+    assert done.returncode == 1
+    assert "runs: [" in done.stdout
+    assert "result" in done.stderr
+
+
+def test_import_of_no_file_says_so(tmp_path: Path) -> None:
+    done = sluice("config", "import", "woodpecker", tmp_path / "missing.yml")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "missing.yml cannot be read: No such file or directory" in done.stderr
