@@ -63,6 +63,7 @@ _ROOTS = (
     run_service_pb2.ListArtifactsResponse,
     run_service_pb2.ListRunsResponse,
     run_service_pb2.ListTasksResponse,
+    run_service_pb2.ListTestsResponse,
     run_service_pb2.RunExplanation,
     run_service_pb2.SearchLogsResponse,
     run_service_pb2.WatchRunResponse,

@@ -176,6 +176,42 @@ def test_artifacts_of_a_run_are_downloaded(site: Site, page: BrowserPage) -> Non
         assert sorted(found.namelist()) == ["dist/one", "dist/two"]
 
 
+REPORT = """<testsuite name="unit">
+<testcase classname="pkg.Sums" name="adds" time="0.25"/>
+<testcase classname="pkg.Sums" name="divides" time="1.5">
+<failure message="by zero">Traceback:\n  1 / 0 &lt;b&gt;</failure></testcase>
+<testcase classname="pkg.Sums" name="later"><skipped message="not yet"/></testcase>
+</testsuite>"""
+REPORTING = config(
+    {
+        "name": "unit",
+        "steps": [
+            {"run": {"name": "test", "command": f"cat > r.xml <<'END'\n{REPORT}\nEND\nexit 1"}},
+            {"type": "save_reports", "paths": ["r.xml"], "always": True},
+        ],
+    },
+    name="reporting",
+)
+
+
+def test_tests_of_a_run_are_listed_failed_ones_first(site: Site, page: BrowserPage) -> None:
+    run_id = site.create("reporting", REPORTING)
+    page.open(f"/runs/{run_id}")
+    tests = page.page.get_by_role("list", name="Tests", exact=True)
+    tests.get_by_text("pkg.Sums › divides").wait_for()
+    page.wait_for_text("section .head", "1 failed, 1 skipped, 1 passed")
+    assert tests.locator("li").count() == 1
+    tests.get_by_text("by zero").wait_for()
+    tests.get_by_text("Output").click()
+    tests.get_by_text("1 / 0 <b>").wait_for()
+    page.check_accessibility()
+    page.page.get_by_label("show all").check()
+    tests.get_by_text("pkg.Sums › adds").wait_for()
+    assert tests.locator("li").count() == 3
+    tests.get_by_role("link", name="unit").first.click()
+    page.page.wait_for_url(f"**/runs/{run_id}/tasks/*")
+
+
 HELD = config(
     {"name": "build", "hold_on_failure": "30m", "steps": [{"run": {"name": "make", "command": "test -e ~/mended"}}]},
     name="held",

@@ -502,6 +502,16 @@ export interface ListTasksResponse {
   nextPageToken: string;
 }
 
+/** The response of `ListTests`. */
+export interface ListTestsResponse {
+  /** The tests: those that failed first, then by task, suite, class and name. */
+  tests: TestCase[];
+  /** The token of the next page. Empty: this is the last one. */
+  nextPageToken: string;
+  /** How many tests the run, or the task, has reported. */
+  counts?: TestCounts;
+}
+
 /** The response of `ListTokens`. */
 export interface ListTokensResponse {
   /** The tokens. */
@@ -1186,6 +1196,45 @@ export type TaskStatus =
   | "TASK_STATUS_SUCCESS"
   | "TASK_STATUS_FAILED"
   | "TASK_STATUS_LOST";
+
+/** A test. */
+export interface TestCase {
+  /** The name of its suite. */
+  suite: string;
+  /** The name of its class. */
+  className: string;
+  /** The name of the test. */
+  name: string;
+  /** The result. */
+  result?: TestResult;
+  /** How long the test took, as reported. */
+  duration?: string;
+  /** Why it failed or was skipped: at most 2,000 characters. */
+  message: string;
+  /** What a failed test printed, with its stack trace: at most 8,000 characters, of the first 200 tests of a file. */
+  output: string;
+  /** The id of the task that reported it. */
+  taskId: string;
+  /** The name of that task. */
+  taskName: string;
+}
+
+/** How many tests there are. */
+export interface TestCounts {
+  /** All tests. */
+  total: number;
+  /** Those that failed, or ended with an error. */
+  failed: number;
+  /** Those that were skipped. */
+  skipped: number;
+}
+
+/** The result of a test. */
+export type TestResult =
+  | "TEST_RESULT_PASSED"
+  | "TEST_RESULT_FAILED"
+  | "TEST_RESULT_ERROR"
+  | "TEST_RESULT_SKIPPED";
 
 /** A token, without its text. */
 export interface Token {
