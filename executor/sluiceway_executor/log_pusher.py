@@ -2,8 +2,9 @@
 
 It sends 64 KiB at a time, or less after 100 ms, and does not wait for acknowledgements; the flow control of the stream
 slows it. After a break it continues from the stored offset, and so it does for one log when the server says `rewind`.
-An empty log is not sent: the update of its step has its size. A stream belongs to one session, and the server refuses
-the logs of any other on it; a new session needs a new stream.
+The end of a log says that its storage may wait, until the assignment waits for its logs: so the server stores short
+logs of an assignment together. An empty log is not sent: the update of its step has its size. A stream belongs to one
+session, and the server refuses the logs of any other on it; a new session needs a new stream.
 """
 
 from __future__ import annotations
@@ -58,6 +59,7 @@ class PushTimes:
 class _Progress:
     sent: int
     end_sent: bool = False
+    may_wait: bool = False
     since: float | None = None
     begun: bool = False
 
@@ -221,7 +223,8 @@ class LogPusher:
         if spool.ended and not spool.size:
             return None  # it ended after `_complete_empty`, which completes it next time: `changed` is set
         if spool.ended:
-            return None if progress.end_sent and ready <= 0 else 0.0
+            is_late = progress.may_wait and self._spools.is_awaited(spool.name.assignment_id)
+            return None if progress.end_sent and ready <= 0 and not is_late else 0.0
         if ready <= 0:
             progress.since = None
             return None
@@ -249,11 +252,13 @@ class LogPusher:
         may_replace = progress.begun or offset > 0 or spool.name not in self._earlier
         progress.end_sent = ended and progress.sent >= spool.size and may_replace
         progress.begun = True
+        progress.may_wait = progress.end_sent and not self._spools.is_awaited(spool.name.assignment_id)
         request = pb.PushLogsRequest(
             log=pb.LogReference(assignment_id=spool.name.assignment_id, step=spool.name.step),
             offset=offset,
             data=data,
             end=progress.end_sent,
+            storage_may_wait=progress.may_wait,
         )
         time = spool.time_of(offset)
         if time is not None:

@@ -319,6 +319,8 @@ class Spools:
         self._spools: dict[LogName, Spool] = {}
         self._unwritten: dict[LogName, float] = {}
         """Since when bytes of a log are in memory only."""
+        self._awaited: set[str] = set()
+        """The assignments that `wait_complete` waits for, or did."""
         self._has_unwritten = asyncio.Event()
         self._has_space = asyncio.Condition()
         self.changed = asyncio.Event()
@@ -438,10 +440,16 @@ class Spools:
 
     async def wait_complete(self, assignment_id: str) -> None:
         """Wait until all logs of an assignment are stored. The caller sets the time limit."""
+        self._awaited.add(assignment_id)
+        self.changed.set()
         async with self._has_space:
             await self._has_space.wait_for(
                 lambda: all(s.complete for s in self._spools.values() if s.name.assignment_id == assignment_id)
             )
+
+    def is_awaited(self, assignment_id: str) -> bool:
+        """Return whether the logs of an assignment have to be stored now: `wait_complete` was called."""
+        return assignment_id in self._awaited
 
     async def remove(self, assignment_id: str) -> None:
         """Remove all logs of an assignment. May be repeated."""
@@ -449,6 +457,7 @@ class Spools:
         spools = [self._spools.pop(name) for name in names]
         for name in names:
             self._unwritten.pop(name, None)
+        self._awaited.discard(assignment_id)
         if any(spool.is_on_disk for spool in spools):
             await asyncio.to_thread(self._remove, spools, self._assignment_folder(assignment_id))
         else:

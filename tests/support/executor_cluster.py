@@ -31,11 +31,12 @@ from sluiceway_server.executors.presence import GroupDirectory, GroupKeys, Group
 from sluiceway_server.executors.service import ExecutorServicer
 from sluiceway_server.executors.shells import Shells
 from sluiceway_server.executors.stream import ExecutorStreams
-from sluiceway_server.logs.buffer import LogBuffers, LogBufferSettings
+from sluiceway_server.logs.buffer import LogBuffers
 from sluiceway_server.logs.owners import StoredLogOwners
 from sluiceway_server.logs.peers import Peer
 from sluiceway_server.logs.reader import LogReader
 from sluiceway_server.logs.receiver import LogReceiver
+from sluiceway_server.logs.settings import LogBufferSettings
 from sluiceway_server.logs.states import StoredLogStates
 from sluiceway_server.logs.store import LogStore
 from sluiceway_server.projects.envelope import KEY_BYTES, Envelope, MasterKeys

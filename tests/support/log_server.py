@@ -8,15 +8,16 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from sluiceway.api.executor.v1 import executor_service_pb2 as pb
-from sluiceway_common.foundation.clock import SystemClock
+from sluiceway_common.foundation.clock import Clock, SystemClock
 from sluiceway_common.foundation.errors import NotFound, OutOfRange
 from sluiceway_common.runmodel.model import Epoch
 from sluiceway_server.datamanager.model import LogSequence, Position
-from sluiceway_server.logs.buffer import LogBuffers, LogBufferSettings
+from sluiceway_server.logs.buffer import LogBuffers
 from sluiceway_server.logs.chunks import LogPeers
 from sluiceway_server.logs.layout import LogKey
 from sluiceway_server.logs.reader import LogReader
 from sluiceway_server.logs.receiver import LogReceiver
+from sluiceway_server.logs.settings import LogBufferSettings
 from sluiceway_server.logs.states import LogState
 from sluiceway_server.logs.store import LogStore
 from tests.fakes.objectstorage import FakeObjectStorage
@@ -72,9 +73,10 @@ class PushStream:
         step: int = 0,
         of: str = "assignment",
         time: datetime | None = None,
+        may_wait: bool = False,
     ) -> None:
         log = pb.LogReference(assignment_id=of, step=step)
-        request = pb.PushLogsRequest(log=log, offset=offset, data=data, end=end)
+        request = pb.PushLogsRequest(log=log, offset=offset, data=data, end=end, storage_may_wait=may_wait)
         if time is not None:
             request.time.FromDatetime(time)
         self.requests.put_nowait(request)
@@ -138,7 +140,9 @@ class LogServer:
         return b"".join(part.data for part in parts)
 
 
-def log_server(storage: FakeObjectStorage, settings: LogBufferSettings = QUICK) -> LogServer:
-    clock = SystemClock()
+def log_server(
+    storage: FakeObjectStorage, settings: LogBufferSettings = QUICK, clock: Clock | None = None
+) -> LogServer:
+    clock = clock or SystemClock()
     store = LogStore(storage, clock, timeout=timedelta(seconds=5))
     return LogServer(storage, store, LogBuffers(store, clock, settings=settings, grace=timedelta(seconds=1)), States())

@@ -1,4 +1,4 @@
-"""This version opens all data of an earlier one; see `tests/fixtures/data_ea2348d`."""
+"""This version opens all data of earlier ones; see `tests/fixtures/data_ea2348d` and `data_e7baa4ed`."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import tarfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,36 +17,42 @@ from tests.support.installation import SLUICE, Installation, copy_example, insta
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 
-FIXTURE = Path(__file__).parents[1] / "fixtures" / "data_ea2348d"
+FIXTURES = Path(__file__).parents[1] / "fixtures"
+COMMITS = ("ea2348d", "e7baa4ed")
 # Else they would be deleted 30 days after the fixture was made.
 KEEP_LOGS = ("--log-retention", "0")
 OVER = ("RUN_PHASE_FINISHED", "RUN_PHASE_SETUP_ERROR")
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """An installation's folder with the old data."""
-    with tarfile.open(FIXTURE / "data.tar.xz") as archive:
+@dataclass(frozen=True)
+class Old:
+    """The folder of an installation with data of an earlier commit, and what that commit returned for it."""
+
+    folder: Path
+    expected: dict[str, Any]
+
+
+@pytest.fixture(params=COMMITS)
+def old(request: pytest.FixtureRequest, tmp_path: Path) -> Old:
+    fixture = FIXTURES / f"data_{request.param}"
+    with tarfile.open(fixture / "data.tar.xz") as archive:
         archive.extraction_filter = getattr(tarfile, "data_filter", None)  # since Python 3.11.4
         archive.extractall(tmp_path / "data")
-    return tmp_path
+    return Old(tmp_path, json.loads((fixture / "expected.json").read_text()))
 
 
-EXPECTED = json.loads((FIXTURE / "expected.json").read_text())
-
-
-def expected() -> list[dict[str, Any]]:
+def runs_of(old: Old) -> list[dict[str, Any]]:
     """Return all runs with their tasks and logs, the newest first. One of them is in etcd only."""
-    runs: list[dict[str, Any]] = EXPECTED["runs"]
+    runs: list[dict[str, Any]] = old.expected["runs"]
     assert [each["isFlushed"] for each in runs] == [False] + 6 * [True]
     return runs
 
 
-def assert_unchanged(here: Installation, runs: list[dict[str, Any]]) -> None:
+def assert_unchanged(here: Installation, old: Old, runs: list[dict[str, Any]]) -> None:
     """Runs, their tasks and logs are what the earlier version returned. This version may return more fields."""
     with here.http() as client:
         executors = client.get("/api/v1/executors").json()["executors"]
-        assert [each["group"] for each in executors] == [each["group"] for each in EXPECTED["executors"]]
+        assert [each["group"] for each in executors] == [each["group"] for each in old.expected["executors"]]
         for each in runs:
             run = each["run"]
             assert_contains(here.run(run["id"]), run, run["name"])
@@ -94,19 +101,20 @@ def verified(here: Installation) -> list[Any]:
     return [*found["faults"], *found["notes"]]
 
 
-def test_installation_opens_data_of_an_earlier_version(folder: Path) -> None:
-    runs = expected()
+def test_installation_opens_data_of_an_earlier_version(old: Old) -> None:
+    runs, folder = runs_of(old), old.folder
     with installation(folder, *KEEP_LOGS) as here:
         assert ids_of_runs(here) == [each["run"]["id"] for each in runs]
-        assert_unchanged(here, runs)
+        assert_unchanged(here, old, runs)
         assert_goes_on(here, runs)
     shutil.rmtree(folder / "data" / "server")
     with installation(folder, *KEEP_LOGS) as again:
-        assert_unchanged(again, [each for each in runs if each["run"]["phase"] in OVER])
+        assert_unchanged(again, old, [each for each in runs if each["run"]["phase"] in OVER])
 
 
-def test_earlier_data_are_recovered_from_object_storage(folder: Path) -> None:
-    runs = [each for each in expected() if each["isFlushed"]]
+def test_earlier_data_are_recovered_from_object_storage(old: Old) -> None:
+    folder = old.folder
+    runs = [each for each in runs_of(old) if each["isFlushed"]]
     for lost in ("etcd", "server"):
         shutil.rmtree(folder / "data" / lost)
     with etcd_process(folder / "etcd") as etcd:
@@ -116,5 +124,5 @@ def test_earlier_data_are_recovered_from_object_storage(folder: Path) -> None:
         assert done.returncode == 0, done.stdout + done.stderr
         with installation(folder, "--etcd", etcd.endpoint, *KEEP_LOGS) as here:
             assert ids_of_runs(here) == [each["run"]["id"] for each in runs]
-            assert_unchanged(here, runs)
+            assert_unchanged(here, old, runs)
             assert_goes_on(here, runs)

@@ -12,10 +12,9 @@ while there is none. So an object storage that is slow or away slows pushers, an
 from __future__ import annotations
 
 import asyncio
-from bisect import bisect_right
+from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Self
@@ -26,55 +25,15 @@ from sluiceway_common.foundation.clock import Clock
 from sluiceway_common.foundation.errors import DataLoss, NotFound, SluicewayError, Unavailable
 from sluiceway_common.foundation.time_limit import time_limit
 from sluiceway_server.logs.layout import Cover, LineCounter, LogKey
+from sluiceway_server.logs.memory import BLOCK_BYTES, BufferedBytes, LogMemory
+from sluiceway_server.logs.packs import FinishedLog, fitting, is_small, weight_of
+from sluiceway_server.logs.settings import LogBufferSettings
 from sluiceway_server.logs.store import LogStore, times_of
 from sluiceway_server.logs.times import LogTimes, Times
 
 log = structlog.get_logger(__name__)
 
-_BLOCK = 64 * 1024
-
-
-@dataclass(frozen=True, slots=True)
-class LogBufferSettings:
-    """When segments are cut, and how much is buffered. Sizes in bytes.
-
-    Attributes:
-        cut_bytes: the size of a segment, at most.
-        cut_after: a segment is cut at this age, however small it is. A longer time makes fewer objects, and larger
-            spools.
-        first_cut_after: the same within `first_period`, because most failures come early.
-        first_period: since this server opened the log.
-        log_bytes: bytes of one log that are not stored; above it, its pushers wait.
-        all_bytes: the same of all logs of this server. Lower it where memory is scarce.
-        tail_bytes: stored bytes that are kept per log, for readers that are close behind.
-        give_up_after: a log without a pusher that cannot be stored for so long is dropped; its executor has the bytes.
-    """
-
-    cut_bytes: int = 1024 * 1024
-    cut_after: timedelta = timedelta(seconds=30)
-    first_cut_after: timedelta = timedelta(seconds=5)
-    first_period: timedelta = timedelta(minutes=1)
-    log_bytes: int = 4 * 1024 * 1024
-    all_bytes: int = 256 * 1024 * 1024
-    tail_bytes: int = 256 * 1024
-    give_up_after: timedelta = timedelta(minutes=2)
-
-
-@dataclass(frozen=True, slots=True)
-class BufferedBytes:
-    """Bytes of a buffer, and when the last of them arrived."""
-
-    data: bytes
-    time: datetime
-
-
-class _Block:
-    __slots__ = ("data", "offset", "time")
-
-    def __init__(self, offset: int, time: datetime) -> None:
-        self.offset = offset
-        self.data = bytearray()
-        self.time = time
+_MOST_BEGUN = 10_000
 
 
 class LogBuffer:
@@ -83,7 +42,6 @@ class LogBuffer:
     Attributes:
         key: the log.
         stored_as: the key of its objects, which differs for a log of an earlier version.
-        received: the offset after the last byte that arrived.
         stored: the offset up to which the storage has it.
         ended: no byte follows after `received`.
         complete: it ended, all of it is stored, and so is its end.
@@ -91,13 +49,13 @@ class LogBuffer:
         pushers: how many streams push it.
         lines: counts its line ends; None: this server has not received it from its beginning.
         times: when its bytes were written.
+        may_wait: it ended, and its executor does not wait for it: it is stored with other logs of its attempt.
     """
 
     def __init__(self, key: LogKey, *, cover: Cover, buffers: LogBuffers) -> None:
         complete, stored = cover.ended, cover.length
         self.key = key
         self.stored_as = cover.key
-        self.received = stored
         self.stored = stored
         self.ended = complete
         self.complete = complete
@@ -105,8 +63,10 @@ class LogBuffer:
         self.times = LogTimes(times_of(cover))
         self.listeners: list[Callable[[], None]] = []
         self.pushers = 0
+        self.may_wait = False
         self._buffers = buffers
-        self._blocks: list[_Block] = []
+        self._is_putting = False
+        self._memory = LogMemory(stored)
         self._changed = asyncio.Event()
         self._wake = asyncio.Event()
         self._began = buffers.clock.monotonic()
@@ -116,20 +76,40 @@ class LogBuffer:
     @property
     def memory_start(self) -> int:
         """The first offset that `read` returns bytes of; `received` when the buffer is empty."""
-        return self._blocks[0].offset if self._blocks else self.received
+        return self._memory.start
+
+    @property
+    def received(self) -> int:
+        """The offset after the last byte that arrived."""
+        return self._memory.end
 
     @property
     def unstored(self) -> int:
         """Bytes that arrived and are not stored."""
         return self.received - self.stored
 
-    async def push(self, offset: int, data: bytes, *, end: bool, time: datetime | None = None) -> bool:
+    @property
+    def is_small(self) -> bool:
+        """It is over, not stored as a whole, and all in memory: it can be stored in a pack."""
+        return (
+            self.ended
+            and not self.complete
+            and not self._is_putting
+            and self.memory_start == 0
+            and bool(self.stored_as.run)
+            and is_small(self.received, self.times.entries)
+        )
+
+    async def push(
+        self, offset: int, data: bytes, *, end: bool, may_wait: bool = False, time: datetime | None = None
+    ) -> bool:
         """Add bytes at an offset; wait while there is no memory for them.
 
         Args:
             offset: of the first byte.
             data: the bytes, 64 KiB at most.
             end: whether no byte follows.
+            may_wait: with `end`: whether a short log may be stored later, together with others of its attempt.
             time: when the first byte was written, by the executor's clock; None: now.
 
         Returns:
@@ -148,14 +128,17 @@ class LogBuffer:
         if self.ended:
             if fresh:
                 raise DataLoss(f"{self.key.path} ended at {self.received}, and bytes after it came")
+            if end and not may_wait:
+                self.store_now()
             return True
         if fresh:
             self.times.note(self.received, (time or self._buffers.clock.now()).timestamp())
             if self.lines is not None:
                 self.lines.feed(fresh)
-            self._append(fresh)
+            self._buffers.reserve_memory(len(fresh))
+            self._memory.append(fresh, self._buffers.clock.now())
         if end:
-            self.ended = True
+            self.ended, self.may_wait = True, may_wait
         if fresh or end:
             self._notify_readers()
         if (
@@ -165,17 +148,13 @@ class LogBuffer:
             or self._oldest is None
         ):
             self._wake.set()
-        if fresh and self._oldest is None:
+        if (fresh or end) and self._oldest is None:
             self._oldest = self._buffers.clock.monotonic()
         return True
 
     def read(self, offset: int, limit: int) -> BufferedBytes | None:
         """Return bytes at an offset; None when the buffer does not have them (yet, or any more)."""
-        if not self._blocks or not self._blocks[0].offset <= offset < self.received:
-            return None
-        block = self._blocks[bisect_right(self._blocks, offset, key=lambda b: b.offset) - 1]
-        begin = offset - block.offset
-        return BufferedBytes(bytes(block.data[begin : begin + limit]), block.time)
+        return self._memory.read(offset, limit)
 
     def watch(self) -> asyncio.Event:
         """Return an event that is set at the next change. Get it before reading: then no change is missed."""
@@ -184,6 +163,11 @@ class LogBuffer:
     def release_pusher(self) -> None:
         """Remove a pusher. Without pushers, all bytes are stored at once."""
         self.pushers -= 1
+        self._wake.set()
+
+    def store_now(self) -> None:
+        """Store a log that ended without waiting for others of its attempt."""
+        self.may_wait = False
         self._wake.set()
 
     def close(self) -> None:
@@ -218,9 +202,11 @@ class LogBuffer:
         settings = self._buffers.settings
         while True:
             self._wake.clear()
-            if self.ended or self._is_closing or not self.pushers or self.unstored >= settings.cut_bytes:
+            if self._is_closing or not self.pushers or self.unstored >= settings.cut_bytes:
                 return
-            if self._buffers.under_memory_pressure and self.unstored >= 2 * _BLOCK:
+            if self.complete or (self.ended and not (self.may_wait and self.is_small)):
+                return
+            if self._buffers.under_memory_pressure and self.unstored >= 2 * BLOCK_BYTES:
                 return
             left: float | None = None
             if self._oldest is not None:
@@ -237,17 +223,22 @@ class LogBuffer:
                 continue
 
     async def _store_some(self) -> None:
+        if self.complete:
+            return  # it was stored with another log
         if self.ended and self.memory_start == 0 and self.received <= self._buffers.settings.cut_bytes:
-            await self._store_complete()
+            await self._buffers.store_complete(self)
             return
         store = self._buffers.store
-        data = self._bytes_from(self.stored, self._buffers.settings.cut_bytes)
+        data = self._memory.bytes_from(self.stored, self._buffers.settings.cut_bytes)
         if data:
+            self._is_putting = True
             try:
                 end = await store.put_segment(self.stored_as, self.stored, data)
             except NotFound:
                 await self._adopt_stored_end()
                 return
+            finally:
+                self._is_putting = False
             self._buffers.release_memory(end - self.stored)
             self.stored = end
             # The rest arrived while this was stored, at the latest.
@@ -260,17 +251,20 @@ class LogBuffer:
             self.complete = True
             self.notify()
 
-    async def _store_complete(self) -> None:
-        """Store a log whose bytes are all in memory as one object, with its index."""
-        data = self._bytes_from(0, self.received)
-        await self._buffers.store.put_complete(
-            self.stored_as, data, has_segments=self.stored > 0, times=self.times.entries
-        )
-        self._buffers.release_memory(self.unstored)
+    def finished(self) -> FinishedLog:
+        """Return the whole log, of which all bytes are in memory."""
+        data = self._memory.bytes_from(0, self.received)
+        return FinishedLog(self.stored_as, data, self.times.entries, has_segments=self.stored > 0)
+
+    def on_complete(self) -> None:
+        """Note that all of it is stored in one object."""
+        if self._buffers.get(self.key) is self:
+            self._buffers.release_memory(self.unstored)
         self.stored = self.received
         self._oldest = None
         self._trim()
         self.complete = True
+        self._wake.set()
         self.notify()
 
     async def _adopt_stored_end(self) -> None:
@@ -278,40 +272,14 @@ class LogBuffer:
         if not cover.ended:
             raise Unavailable(f"{self.key.path} was changed while it was stored")
         self._buffers.release_memory(self.unstored)
-        self._blocks.clear()
-        self.received = self.stored = cover.length
+        self._memory.clear(cover.length)
+        self.stored = cover.length
         self.lines, self.times = None, LogTimes(times_of(cover))
         self.ended = self.complete = True
         self.notify()
 
-    def _append(self, data: bytes) -> None:
-        self._buffers.reserve_memory(len(data))
-        now = self._buffers.clock.now()
-        begin = 0
-        while begin < len(data):
-            if not self._blocks or len(self._blocks[-1].data) >= _BLOCK:
-                self._blocks.append(_Block(self.received, now))
-            block = self._blocks[-1]
-            piece = data[begin : begin + _BLOCK - len(block.data)]
-            block.data += piece
-            block.time = now
-            self.received += len(piece)
-            begin += len(piece)
-
-    def _bytes_from(self, offset: int, limit: int) -> bytes:
-        parts: list[bytes] = []
-        while limit > 0 and (part := self.read(offset, limit)) is not None:
-            parts.append(part.data)
-            offset += len(part.data)
-            limit -= len(part.data)
-        return b"".join(parts)
-
     def _trim(self) -> None:
-        keep_from = self.stored - self._buffers.settings.tail_bytes
-        gone = 0
-        while gone < len(self._blocks) and self._blocks[gone].offset + len(self._blocks[gone].data) <= keep_from:
-            gone += 1
-        del self._blocks[:gone]
+        self._memory.trim(self.stored - self._buffers.settings.tail_bytes)
 
     def notify(self) -> None:
         """Notify readers and listeners of a change."""
@@ -322,6 +290,14 @@ class LogBuffer:
     def _notify_readers(self) -> None:
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
+
+
+class _Attempt:
+    """The buffers of the logs of one attempt. The lock is held while whole logs of it are stored."""
+
+    def __init__(self) -> None:
+        self.buffers: list[LogBuffer] = []
+        self.lock = asyncio.Lock()
 
 
 class LogBuffers:
@@ -340,6 +316,9 @@ class LogBuffers:
         self.settings = settings or LogBufferSettings()
         self._grace = grace
         self._logs: dict[LogKey, LogBuffer] = {}
+        self._attempts: dict[str, _Attempt] = {}
+        # The steps of an attempt whose small logs were stored: when others follow, all are packed later.
+        self._begun: OrderedDict[str, frozenset[int]] = OrderedDict()
         self._tasks: set[asyncio.Task[None]] = set()
         self._unstored = 0
         self._is_closing = False
@@ -396,6 +375,7 @@ class LogBuffers:
             if buffer is None:
                 buffer = LogBuffer(key, cover=cover, buffers=self)
                 self._logs[key] = buffer
+                self._attempts.setdefault(key.attempt_path, _Attempt()).buffers.append(buffer)
                 if not buffer.complete:
                     self._start(self._store(buffer), f"store {key.path}")
                 created, self._created = self._created, asyncio.Event()
@@ -419,7 +399,34 @@ class LogBuffers:
     def _remove(self, buffer: LogBuffer) -> None:
         if self._logs.get(buffer.key) is buffer:
             del self._logs[buffer.key]
+            attempt = self._attempts[buffer.key.attempt_path]
+            attempt.buffers.remove(buffer)
+            if not attempt.buffers:
+                del self._attempts[buffer.key.attempt_path]
             buffer.notify()  # its readers continue from the storage
+
+    async def store_complete(self, buffer: LogBuffer) -> None:
+        """Store a log that is over and all in memory as one object, together with other small ones of its attempt."""
+        path = buffer.key.attempt_path
+        attempt = self._attempts[path]
+        async with attempt.lock:
+            if buffer.complete:
+                return
+            chosen = [buffer]
+            if buffer.is_small:
+                others = (each for each in attempt.buffers if each.is_small and each is not buffer)
+                chosen = fitting((buffer, *others), lambda each: weight_of(each.received, each.times.entries))
+            steps = frozenset(each.key.step for each in chosen)
+            begun = self._begun.get(path, frozenset())
+            # When its executor waits for one of them, the attempt is over.
+            has_others = buffer.is_small and (all(each.may_wait for each in chosen) or not begun <= steps)
+            await self.store.put_complete([each.finished() for each in chosen], has_others=has_others)
+            if buffer.is_small:
+                self._begun[path] = begun | steps
+                if len(self._begun) > _MOST_BEGUN:
+                    self._begun.popitem(last=False)
+            for each in chosen:
+                each.on_complete()
 
     def compose(self, key: LogKey, times: Times) -> None:
         """Compose a log in the background. If that fails, the due work of the store does it later."""

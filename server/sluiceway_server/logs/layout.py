@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
+from typing import Any
 
 from sluiceway_common.runmodel.model import Epoch
 from sluiceway_server.logs.times import Times
@@ -38,11 +40,20 @@ class LogKey:
     step: int
 
     @property
-    def path(self) -> str:
-        """The folder of its objects, below the prefix of the store."""
-        step = "setup" if self.step == SETUP_STEP else str(self.step)
+    def attempt_path(self) -> str:
+        """The folder of the logs of its attempt, below the prefix of the store."""
         run = f"{self.run}/" if self.run else ""
-        return f"{Folder.LOGS}/{run}{self.task}/{self.epoch.database}.{self.epoch.attempt}/{step}/"
+        return f"{Folder.LOGS}/{run}{self.task}/{self.epoch.database}.{self.epoch.attempt}/"
+
+    @property
+    def step_folder(self) -> str:
+        """The folder of its own objects, below that of its attempt."""
+        return f"{'setup' if self.step == SETUP_STEP else self.step}/"
+
+    @property
+    def path(self) -> str:
+        """The folder of its own objects, below the prefix of the store."""
+        return self.attempt_path + self.step_folder
 
     @property
     def of_earlier_version(self) -> LogKey:
@@ -54,20 +65,39 @@ class LogKey:
         """Parse the parts of a `path`. Raises ValueError if they are not those of a key."""
         *run, task, epoch, step = parts
         database, attempt = map(int, epoch.split("."))
-        key = LogKey("/".join(run), task, Epoch(database, attempt), SETUP_STEP if step == "setup" else int(step))
+        key = LogKey("/".join(run), task, Epoch(database, attempt), step_of(step))
         if len(run) > 1 or key.path.split("/")[1:-1] != [*parts]:
             raise ValueError("not the path of a log")
         return key
 
 
+def step_of(folder: str) -> int:
+    """Return the step whose log is in a folder of an attempt. Raises ValueError if it is none."""
+    return SETUP_STEP if folder == "setup" else int(folder)
+
+
+def is_attempt(folder: str) -> bool:
+    """Return whether a folder has the name of one with the logs of an attempt: two numbers."""
+    return re.fullmatch(r"[0-9]+\.[0-9]+", folder) is not None
+
+
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A stored part of a log: `size` bytes from `offset` on, in the object `name`."""
+    """A stored part of a log: `size` bytes from `offset` on.
+
+    Attributes:
+        offset: of its first byte in the log.
+        size: in bytes.
+        name: of the object, in the folder of the attempt.
+        time: when the object was stored.
+        begin: of its first byte in the object.
+    """
 
     offset: int
     size: int
     name: str
     time: datetime | None = None
+    begin: int = 0
 
     @property
     def end(self) -> int:
@@ -86,6 +116,7 @@ class Cover:
         ended: no more will be stored; then `length` is the log's size.
         composed: there is an index. When it is not empty, `segments` is the one object that has all bytes.
         stored_beyond: the offset of the first segment after a gap; 0: there is no gap.
+        packed: the index of a log that is in a pack.
     """
 
     key: LogKey
@@ -94,6 +125,7 @@ class Cover:
     ended: bool = False
     composed: bool = False
     stored_beyond: int = 0
+    packed: LogIndex | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +157,11 @@ class LogIndex:
     @staticmethod
     def decode(stored: bytes) -> LogIndex:
         """Read the stored form. Raises ValueError, KeyError or TypeError if it is damaged."""
-        raw = json.loads(stored)
+        return LogIndex.of_json(json.loads(stored))
+
+    @staticmethod
+    def of_json(raw: dict[str, Any]) -> LogIndex:
+        """Read the stored form, parsed. Raises ValueError, KeyError or TypeError if it is damaged."""
         return LogIndex(
             size=raw["size"],
             sha256=raw["sha256"],
@@ -143,8 +179,9 @@ def complete_name(size: int) -> str:
 
 def complete_size(name: str) -> int | None:
     """Return the size of the complete log in an object of this name; None: it is another kind of object."""
-    size = name.removeprefix(_COMPLETE)
-    return int(size) if size != name and len(size) == 20 and size.isdigit() else None
+    last = name.rpartition("/")[2]
+    size = last.removeprefix(_COMPLETE)
+    return int(size) if size != last and len(size) == 20 and size.isdigit() else None
 
 
 def cover_of(segments: tuple[Segment, ...]) -> tuple[tuple[Segment, ...], int]:
@@ -204,3 +241,10 @@ class LineIndex(LineCounter):
             times=tuple(times),
             composed=composed,
         )
+
+
+def index_of(data: bytes, *, times: Times = (), composed: float = 0.0) -> LogIndex:
+    """Return the index of a whole log."""
+    lines = LineIndex()
+    lines.feed(data)
+    return lines.finish(times=times, composed=composed)

@@ -112,8 +112,13 @@ class _PushStream:
             check_push(request, most_bytes=CHUNK_BYTES)
             await self._receive(request)
         for pushed in self._logs.values():
-            if pushed.buffer is not None and not pushed.buffer.ended:
-                await pushed.hold.aclose()  # no more comes: store now
+            if pushed.buffer is None:
+                continue
+            # No more comes.
+            if pushed.buffer.ended:
+                pushed.buffer.store_now()
+            else:
+                await pushed.hold.aclose()
 
     async def _receive(self, request: pb.PushLogsRequest) -> None:
         name = (request.log.assignment_id, request.log.step)
@@ -134,7 +139,8 @@ class _PushStream:
             return
         try:
             time = request.time.ToDatetime(UTC) if request.HasField("time") else None
-            if await buffer.push(request.offset, request.data, end=request.end, time=time):
+            may_wait = request.storage_may_wait
+            if await buffer.push(request.offset, request.data, end=request.end, may_wait=may_wait, time=time):
                 pushed.is_rewinding = False
             elif not pushed.is_rewinding:
                 pushed.is_rewinding = pushed.is_rewind_due = True

@@ -1,20 +1,21 @@
 """Reads and writes logs in the object storage: segments while a step runs, one object with its index when it is over.
 
-Below `<prefix>/logs/<run>/<task>/<epoch>.<attempt>/<step>/` (the run in which the task ran; the step is its index, or
-`setup`) there are
+Below `<prefix>/logs/<run>/<task>/<epoch>.<attempt>/` (the run in which the task ran) there are packs: the small logs of
+the attempt in one object (`packs`). Below `<step>/` in it (its index, or `setup`) there are
 
 - segments, named by their offset in 20 digits and written once, by put-if-absent: their order is that of the bytes;
 - `end`: the size of the log; stored when every byte of it is, and no more will come;
 - `log.` and the size in 20 digits: all bytes, and after them the index: the size, the digest and where lines begin.
 
-A log that ends before it was cut into segments is only the last of these, and an empty one has no object. Earlier
-versions wrote the index as an object of its own, `index`, and the bytes as `whole`, or left them in the only segment:
-such logs are read, but not written.
+A log that ends before it was cut into segments is only the last of these, or is in a pack, and an empty one has no
+object. Earlier versions wrote the index as an object of its own, `index`, and the bytes as `whole`, or left them in the
+only segment: such logs are read, but not written.
 
 The stored part of a log is what its segments cover without a gap, found by listing. Two servers may cut segments
 differently: the bytes of a log at an offset are the same on each, so that overlaps are equal and any cover will do.
 
-Work for later (composing a log whose server died, deleting segments after an hour) is an object too:
+Work for later (composing a log whose server died, packing small logs that were stored one by one, deleting what was not
+needed for an hour) is an object too:
 `<prefix>/log-work/<due>/<run>/<task>/<epoch>.<attempt>/<step>`, in order of time, so that only what is due is read. All
 of it may be done twice, and by any server.
 
@@ -26,7 +27,7 @@ from __future__ import annotations
 import asyncio
 import json
 import math
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 
@@ -45,10 +46,23 @@ from sluiceway_server.logs.layout import (
     complete_name,
     complete_size,
     cover_of,
+    is_attempt,
+    step_of,
+)
+from sluiceway_server.logs.packs import (
+    SMALL_BYTES,
+    FinishedLog,
+    Pack,
+    SmallLog,
+    logs_in,
+    make_pack,
+    object_of,
+    pack_size,
+    repack,
 )
 from sluiceway_server.logs.times import Times
 from sluiceway_server.objectstorage.layout import Folder
-from sluiceway_server.objectstorage.port import ObjectStorage
+from sluiceway_server.objectstorage.port import ObjectInfo, ObjectStorage
 
 log = structlog.get_logger(__name__)
 
@@ -58,8 +72,6 @@ _COMPOSE_READ = 4 * 1024 * 1024
 # Of 1 GiB it has 16,384 numbers.
 _MOST_INDEX_BYTES = 16 * 1024 * 1024
 _DELETED_AT_ONCE = 1000
-_DEPTH_BELOW_RUN = 3
-"""Folders between that of a run and an object: task, attempt and step."""
 
 
 class LogStore:
@@ -96,7 +108,11 @@ class LogStore:
         self._compose_patience = compose_patience
 
     async def cover(self, key: LogKey) -> Cover:
-        """Return the stored part of a log. That of an unknown log is empty."""
+        """Return the stored part of a log. That of an unknown log is empty.
+
+        Raises:
+            DataLoss: the pack that may have it is damaged.
+        """
         found = await self._cover(key)
         if key.run and not found.segments and not found.ended and not found.stored_beyond:
             earlier = await self._cover(key.of_earlier_version)
@@ -105,30 +121,59 @@ class LogStore:
         return found
 
     async def _cover(self, key: LogKey) -> Cover:
+        try:
+            return await self._cover_in(key, await self._objects(key))
+        except NotFound:
+            # A pack was merged into another one meanwhile.
+            return await self._cover_in(key, await self._objects(key))
+
+    async def _objects(self, key: LogKey) -> dict[str, ObjectInfo]:
+        """Return all objects of the attempt of a log, by their names in its folder."""
+        folder = self._root + key.attempt_path
+        async with self._deadline("list", folder):
+            return {info.key[len(folder) :]: info async for info in self._storage.list(folder)}
+
+    async def _cover_in(self, key: LogKey, objects: Mapping[str, ObjectInfo]) -> Cover:
         segments: list[Segment] = []
         ended = composed = False
         whole: Segment | None = None
-        complete: Segment | None = None
-        async with self._deadline("list", self._path(key)):
-            async for info in self._storage.list(self._path(key)):
-                name = info.key[len(self._path(key)) :]
-                if name.isdigit():
-                    segments.append(Segment(int(name), info.size_bytes, name, info.modified))
-                elif name == _END:
-                    ended = True
-                elif name == _INDEX:
-                    composed = True
-                elif name == _WHOLE:
-                    whole = Segment(0, info.size_bytes, name, info.modified)
-                elif (size := complete_size(name)) is not None:
-                    complete = Segment(0, size, name, info.modified)
-        if complete is not None:
-            return Cover(key, (complete,) if complete.size else (), complete.size, ended=True, composed=True)
+        for name, info in objects.items():
+            if not name.startswith(key.step_folder):
+                continue
+            last = name[len(key.step_folder) :]
+            if last.isdigit():
+                segments.append(Segment(int(last), info.size_bytes, name, info.modified))
+            elif last == _END:
+                ended = True
+            elif last == _INDEX:
+                composed = True
+            elif last == _WHOLE:
+                whole = Segment(0, info.size_bytes, name, info.modified)
+            elif (size := complete_size(last)) is not None:
+                complete = Segment(0, size, name, info.modified)
+                return Cover(key, (complete,) if size else (), size, ended=True, composed=True)
         if composed and whole is not None:
             return Cover(key, (whole,) if whole.size else (), whole.size, ended=True, composed=True)
+        for name, info in objects.items():
+            found = (await self._pack(key, name)).find(key.step) if pack_size(name) is not None else None
+            if found is not None:
+                part = Segment(0, found.index.size, name, info.modified, begin=found.begin)
+                return Cover(key, (part,), part.size, ended=True, composed=True, packed=found.index)
         chosen, length = cover_of(tuple(segments))
         beyond = min((segment.offset for segment in segments if segment.offset > length), default=0)
         return Cover(key, chosen, length, ended=ended or composed, composed=composed, stored_beyond=beyond)
+
+    async def _pack(self, key: LogKey, name: str) -> Pack:
+        """Read the directory of a pack. Raises `NotFound` and `DataLoss`."""
+        path = self._root + key.attempt_path + name
+        async with self._deadline("get", path):
+            stored = await self._storage.get_range(path, pack_size(name) or 0, _MOST_INDEX_BYTES)
+        try:
+            return Pack.decode(stored)
+        except (ValueError, KeyError, TypeError) as cause:
+            raise DataLoss(
+                f"the directory of {path} is damaged; restore it from a copy of the object storage"
+            ) from cause
 
     async def put_segment(self, key: LogKey, offset: int, data: bytes) -> int:
         """Store bytes at an offset; return the offset up to which they are stored now.
@@ -147,30 +192,25 @@ class LogStore:
             raise NotFound(f"the segment {where} existed and was deleted", resource_name=where)
         return offset + min(taken.size_bytes, len(data))
 
-    async def put_complete(self, key: LogKey, data: bytes, *, has_segments: bool, times: Times = ()) -> None:
-        """Store a whole log in one object; nothing if it is empty. May be repeated.
+    async def put_complete(self, logs: Sequence[FinishedLog], *, has_others: bool = False) -> None:
+        """Store whole logs of one attempt in one object; an empty one has none. May be repeated.
 
         Args:
-            key: the log.
-            data: all its bytes.
-            has_segments: some of them may be stored as segments, which are deleted later.
-            times: when its bytes were written; empty: not known.
+            logs: a single log of any size; or small ones, which become a pack.
+            has_others: other small logs of the attempt are, or may be, stored by themselves: pack all of them later.
         """
-        if not data:
+        logs = [log for log in logs if log.data]
+        if not logs:
             return
-        lines, now = LineIndex(), self._seconds()
-        if len(data) <= LINE_BLOCK:
-            lines.feed(data)
-        else:
-            await asyncio.to_thread(lines.feed, data)
-        name = self._path(key) + complete_name(len(data))
-        async with self._deadline("put", name):
-            if has_segments:
+        now, size = self._seconds(), sum(len(log.data) for log in logs)
+        name, body = object_of(logs, now) if size <= LINE_BLOCK else await asyncio.to_thread(object_of, logs, now)
+        path = self._root + logs[0].key.attempt_path + name
+        async with self._deadline("put", path):
+            reminded = [log.key for log in logs if log.has_segments] or ([logs[0].key] if has_others else [])
+            for key in reminded:
                 await self._schedule(key, self._keep_segments)
             # If the object exists, it has the same bytes.
-            await self._storage.put_if_absent(
-                name, data + lines.finish(times=times or ((0, now),), composed=now).encode()
-            )
+            await self._storage.put_if_absent(path, body)
 
     async def end(self, key: LogKey, size: int) -> bool:
         """Store the end of a log of which all `size` bytes are stored. May be repeated.
@@ -233,13 +273,20 @@ class LogStore:
             NotFound: there is none.
             ValueError, KeyError, TypeError: it is damaged.
         """
-        name = cover.segments[0].name if cover.segments else _INDEX
-        size = complete_size(name)
-        path = self._path(cover.key) + (_INDEX if size is None else name)
-        async with self._deadline("get", path):
-            if size is None:
-                return LogIndex.decode(await self._storage.get(path))
-            return LogIndex.decode(await self._storage.get_range(path, size, _MOST_INDEX_BYTES))
+        if cover.packed is not None:
+            return cover.packed
+        size = complete_size(cover.segments[0].name) if cover.segments else None
+        path = self._path(cover.key) + (_INDEX if size is None else complete_name(size))
+        try:
+            async with self._deadline("get", path):
+                if size is None:
+                    return LogIndex.decode(await self._storage.get(path))
+                return LogIndex.decode(await self._storage.get_range(path, size, _MOST_INDEX_BYTES))
+        except NotFound:
+            again = await self.cover(cover.key)
+            if again.packed is None:
+                raise
+            return again.packed  # it was packed long ago, and its own object deleted just now
 
     async def read(self, cover: Cover, start: int, end: int, *, at_most: int = 1024 * 1024) -> AsyncIterator[bytes]:
         """Yield the bytes in [`start`, `end`) of a cover, in chunks of at most `at_most`; memory is one chunk.
@@ -247,17 +294,16 @@ class LogStore:
         Raises:
             NotFound: an object of the cover was deleted, or the log composed: get the cover again.
         """
-        position, key = start, cover.key
+        position, folder = start, self._root + cover.key.attempt_path
         for segment in cover.segments:
+            name = folder + segment.name
             while segment.offset <= position < min(segment.end, end):
                 length = min(at_most, segment.end - position, end - position)
-                async with self._deadline("get", self._path(key) + segment.name):
-                    name, begin = self._path(key) + segment.name, position - segment.offset
+                async with self._deadline("get", name):
+                    begin = segment.begin + position - segment.offset
                     chunk = await self._storage.get_range(name, begin, length)
                 if not chunk:
-                    raise DataLoss(
-                        f"{self._path(key)}{segment.name} is shorter than the {segment.size} bytes it was listed with"
-                    )
+                    raise DataLoss(f"{name} is shorter than the {segment.size} bytes it was listed with")
                 yield chunk
                 position += len(chunk)
 
@@ -283,7 +329,7 @@ class LogStore:
         path = f"{self._root}{Folder.LOGS}/{folder}/"
         async with self._deadline("list", path):
             async for info in self._storage.list(path):
-                return info.key.removeprefix(path).count("/") < _DEPTH_BELOW_RUN
+                return is_attempt(info.key.removeprefix(path).partition("/")[0])
         return False
 
     async def delete_all(self, run: str, task: str = "") -> int:
@@ -348,20 +394,66 @@ class LogStore:
                 log.warning("log_work_failed", error=str(error))
 
     async def _do_work(self, key: LogKey) -> None:
-        async with self._deadline("list", self._path(key)):
-            names = {info.key.removeprefix(self._path(key)) async for info in self._storage.list(self._path(key))}
-        composed = next((name for name in names if complete_size(name) is not None), None)
-        if composed is None and not {_WHOLE, _INDEX} <= names:
-            if _END in names and _INDEX not in names:
+        objects = await self._objects(key)
+        cover = await self._cover_in(key, objects)
+        if not cover.composed:
+            if cover.ended:
                 await self.compose(key)  # which schedules the rest
-            return  # without an end, it is still written; with an index only, its one segment is the log
-        index = await self.index(await self.cover(key))
+            return  # without an end, it is still written
+        index = await self.index(cover)
         if self._seconds() < index.composed + self._keep_segments.total_seconds():
             return  # this was scheduled by `end`; what `compose` scheduled follows
-        unused = {_END} if composed is None else {_END, _WHOLE, _INDEX}
-        for name in sorted(n for n in names if n.isdigit() or n in unused):
-            async with self._deadline("delete", self._path(key) + name):
-                await self._storage.delete(self._path(key) + name)
+        used = cover.segments[0].name if cover.segments else f"{key.step_folder}{_WHOLE}"
+        if used.rpartition("/")[2].isdigit():
+            return  # an earlier version left the log in its only segment, with an index
+        unused = {_END} if used.endswith(f"/{_WHOLE}") else {_END, _WHOLE, _INDEX}
+        for name in sorted(objects):
+            folder, _, last = name.rpartition("/")
+            if f"{folder}/" == key.step_folder and (last.isdigit() or last in unused):
+                await self._delete(key, name)
+        if key.run:
+            await self._repack(key)
+
+    async def _repack(self, key: LogKey) -> None:
+        """Pack the small logs of an attempt that were stored one by one, and delete what was packed long enough ago."""
+        objects = await self._objects(key)
+        packs = {name: await self._pack(key, name) for name in objects if pack_size(name) is not None}
+        alone = {
+            step_of(name.partition("/")[0]): name
+            for name, info in objects.items()
+            if complete_size(name) and info.size_bytes <= SMALL_BYTES
+        }
+        weights = {step: objects[name].size_bytes for step, name in alone.items()}
+        plan = repack(packs, weights, old=self._seconds() - self._keep_segments.total_seconds())
+        for name in (*plan.unused_packs, *(alone[step] for step in plan.unused_steps)):
+            await self._delete(key, name)
+        sources = {name: await self._get(key, name) for name in (*plan.merged, *(alone[step] for step in plan.alone))}
+        try:
+            logs = {each.step: each for name in plan.merged for each in logs_in(packs[name], sources[name])}
+            logs |= {step: SmallLog.stored(step, alone[step], sources[alone[step]]) for step in plan.alone}
+        except (ValueError, KeyError, TypeError):
+            log.warning("log_not_packed", attempt=key.attempt_path, advice="one is damaged: sluice db verify")
+            return
+        if not logs:
+            return
+        pack, body = make_pack(logs.values(), now=self._seconds())
+        path = self._root + key.attempt_path + pack.name
+        async with self._deadline("put", path):
+            await self._schedule(key, self._keep_segments)
+            await self._storage.put_if_absent(path, body)
+        if not sources.keys() <= (await self._objects(key)).keys():
+            # The logs were deleted meanwhile, or are in another pack.
+            await self._delete(key, pack.name)
+
+    async def _get(self, key: LogKey, name: str) -> bytes:
+        path = self._root + key.attempt_path + name
+        async with self._deadline("get", path):
+            return await self._storage.get(path)
+
+    async def _delete(self, key: LogKey, name: str) -> None:
+        path = self._root + key.attempt_path + name
+        async with self._deadline("delete", path):
+            await self._storage.delete(path)
 
     async def _schedule(self, key: LogKey, after: timedelta) -> None:
         # Rounded up: before that time, whoever finds it does nothing and deletes it.

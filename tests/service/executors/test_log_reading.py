@@ -10,9 +10,10 @@ from functools import partial
 import pytest
 
 from sluiceway_common.foundation.errors import DataLoss, NotFound
-from sluiceway_server.logs.buffer import LogBuffers, LogBufferSettings
+from sluiceway_server.logs.buffer import LogBuffers
 from sluiceway_server.logs.check import LogCheck
 from sluiceway_server.logs.layout import LineIndex
+from sluiceway_server.logs.settings import LogBufferSettings
 from sluiceway_server.logs.store import LogStore
 from tests.fakes.clock import FakeClock
 from tests.fakes.objectstorage import FakeObjectStorage

@@ -10,8 +10,9 @@ import pytest
 
 from sluiceway_common.foundation.clock import SystemClock
 from sluiceway_common.foundation.errors import InvalidInput, OutOfRange, Unavailable
-from sluiceway_server.logs.buffer import LogBuffers, LogBufferSettings
+from sluiceway_server.logs.buffer import LogBuffers
 from sluiceway_server.logs.receiver import LogReceiver
+from sluiceway_server.logs.settings import LogBufferSettings
 from sluiceway_server.logs.store import LogStore
 from tests.fakes.clock import FakeClock
 from tests.fakes.objectstorage import FakeObjectStorage

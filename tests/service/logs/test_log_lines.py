@@ -14,8 +14,8 @@ import pytest
 from sluiceway.api.run.v1 import run_service_pb2 as pb
 from sluiceway_common.foundation.clock import SystemClock
 from sluiceway_common.foundation.errors import InvalidInput, Unavailable
-from sluiceway_server.logs.buffer import LogBufferSettings
 from sluiceway_server.logs.layout import Cover, LogIndex, complete_name
+from sluiceway_server.logs.settings import LogBufferSettings
 from sluiceway_server.runs.log_calls import LogCalls
 from tests.fakes.objectstorage import FakeObjectStorage
 from tests.support.conditions import eventually

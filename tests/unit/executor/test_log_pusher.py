@@ -41,3 +41,28 @@ async def test_empty_log_that_ends_during_a_round_is_not_sent(tmp_path: Path) ->
     spools.changed.set()
     assert await following is None
     assert empty.complete
+
+
+async def test_end_is_sent_again_when_the_log_is_waited_for(tmp_path: Path) -> None:
+    spools = Spools(tmp_path / "logs", limit_bytes=1 << 20)
+    journal = await Journal.open(tmp_path / "journal.json")
+    pusher = LogPusher(no_channel, spools, journal, connected=asyncio.Event(), clock=SystemClock())
+    spool = await spools.create(LogName("a1", 0))
+    await spools.append(spool, b"text\n", datetime.now(UTC))
+    await spools.end(spool)
+    over = asyncio.Event()
+    requests = pusher._requests(journal.session_id, over)
+    await anext(requests)  # the proof of the session
+    first = await anext(requests)
+    assert (first.data, first.end, first.storage_may_wait) == (b"text\n", True, True)
+    following = asyncio.ensure_future(anext(requests, None))
+    waiting = asyncio.ensure_future(spools.wait_complete("a1"))
+    again = await following
+    assert again is not None
+    assert (again.offset, again.data, again.end, again.storage_may_wait) == (5, b"", True, False)
+    following = asyncio.ensure_future(anext(requests, None))
+    await spools.stored(spool, 5, complete=True)
+    await waiting
+    over.set()
+    spools.changed.set()
+    assert await following is None

@@ -693,7 +693,7 @@ class LogReference(_message.Message):
 
 class PushLogsRequest(_message.Message):
     """A message of `PushLogs`."""
-    __slots__ = ("session_id", "session_secret", "executor_id", "log", "offset", "data", "end", "time")
+    __slots__ = ("session_id", "session_secret", "executor_id", "log", "offset", "data", "end", "time", "storage_may_wait")
     SESSION_ID_FIELD_NUMBER: _ClassVar[int]
     SESSION_SECRET_FIELD_NUMBER: _ClassVar[int]
     EXECUTOR_ID_FIELD_NUMBER: _ClassVar[int]
@@ -702,6 +702,7 @@ class PushLogsRequest(_message.Message):
     DATA_FIELD_NUMBER: _ClassVar[int]
     END_FIELD_NUMBER: _ClassVar[int]
     TIME_FIELD_NUMBER: _ClassVar[int]
+    STORAGE_MAY_WAIT_FIELD_NUMBER: _ClassVar[int]
     session_id: str
     """The session. In the first message of the stream."""
     session_secret: str
@@ -718,7 +719,12 @@ class PushLogsRequest(_message.Message):
     """Whether the log ends after `data`. When `offset` is 0, these are all of its bytes: no others were sent before."""
     time: _timestamp_pb2.Timestamp
     """When the first byte of `data` was written."""
-    def __init__(self, session_id: _Optional[str] = ..., session_secret: _Optional[str] = ..., executor_id: _Optional[str] = ..., log: _Optional[_Union[LogReference, _Mapping]] = ..., offset: _Optional[int] = ..., data: _Optional[bytes] = ..., end: _Optional[bool] = ..., time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    storage_may_wait: bool
+    """With `end`: whether the executor does not wait for this log yet. The server may then keep a short log in memory for
+    some seconds, to store it in one object with others of the assignment. When the executor waits for the logs, it
+    sends the end of one of them again without this.
+    """
+    def __init__(self, session_id: _Optional[str] = ..., session_secret: _Optional[str] = ..., executor_id: _Optional[str] = ..., log: _Optional[_Union[LogReference, _Mapping]] = ..., offset: _Optional[int] = ..., data: _Optional[bytes] = ..., end: _Optional[bool] = ..., time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., storage_may_wait: _Optional[bool] = ...) -> None: ...
 
 class PushLogsResponse(_message.Message):
     """A response of `PushLogs`."""
