@@ -29,7 +29,7 @@ from sluiceway_common.runmodel.model import (
 )
 from sluiceway_common.runmodel.reasons import Reason, ReasonCode
 from sluiceway_common.runmodel.state import Tally, fast_replace
-from sluiceway_common.runmodel.wording import duration, quoted, run_timed_out, status_words, wanted, why_ending
+from sluiceway_common.runmodel.wording import duration, edge_not_matched, run_timed_out, status_words, why_ending
 
 _C = Condition
 _HOLDS: Final[Mapping[TaskStatus, frozenset[Condition]]] = {
@@ -150,7 +150,7 @@ def _follow_parents(run: Run, task: Task, tasks: Mapping[TaskId, Task], now: dat
     why = status_words(parent.status)
     if parent.approval_state in _WITHOUT_APPROVAL:
         why += f" because its approval {_WITHOUT_APPROVAL[parent.approval_state]}"
-    sentence = f"depends on {quoted(parent.name)} {wanted(edge.conditions)}, which {why}"
+    sentence = edge_not_matched(parent.name, edge.conditions, why)
     return ended(task, TaskStatus.SKIPPED, Reason(ReasonCode.EDGE_NOT_MATCHED, sentence), now)
 
 

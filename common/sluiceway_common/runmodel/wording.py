@@ -20,6 +20,13 @@ _STATUS_WORDS = {
     TaskStatus.FAILED: "failed",
     TaskStatus.LOST: "was lost",
 }
+_CONDITION_WORDS = {
+    Condition.ON_SUCCESS: "succeeds",
+    Condition.ON_FAILURE: "fails",
+    Condition.ON_SKIPPED: "is skipped",
+    Condition.ON_STOPPED: "is stopped",
+    Condition.ALWAYS: "ends",
+}
 
 
 def status_words(status: TaskStatus) -> str:
@@ -27,10 +34,17 @@ def status_words(status: TaskStatus) -> str:
     return _STATUS_WORDS[status]
 
 
-def wanted(conditions: Iterable[Condition]) -> str:
-    """Return the alternatives of an edge in one fixed order: "on_success or on_failure"."""
+def edge_not_matched(parent: str, conditions: Iterable[Condition], why: str) -> str:
+    """Return why a task was skipped: `it runs only if "build" succeeds, and "build" failed`.
+
+    Args:
+        parent: the name of the task that it depends on.
+        conditions: of the edge; written in one fixed order, as "succeeds or fails".
+        why: what became of the parent, such as "failed".
+    """
     names = set(conditions)
-    return " or ".join(c for c in CONDITION_ORDER if c in names)
+    wanted = " or ".join(_CONDITION_WORDS[c] for c in CONDITION_ORDER if c in names)
+    return f"it runs only if {quoted(parent)} {wanted}, and {quoted(parent)} {why}"
 
 
 def quoted(name: str) -> str:

@@ -159,7 +159,7 @@ async def test_run_is_explained_while_waiting_running_and_failed() -> None:
                 'step "true" failed with exit status 7',
                 'failed in step 1 of 1 ("true") with exit status 7 on executor e1 at 2026-01-01 00:00:07Z, after 7s',
             ],
-            "b": ['depends on "a" on_success, which failed'],
+            "b": ['it runs only if "a" succeeds, and "a" failed'],
         }
 
 

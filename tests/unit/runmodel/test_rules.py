@@ -72,7 +72,7 @@ def test_r8_names_the_edge_that_did_not_match_the_first_by_name() -> None:
     reason = run.task("c").reason
     assert reason is not None
     assert reason.code == ReasonCode.EDGE_NOT_MATCHED
-    assert reason.sentence == 'depends on "y" on_success, which failed'
+    assert reason.sentence == 'it runs only if "y" succeeds, and "y" failed'
 
 
 def test_r9_expiry_is_reported_by_task_run_and_events() -> None:

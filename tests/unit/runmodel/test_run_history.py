@@ -62,7 +62,7 @@ STORIES = [
             "0 a: waits for an executor",
             "5 a: attempt 2 assigned to e1 after 5s",
             '5 a: failed: step "build" failed with exit status 3',
-            '5 b: was skipped: depends on "a" on_success, which failed',
+            '5 b: was skipped: it runs only if "a" succeeds, and "a" failed',
             "5 -: ended: failed",
         ],
     ),

@@ -164,7 +164,7 @@ def test_a_runnable_task_says_what_placement_said() -> None:
 
 def test_a_task_that_is_over_says_why_it_ended_so() -> None:
     run = Simulator("a~; b: a")
-    assert sentences(run, "b") == [("edge_not_matched", 'depends on "a" on_success, which was skipped')]
+    assert sentences(run, "b") == [("edge_not_matched", 'it runs only if "a" succeeds, and "a" was skipped')]
 
 
 def test_every_task_that_has_not_succeeded_is_explained() -> None:

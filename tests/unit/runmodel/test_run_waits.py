@@ -43,7 +43,10 @@ def test_r23_names_who_rejected_and_why() -> None:
     assert run.task("deploy").approval_state is ApprovalState.REJECTED
     reason = run.task("b").reason
     assert reason is not None
-    assert reason.sentence == 'depends on "deploy" on_success, which was skipped because its approval was rejected'
+    assert (
+        reason.sentence
+        == 'it runs only if "deploy" succeeds, and "deploy" was skipped because its approval was rejected'
+    )
     assert run.state.run.notes == (Reason(ReasonCode.APPROVAL_REJECTED, 'approval of "deploy" rejected'),)
     told = [(e.old, e.new) for e in run.events if e.kind is EventKind.APPROVAL]
     assert told == [("not_asked", "waiting"), ("waiting", "rejected")]
