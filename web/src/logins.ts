@@ -1,6 +1,8 @@
-// Sentences for the reasons why a login with a git provider, or a link of an account there, failed. Pure.
+// Sentences about logins with git providers, and accounts that are linked there. Pure.
 //
-// The address of the page has the reason alone: a link of somebody else could bring any text.
+// The address of the page has the reason of a failure alone: a link of somebody else could bring any text.
+
+import type { LinkedAccount } from "./api/types.ts";
 
 const SENTENCES: Record<string, string> = {
   LINKED_ACCOUNT_TAKEN: "Another user has linked this account. Log in as that user, or remove it there first.",
@@ -26,4 +28,20 @@ export function loginFault(reason: string): string {
   return /UNAVAILABLE|DEADLINE|RATE_LIMITED/.test(reason)
     ? AWAY
     : "This did not work. An operator finds the cause in the log of the gateway.";
+}
+
+/** Paths that a question names. */
+const NAMED = 5;
+
+/** Return what ends when a linked account is removed, as the question before it. */
+export function questionOfRemoval(account: Pick<LinkedAccount, "projectPaths" | "otherProjects">, provider: string): string {
+  const count = account.projectPaths.length + account.otherProjects;
+  const login = `You cannot log in with ${provider} any more, until you link an account there again.`;
+  if (count === 0) return `No project works with it. ${login}`;
+  const named = account.projectPaths.slice(0, NAMED);
+  const more = count - named.length;
+  const rest = more > 0 ? [named.length > 0 ? `${more} more` : more === 1 ? "1 project that you may not see" : `${more} projects that you may not see`] : [];
+  const projects = [...named, ...rest].join(", ").replace(/, ([^,]*)$/, " and $1");
+  const verb = count === 1 ? "works" : "work";
+  return `${projects} ${verb} with it: pushes start no runs there any more, and commits get no statuses, until you link it again. ${login}`;
 }

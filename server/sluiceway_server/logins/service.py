@@ -119,16 +119,17 @@ class LoginServicer(api_grpc.LoginServiceServicer):
     async def ListLoginSources(
         self, request: api.ListLoginSourcesRequest, context: Any
     ) -> api.ListLoginSourcesResponse:
-        def read(view: View) -> list[api.LoginSource]:
-            return [
+        def read(view: View) -> api.ListLoginSourcesResponse:
+            sources = [
                 api.LoginSource(id=id_, name=record.source.name, type=record.source.type)
                 for id_, record in view.scan(REMOTE_SOURCE)
-                if record.source.login_allowed
+                if record.source.login_allowed and self._public_url
             ]
+            sources.sort(key=lambda each: each.name)
+            has_passwords = view.count(USER, {"has_password": 1}, limit=1) > 0
+            return api.ListLoginSourcesResponse(login_sources=sources, has_passwords=has_passwords)
 
-        found: list[api.LoginSource] = await self._database.read(read) if self._public_url else []
-        found.sort(key=lambda each: each.name)
-        return api.ListLoginSourcesResponse(login_sources=found)
+        return await self._database.read(read)
 
     async def BeginLogin(self, request: api.BeginLoginRequest, context: Any) -> api.BeginLoginResponse:
         source_id, source = await self._source(request.remote_source_id)

@@ -57,7 +57,15 @@ FIRST_TOKENS: RecordType[pb.FirstTokens] = RecordType("first_tokens", pb.FirstTo
 FIRST_TOKENS_ID = "first"
 
 USER: RecordType[pb.User] = RecordType(
-    "user", pb.User, columns=(Column("key", lambda user: key_of(user.name)),), indexes=(("key",),)
+    "user",
+    pb.User,
+    columns=(
+        Column("key", lambda user: key_of(user.name)),
+        # Whether somebody can log in with a password is asked before each login: one row answers.
+        Column("has_password", lambda user: 1 if user.password_hash and not user.disabled else None),
+    ),
+    indexes=(("key",), ("has_password",)),
+    sparse=("has_password",),
 )
 ORGANIZATION: RecordType[pb.Organization] = RecordType(
     "organization",

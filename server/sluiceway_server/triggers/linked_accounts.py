@@ -12,23 +12,27 @@ from sluiceway.api.project.v1 import linked_account_service_pb2_grpc as api_grpc
 from sluiceway.records.trigger.v1 import records_pb2 as pb
 from sluiceway_common.foundation.clock import Clock, IdSource
 from sluiceway_common.foundation.errors import AlreadyExists, InvalidInput, NotFound, Violation
-from sluiceway_common.foundation.rpc.caller import CallerKind, current_caller, set_response_position
+from sluiceway_common.foundation.rpc.access import Right
+from sluiceway_common.foundation.rpc.caller import Caller, CallerKind, current_caller, set_response_position
 from sluiceway_common.foundation.texts import line_fault, shown
 from sluiceway_server.datamanager.model import Decision, Delete, Put, Query, View
 from sluiceway_server.datamanager.port import Database
 from sluiceway_server.forges.errors import TokenRefused
 from sluiceway_server.forges.oauth2 import TokenGrant
 from sluiceway_server.projects.envelope import Envelope
-from sluiceway_server.projects.tree import NodeType, resolve
+from sluiceway_server.projects.rights import has_right
+from sluiceway_server.projects.tree import NodeType, find, path_of, resolve
 from sluiceway_server.triggers.grants import problem_of, put_grant
 from sluiceway_server.triggers.providers import Providers
-from sluiceway_server.triggers.records import LINKED_ACCOUNT, REMOTE_SOURCE, account_id
+from sluiceway_server.triggers.records import LINK, LINKED_ACCOUNT, REMOTE_SOURCE, account_id
 from sluiceway_server.triggers.remote_sources import find_source
 
 __all__ = ["LinkedAccountServicer", "linked_once_more", "shown_account"]
 
 _ME = "me"
 _MAX_ACCOUNTS = 1000
+_MAX_PROJECTS = 1000
+_SHOWN_PROJECTS = 100
 
 
 class LinkedAccountServicer(api_grpc.LinkedAccountServiceServicer):
@@ -82,10 +86,15 @@ class LinkedAccountServicer(api_grpc.LinkedAccountServiceServicer):
     ) -> api.ListLinkedAccountsResponse:
         user_id = await self._user(request.user_id)
         query = Query(where={"user_id": user_id}, size=_MAX_ACCOUNTS)
+        caller = current_caller()
 
         def read(view: View) -> list[api.LinkedAccount]:
-            found = view.select(LINKED_ACCOUNT, query).records
-            return [shown_account(record, _source_name(view, record.remote_source_id)) for _, record in found]
+            shown = []
+            for _, record in view.select(LINKED_ACCOUNT, query).records:
+                account = shown_account(record, _source_name(view, record.remote_source_id))
+                _add_projects(view, caller, record, account)
+                shown.append(account)
+            return shown
 
         return api.ListLinkedAccountsResponse(linked_accounts=await self._database.read(read))
 
@@ -162,6 +171,24 @@ def shown_account(record: pb.LinkedAccountRecord, source_name: str) -> api.Linke
         problem=problem_of(record, source_name),
         authorized=record.authorized,
     )
+
+
+def _add_projects(view: View, caller: Caller, record: pb.LinkedAccountRecord, account: api.LinkedAccount) -> None:
+    where = {"user_id": record.user_id, "remote_source_id": record.remote_source_id}
+    seen, others = [], 0
+    for project_id, link in view.select(LINK, Query(where=where, size=_MAX_PROJECTS)).records:
+        node = find(view, project_id, {NodeType.PROJECT}) if link.is_active else None
+        if node is None:
+            continue
+        try:
+            if has_right(view, caller, node, Right.READ):
+                seen.append(path_of(view, node))
+            else:
+                others += 1
+        except NotFound:  # What it is in is being deleted.
+            continue
+    account.project_paths.extend(sorted(seen)[:_SHOWN_PROJECTS])
+    account.other_projects = others + len(seen) - len(account.project_paths)
 
 
 def _source_name(view: View, source_id: str) -> str:

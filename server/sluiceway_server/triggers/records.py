@@ -92,8 +92,8 @@ LINKED_ACCOUNT: RecordType[pb.LinkedAccountRecord] = RecordType(
 LINK: RecordType[pb.LinkRecord] = RecordType(
     "link",
     pb.LinkRecord,
-    columns=(Column("remote_source_id", lambda r: r.remote_source_id),),
-    indexes=(("remote_source_id",),),
+    columns=(Column("remote_source_id", lambda r: r.remote_source_id), Column("user_id", lambda r: r.user_id)),
+    indexes=(("remote_source_id",), ("user_id", "remote_source_id")),
 )
 DELIVERY: RecordType[pb.DeliveryRecord] = RecordType(
     "delivery",

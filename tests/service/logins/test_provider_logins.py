@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -361,6 +362,21 @@ async def test_source_without_logins_is_refused_and_not_listed(logins: Logins) -
     assert (await refused(logins.begin())).reason == "LOGIN_NOT_ALLOWED"
     assert (await refused(logins.complete(request))).reason == "LOGIN_NOT_ALLOWED"
     await logins.link()  # repositories may still be linked
+
+
+async def test_login_page_knows_whether_there_are_passwords(logins: Logins) -> None:
+    async def has_passwords() -> bool:
+        return (await logins.server.logins.ListLoginSources(api.ListLoginSourcesRequest(), None)).has_passwords
+
+    async def store(**fields: Any) -> None:
+        await logins.server.database.commit([Put(USER, EVE.id, project_records.User(name="eve", **fields))])
+
+    await store()
+    assert not await has_passwords()
+    await store(password_hash="$argon2id$...")
+    assert await has_passwords()
+    await store(password_hash="$argon2id$...", disabled=True)
+    assert not await has_passwords()
 
 
 @pytest.mark.parametrize(

@@ -76,6 +76,22 @@ async def test_token_of_another_account_is_refused(triggers: Triggers, monkeypat
         await link(triggers, EVE)
 
 
+async def test_account_names_the_projects_that_work_with_it(triggers: Triggers) -> None:
+    async def projects(caller: Caller, user_id: str = "me") -> tuple[list[str], int]:
+        with as_caller(caller):
+            request = api.ListLinkedAccountsRequest(user_id=user_id)
+            (account,) = (await triggers.accounts.ListLinkedAccounts(request, None)).linked_accounts
+        return list(account.project_paths), account.other_projects
+
+    (path,), others = await projects(OPERATOR, EVE.id)
+    assert (path.rpartition("/")[2], others) == ("app", 0)
+    # One that the user may not see any more is counted.
+    elsewhere = Caller(CallerKind.USER, EVE.id, frozenset("*"), organization=OTHER)
+    assert await projects(elsewhere) == ([], 1)
+    await triggers.database.commit([Delete(PROJECT, PROJECT_ID)])
+    assert await projects(OPERATOR, EVE.id) == ([], 0)
+
+
 async def test_accounts_of_others_are_for_operators_only(triggers: Triggers) -> None:
     mallory = Caller(CallerKind.USER, "mallory-id", frozenset("*"))
     for user in (EVE.id, "eve"):

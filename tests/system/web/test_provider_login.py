@@ -156,6 +156,10 @@ def test_user_links_relinks_and_removes_an_account(site: Site) -> None:
         page.page.get_by_role("button", name="Authorize").click()
         page.wait_for("document.querySelector('li .fault') === null && document.querySelector('li') !== null")
         page.page.get_by_role("button", name="Remove ann").click()
+        page.wait_for_text("form p", "No project works with it. You cannot log in with forge any more")
+        page.check_accessibility()
+        assert len(accounts_of_eve(site)) == 1
+        page.page.get_by_role("button", name="Remove ann now").click()
         page.wait_for_text("li", "not linked")
         assert accounts_of_eve(site) == []
 

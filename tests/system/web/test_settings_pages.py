@@ -301,7 +301,12 @@ def test_account_is_linked_and_a_project_made_of_a_repository(project: LinkedPro
     page.open("/account")
     page.page.fill("input[name=token-second]", project.forge.user.token)
     page.page.get_by_role("button", name="Link second").click()
-    page.page.locator("li", has_text="second").get_by_text(project.forge.user.name, exact=True).wait_for()
+    page.page.locator("li", has_text="second").get_by_text(project.forge.user.name, exact=True).first.wait_for()
+    # What works with an account is said before it is removed.
+    row = page.page.locator("li", has=page.page.locator("strong", has_text="app"))
+    row.get_by_role("button", name=f"Remove {project.forge.user.name}").click()
+    page.wait_for_text("form p", "user/admin/app works with it: pushes start no runs there any more")
+    page.page.get_by_role("button", name="Keep").click()
     page.open("/projects")
     page.page.get_by_role("button", name="New project").click()
     page.page.select_option("select[name=source]", label="second")

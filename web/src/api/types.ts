@@ -368,6 +368,10 @@ export interface LinkedAccount {
   problem: string;
   /** Whether the account was authorized at the provider (OAuth 2). Otherwise its access token was made by hand. */
   authorized: boolean;
+  /** The paths of the projects whose repository the server reaches with the account, the first 100 that the caller may see. Set by `ListLinkedAccounts` only. */
+  projectPaths: string[];
+  /** How many more projects there are. Set by `ListLinkedAccounts` only. */
+  otherProjects: number;
 }
 
 /** The response of `ListArtifacts`. */
@@ -424,6 +428,8 @@ export interface ListLinkedAccountsResponse {
 export interface ListLoginSourcesResponse {
   /** The remote sources, by name. */
   loginSources: LoginSource[];
+  /** Whether any user of the installation can log in with a password. */
+  hasPasswords: boolean;
 }
 
 /** The response of `ListOrganizationMembers`. */

@@ -28,7 +28,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from sluiceway.api.options.v1 import options_pb2 as sluiceway_dot_api_dot_options_dot_v1_dot_options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n5sluiceway/api/project/v1/linked_account_service.proto\x12\x18sluiceway.api.project.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a&sluiceway/api/options/v1/options.proto\"\xad\x02\n\rLinkedAccount\x12\x10\n\x02id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12/\n\x10remote_source_id\x18\x02 \x01(\tB\x15\xe2\x41\x01\x02\x9a\x94#\x02\x18\x64\xa2\x94#\x07\"gitea\"\x12\x38\n\x0c\x61\x63\x63\x65ss_token\x18\x03 \x01(\tB\"\xe2\x41\x02\x02\x04\x9a\x94#\x03\x18\x80 \xa2\x94#\x12\"0123456789abcdef\"\x12\x1c\n\x0eremote_user_id\x18\x04 \x01(\tB\x04\xe2\x41\x01\x03\x12\x19\n\x0bremote_name\x18\x05 \x01(\tB\x04\xe2\x41\x01\x03\x12\x35\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x15\n\x07problem\x18\x07 \x01(\tB\x04\xe2\x41\x01\x03\x12\x18\n\nauthorized\x18\x08 \x01(\x08\x42\x04\xe2\x41\x01\x03\"z\n\x1a\x43reateLinkedAccountRequest\x12\x15\n\x07user_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x45\n\x0elinked_account\x18\x02 \x01(\x0b\x32\'.sluiceway.api.project.v1.LinkedAccountB\x04\xe2\x41\x01\x02\"^\n\x1b\x43reateLinkedAccountResponse\x12?\n\x0elinked_account\x18\x01 \x01(\x0b\x32\'.sluiceway.api.project.v1.LinkedAccount\"2\n\x19ListLinkedAccountsRequest\x12\x15\n\x07user_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"^\n\x1aListLinkedAccountsResponse\x12@\n\x0flinked_accounts\x18\x01 \x03(\x0b\x32\'.sluiceway.api.project.v1.LinkedAccount\"T\n\x1a\x44\x65leteLinkedAccountRequest\x12\x15\n\x07user_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x1f\n\x11linked_account_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\"\x1d\n\x1b\x44\x65leteLinkedAccountResponse2\x98\x05\n\x14LinkedAccountService\x12\xdf\x01\n\x13\x43reateLinkedAccount\x12\x34.sluiceway.api.project.v1.CreateLinkedAccountRequest\x1a\x35.sluiceway.api.project.v1.CreateLinkedAccountResponse\"[\x8a\x94#\x0f\x08\x02\x12\x0busers:write\x92\x94#\x03\x08\xc9\x01\x82\xd3\xe4\x93\x02;\"&/api/v1/users/{user_id}/linkedAccounts:\x01*b\x0elinked_account\x12\xc1\x01\n\x12ListLinkedAccounts\x12\x33.sluiceway.api.project.v1.ListLinkedAccountsRequest\x1a\x34.sluiceway.api.project.v1.ListLinkedAccountsResponse\"@\x8a\x94#\x0e\x08\x02\x12\nusers:read\x82\xd3\xe4\x93\x02(\x12&/api/v1/users/{user_id}/linkedAccounts\x12\xd9\x01\n\x13\x44\x65leteLinkedAccount\x12\x34.sluiceway.api.project.v1.DeleteLinkedAccountRequest\x1a\x35.sluiceway.api.project.v1.DeleteLinkedAccountResponse\"U\x8a\x94#\x0f\x08\x02\x12\x0busers:write\x82\xd3\xe4\x93\x02<*:/api/v1/users/{user_id}/linkedAccounts/{linked_account_id}b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n5sluiceway/api/project/v1/linked_account_service.proto\x12\x18sluiceway.api.project.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a&sluiceway/api/options/v1/options.proto\"\xe8\x02\n\rLinkedAccount\x12\x10\n\x02id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12/\n\x10remote_source_id\x18\x02 \x01(\tB\x15\xe2\x41\x01\x02\x9a\x94#\x02\x18\x64\xa2\x94#\x07\"gitea\"\x12\x38\n\x0c\x61\x63\x63\x65ss_token\x18\x03 \x01(\tB\"\xe2\x41\x02\x02\x04\x9a\x94#\x03\x18\x80 \xa2\x94#\x12\"0123456789abcdef\"\x12\x1c\n\x0eremote_user_id\x18\x04 \x01(\tB\x04\xe2\x41\x01\x03\x12\x19\n\x0bremote_name\x18\x05 \x01(\tB\x04\xe2\x41\x01\x03\x12\x35\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x15\n\x07problem\x18\x07 \x01(\tB\x04\xe2\x41\x01\x03\x12\x18\n\nauthorized\x18\x08 \x01(\x08\x42\x04\xe2\x41\x01\x03\x12\x1b\n\rproject_paths\x18\t \x03(\tB\x04\xe2\x41\x01\x03\x12\x1c\n\x0eother_projects\x18\n \x01(\x05\x42\x04\xe2\x41\x01\x03\"z\n\x1a\x43reateLinkedAccountRequest\x12\x15\n\x07user_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x45\n\x0elinked_account\x18\x02 \x01(\x0b\x32\'.sluiceway.api.project.v1.LinkedAccountB\x04\xe2\x41\x01\x02\"^\n\x1b\x43reateLinkedAccountResponse\x12?\n\x0elinked_account\x18\x01 \x01(\x0b\x32\'.sluiceway.api.project.v1.LinkedAccount\"2\n\x19ListLinkedAccountsRequest\x12\x15\n\x07user_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"^\n\x1aListLinkedAccountsResponse\x12@\n\x0flinked_accounts\x18\x01 \x03(\x0b\x32\'.sluiceway.api.project.v1.LinkedAccount\"T\n\x1a\x44\x65leteLinkedAccountRequest\x12\x15\n\x07user_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x1f\n\x11linked_account_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\"\x1d\n\x1b\x44\x65leteLinkedAccountResponse2\x98\x05\n\x14LinkedAccountService\x12\xdf\x01\n\x13\x43reateLinkedAccount\x12\x34.sluiceway.api.project.v1.CreateLinkedAccountRequest\x1a\x35.sluiceway.api.project.v1.CreateLinkedAccountResponse\"[\x8a\x94#\x0f\x08\x02\x12\x0busers:write\x92\x94#\x03\x08\xc9\x01\x82\xd3\xe4\x93\x02;\"&/api/v1/users/{user_id}/linkedAccounts:\x01*b\x0elinked_account\x12\xc1\x01\n\x12ListLinkedAccounts\x12\x33.sluiceway.api.project.v1.ListLinkedAccountsRequest\x1a\x34.sluiceway.api.project.v1.ListLinkedAccountsResponse\"@\x8a\x94#\x0e\x08\x02\x12\nusers:read\x82\xd3\xe4\x93\x02(\x12&/api/v1/users/{user_id}/linkedAccounts\x12\xd9\x01\n\x13\x44\x65leteLinkedAccount\x12\x34.sluiceway.api.project.v1.DeleteLinkedAccountRequest\x1a\x35.sluiceway.api.project.v1.DeleteLinkedAccountResponse\"U\x8a\x94#\x0f\x08\x02\x12\x0busers:write\x82\xd3\xe4\x93\x02<*:/api/v1/users/{user_id}/linkedAccounts/{linked_account_id}b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -51,6 +51,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LINKEDACCOUNT'].fields_by_name['problem']._serialized_options = b'\342A\001\003'
   _globals['_LINKEDACCOUNT'].fields_by_name['authorized']._loaded_options = None
   _globals['_LINKEDACCOUNT'].fields_by_name['authorized']._serialized_options = b'\342A\001\003'
+  _globals['_LINKEDACCOUNT'].fields_by_name['project_paths']._loaded_options = None
+  _globals['_LINKEDACCOUNT'].fields_by_name['project_paths']._serialized_options = b'\342A\001\003'
+  _globals['_LINKEDACCOUNT'].fields_by_name['other_projects']._loaded_options = None
+  _globals['_LINKEDACCOUNT'].fields_by_name['other_projects']._serialized_options = b'\342A\001\003'
   _globals['_CREATELINKEDACCOUNTREQUEST'].fields_by_name['user_id']._loaded_options = None
   _globals['_CREATELINKEDACCOUNTREQUEST'].fields_by_name['user_id']._serialized_options = b'\342A\001\002'
   _globals['_CREATELINKEDACCOUNTREQUEST'].fields_by_name['linked_account']._loaded_options = None
@@ -68,19 +72,19 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LINKEDACCOUNTSERVICE'].methods_by_name['DeleteLinkedAccount']._loaded_options = None
   _globals['_LINKEDACCOUNTSERVICE'].methods_by_name['DeleteLinkedAccount']._serialized_options = b'\212\224#\017\010\002\022\013users:write\202\323\344\223\002<*:/api/v1/users/{user_id}/linkedAccounts/{linked_account_id}'
   _globals['_LINKEDACCOUNT']._serialized_start=220
-  _globals['_LINKEDACCOUNT']._serialized_end=521
-  _globals['_CREATELINKEDACCOUNTREQUEST']._serialized_start=523
-  _globals['_CREATELINKEDACCOUNTREQUEST']._serialized_end=645
-  _globals['_CREATELINKEDACCOUNTRESPONSE']._serialized_start=647
-  _globals['_CREATELINKEDACCOUNTRESPONSE']._serialized_end=741
-  _globals['_LISTLINKEDACCOUNTSREQUEST']._serialized_start=743
-  _globals['_LISTLINKEDACCOUNTSREQUEST']._serialized_end=793
-  _globals['_LISTLINKEDACCOUNTSRESPONSE']._serialized_start=795
-  _globals['_LISTLINKEDACCOUNTSRESPONSE']._serialized_end=889
-  _globals['_DELETELINKEDACCOUNTREQUEST']._serialized_start=891
-  _globals['_DELETELINKEDACCOUNTREQUEST']._serialized_end=975
-  _globals['_DELETELINKEDACCOUNTRESPONSE']._serialized_start=977
-  _globals['_DELETELINKEDACCOUNTRESPONSE']._serialized_end=1006
-  _globals['_LINKEDACCOUNTSERVICE']._serialized_start=1009
-  _globals['_LINKEDACCOUNTSERVICE']._serialized_end=1673
+  _globals['_LINKEDACCOUNT']._serialized_end=580
+  _globals['_CREATELINKEDACCOUNTREQUEST']._serialized_start=582
+  _globals['_CREATELINKEDACCOUNTREQUEST']._serialized_end=704
+  _globals['_CREATELINKEDACCOUNTRESPONSE']._serialized_start=706
+  _globals['_CREATELINKEDACCOUNTRESPONSE']._serialized_end=800
+  _globals['_LISTLINKEDACCOUNTSREQUEST']._serialized_start=802
+  _globals['_LISTLINKEDACCOUNTSREQUEST']._serialized_end=852
+  _globals['_LISTLINKEDACCOUNTSRESPONSE']._serialized_start=854
+  _globals['_LISTLINKEDACCOUNTSRESPONSE']._serialized_end=948
+  _globals['_DELETELINKEDACCOUNTREQUEST']._serialized_start=950
+  _globals['_DELETELINKEDACCOUNTREQUEST']._serialized_end=1034
+  _globals['_DELETELINKEDACCOUNTRESPONSE']._serialized_start=1036
+  _globals['_DELETELINKEDACCOUNTRESPONSE']._serialized_end=1065
+  _globals['_LINKEDACCOUNTSERVICE']._serialized_start=1068
+  _globals['_LINKEDACCOUNTSERVICE']._serialized_end=1732
 # @@protoc_insertion_point(module_scope)

@@ -14,7 +14,7 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 class LinkedAccount(_message.Message):
     """An account of a user at a remote source."""
-    __slots__ = ("id", "remote_source_id", "access_token", "remote_user_id", "remote_name", "create_time", "problem", "authorized")
+    __slots__ = ("id", "remote_source_id", "access_token", "remote_user_id", "remote_name", "create_time", "problem", "authorized", "project_paths", "other_projects")
     ID_FIELD_NUMBER: _ClassVar[int]
     REMOTE_SOURCE_ID_FIELD_NUMBER: _ClassVar[int]
     ACCESS_TOKEN_FIELD_NUMBER: _ClassVar[int]
@@ -23,6 +23,8 @@ class LinkedAccount(_message.Message):
     CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
     PROBLEM_FIELD_NUMBER: _ClassVar[int]
     AUTHORIZED_FIELD_NUMBER: _ClassVar[int]
+    PROJECT_PATHS_FIELD_NUMBER: _ClassVar[int]
+    OTHER_PROJECTS_FIELD_NUMBER: _ClassVar[int]
     id: str
     """The id of the linked account, a UUIDv7."""
     remote_source_id: str
@@ -39,7 +41,13 @@ class LinkedAccount(_message.Message):
     """Why the server cannot act with the account, and what to do. Empty: nothing is known that would prevent it."""
     authorized: bool
     """Whether the account was authorized at the provider (OAuth 2). Otherwise its access token was made by hand."""
-    def __init__(self, id: _Optional[str] = ..., remote_source_id: _Optional[str] = ..., access_token: _Optional[str] = ..., remote_user_id: _Optional[str] = ..., remote_name: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., problem: _Optional[str] = ..., authorized: _Optional[bool] = ...) -> None: ...
+    project_paths: _containers.RepeatedScalarFieldContainer[str]
+    """The paths of the projects whose repository the server reaches with the account, the first 100 that the caller may
+    see. Set by `ListLinkedAccounts` only.
+    """
+    other_projects: int
+    """How many more projects there are. Set by `ListLinkedAccounts` only."""
+    def __init__(self, id: _Optional[str] = ..., remote_source_id: _Optional[str] = ..., access_token: _Optional[str] = ..., remote_user_id: _Optional[str] = ..., remote_name: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., problem: _Optional[str] = ..., authorized: _Optional[bool] = ..., project_paths: _Optional[_Iterable[str]] = ..., other_projects: _Optional[int] = ...) -> None: ...
 
 class CreateLinkedAccountRequest(_message.Message):
     """The request of `CreateLinkedAccount`."""

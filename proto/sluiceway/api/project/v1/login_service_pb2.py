@@ -30,7 +30,7 @@ from sluiceway.api.project.v1 import linked_account_service_pb2 as sluiceway_dot
 from sluiceway.api.project.v1 import user_service_pb2 as sluiceway_dot_api_dot_project_dot_v1_dot_user__service__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,sluiceway/api/project/v1/login_service.proto\x12\x18sluiceway.api.project.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a&sluiceway/api/options/v1/options.proto\x1a\x35sluiceway/api/project/v1/linked_account_service.proto\x1a+sluiceway/api/project/v1/user_service.proto\"w\n\x0b\x44\x65viceLogin\x12\x11\n\tuser_code\x18\x01 \x01(\t\x12\x13\n\x0b\x63lient_name\x18\x02 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x03 \x01(\t\x12/\n\x0b\x63reate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"5\n\x0bLoginSource\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0c\n\x04type\x18\x03 \x01(\t\"O\n\rAuthorization\x12\x0b\n\x03url\x18\x01 \x01(\t\x12\x0c\n\x04\x66low\x18\x02 \x01(\t\x12\r\n\x05state\x18\x03 \x01(\t\x12\x14\n\x0credirect_uri\x18\x04 \x01(\t\"\x19\n\x17ListLoginSourcesRequest\"X\n\x18ListLoginSourcesResponse\x12<\n\rlogin_sources\x18\x01 \x03(\x0b\x32%.sluiceway.api.project.v1.LoginSource\"9\n\x11\x42\x65ginLoginRequest\x12$\n\x10remote_source_id\x18\x01 \x01(\tB\n\xe2\x41\x01\x02\x9a\x94#\x02\x18\x64\"T\n\x12\x42\x65ginLoginResponse\x12>\n\rauthorization\x18\x01 \x01(\x0b\x32\'.sluiceway.api.project.v1.Authorization\"8\n\x10\x42\x65ginLinkRequest\x12$\n\x10remote_source_id\x18\x01 \x01(\tB\n\xe2\x41\x01\x02\x9a\x94#\x02\x18\x64\"S\n\x11\x42\x65ginLinkResponse\x12>\n\rauthorization\x18\x01 \x01(\x0b\x32\'.sluiceway.api.project.v1.Authorization\"\xeb\x01\n\x1c\x43ompleteAuthorizationRequest\x12\x19\n\x04\x66low\x18\x01 \x01(\tB\x0b\xe2\x41\x01\x02\x9a\x94#\x03\x18\x80 \x12\x1a\n\x05state\x18\x02 \x01(\tB\x0b\xe2\x41\x01\x02\x9a\x94#\x03\x18\x80\x08\x12\x19\n\x04\x63ode\x18\x03 \x01(\tB\x0b\xe2\x41\x01\x01\x9a\x94#\x03\x18\x80 \x12\x1a\n\x05\x65rror\x18\x04 \x01(\tB\x0b\xe2\x41\x01\x01\x9a\x94#\x03\x18\x80\x08\x12&\n\x11\x65rror_description\x18\x05 \x01(\tB\x0b\xe2\x41\x01\x01\x9a\x94#\x03\x18\x80 \x12\x35\n\x0b\x65xpire_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x01\"\xb1\x01\n\x1d\x43ompleteAuthorizationResponse\x12\r\n\x05token\x18\x01 \x01(\t\x12,\n\x04user\x18\x02 \x01(\x0b\x32\x1e.sluiceway.api.project.v1.User\x12?\n\x0elinked_account\x18\x03 \x01(\x0b\x32\'.sluiceway.api.project.v1.LinkedAccount\x12\x12\n\nregistered\x18\x04 \x01(\x08\":\n\x17\x42\x65ginDeviceLoginRequest\x12\x1f\n\x0b\x63lient_name\x18\x01 \x01(\tB\n\xe2\x41\x01\x01\x9a\x94#\x02\x18\x64\"\xca\x01\n\x18\x42\x65ginDeviceLoginResponse\x12\x13\n\x0b\x64\x65vice_code\x18\x01 \x01(\t\x12\x11\n\tuser_code\x18\x02 \x01(\t\x12\x18\n\x10verification_uri\x18\x03 \x01(\t\x12!\n\x19verification_uri_complete\x18\x04 \x01(\t\x12/\n\x0b\x65xpire_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x18\n\x10interval_seconds\x18\x06 \x01(\x05\"6\n\x15GetDeviceLoginRequest\x12\x1d\n\tuser_code\x18\x01 \x01(\tB\n\xe2\x41\x01\x02\x9a\x94#\x02\x18\x14\"U\n\x16GetDeviceLoginResponse\x12;\n\x0c\x64\x65vice_login\x18\x01 \x01(\x0b\x32%.sluiceway.api.project.v1.DeviceLogin\"R\n\x18\x41nswerDeviceLoginRequest\x12\x1d\n\tuser_code\x18\x01 \x01(\tB\n\xe2\x41\x01\x02\x9a\x94#\x02\x18\x14\x12\x17\n\tconfirmed\x18\x02 \x01(\x08\x42\x04\xe2\x41\x01\x01\"\x1b\n\x19\x41nswerDeviceLoginResponse\"s\n\x18RedeemDeviceLoginRequest\x12 \n\x0b\x64\x65vice_code\x18\x01 \x01(\tB\x0b\xe2\x41\x01\x02\x9a\x94#\x03\x18\xc8\x01\x12\x35\n\x0b\x65xpire_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x01\"X\n\x19RedeemDeviceLoginResponse\x12\r\n\x05token\x18\x01 \x01(\t\x12,\n\x04user\x18\x02 \x01(\x0b\x32\x1e.sluiceway.api.project.v1.User\"+\n\rLogOutRequest\x12\x1a\n\x05token\x18\x01 \x01(\tB\x0b\xe2\x41\x01\x02\x9a\x94#\x03\x18\xc8\x01\"\x10\n\x0eLogOutResponse2\xf8\x0b\n\x0cLoginService\x12\x9d\x01\n\x10ListLoginSources\x12\x31.sluiceway.api.project.v1.ListLoginSourcesRequest\x1a\x32.sluiceway.api.project.v1.ListLoginSourcesResponse\"\"\x8a\x94#\x02\x08\x01\x82\xd3\xe4\x93\x02\x16\x12\x14/api/v1/loginSources\x12\x8e\x01\n\nBeginLogin\x12+.sluiceway.api.project.v1.BeginLoginRequest\x1a,.sluiceway.api.project.v1.BeginLoginResponse\"%\x8a\x94#\x02\x08\x01\x82\xd3\xe4\x93\x02\x19\"\x14/api/v1/logins:begin:\x01*\x12\xa0\x01\n\tBeginLink\x12*.sluiceway.api.project.v1.BeginLinkRequest\x1a+.sluiceway.api.project.v1.BeginLinkResponse\":\x8a\x94#\x0f\x08\x02\x12\x0busers:write\x82\xd3\xe4\x93\x02!\"\x1c/api/v1/linkedAccounts:begin:\x01*\x12\xb2\x01\n\x15\x43ompleteAuthorization\x12\x36.sluiceway.api.project.v1.CompleteAuthorizationRequest\x1a\x37.sluiceway.api.project.v1.CompleteAuthorizationResponse\"(\x8a\x94#\x02\x08\x01\x82\xd3\xe4\x93\x02\x1c\"\x17/api/v1/logins:complete:\x01*\x12\xa7\x01\n\x10\x42\x65ginDeviceLogin\x12\x31.sluiceway.api.project.v1.BeginDeviceLoginRequest\x1a\x32.sluiceway.api.project.v1.BeginDeviceLoginResponse\",\x8a\x94#\x02\x08\x01\x92\x94#\x03\x08\xc9\x01\x82\xd3\xe4\x93\x02\x19\"\x14/api/v1/deviceLogins:\x01*\x12\xbe\x01\n\x0eGetDeviceLogin\x12/.sluiceway.api.project.v1.GetDeviceLoginRequest\x1a\x30.sluiceway.api.project.v1.GetDeviceLoginResponse\"I\x8a\x94#\x0f\x08\x02\x12\x0busers:write\x82\xd3\xe4\x93\x02\x30\x12 /api/v1/deviceLogins/{user_code}b\x0c\x64\x65vice_login\x12\xc3\x01\n\x11\x41nswerDeviceLogin\x12\x32.sluiceway.api.project.v1.AnswerDeviceLoginRequest\x1a\x33.sluiceway.api.project.v1.AnswerDeviceLoginResponse\"E\x8a\x94#\x0f\x08\x02\x12\x0busers:write\x82\xd3\xe4\x93\x02,\"\'/api/v1/deviceLogins/{user_code}:answer:\x01*\x12\xaa\x01\n\x11RedeemDeviceLogin\x12\x32.sluiceway.api.project.v1.RedeemDeviceLoginRequest\x1a\x33.sluiceway.api.project.v1.RedeemDeviceLoginResponse\",\x8a\x94#\x02\x08\x01\x82\xd3\xe4\x93\x02 \"\x1b/api/v1/deviceLogins:redeem:\x01*\x12\x80\x01\n\x06LogOut\x12\'.sluiceway.api.project.v1.LogOutRequest\x1a(.sluiceway.api.project.v1.LogOutResponse\"#\x8a\x94#\x02\x08\x01\x82\xd3\xe4\x93\x02\x17\"\x12/api/v1/logins:end:\x01*b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,sluiceway/api/project/v1/login_service.proto\x12\x18sluiceway.api.project.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a&sluiceway/api/options/v1/options.proto\x1a\x35sluiceway/api/project/v1/linked_account_service.proto\x1a+sluiceway/api/project/v1/user_service.proto\"w\n\x0b\x44\x65viceLogin\x12\x11\n\tuser_code\x18\x01 \x01(\t\x12\x13\n\x0b\x63lient_name\x18\x02 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x03 \x01(\t\x12/\n\x0b\x63reate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"5\n\x0bLoginSource\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0c\n\x04type\x18\x03 \x01(\t\"O\n\rAuthorization\x12\x0b\n\x03url\x18\x01 \x01(\t\x12\x0c\n\x04\x66low\x18\x02 \x01(\t\x12\r\n\x05state\x18\x03 \x01(\t\x12\x14\n\x0credirect_uri\x18\x04 \x01(\t\"\x19\n\x17ListLoginSourcesRequest\"o\n\x18ListLoginSourcesResponse\x12<\n\rlogin_sources\x18\x01 \x03(\x0b\x32%.sluiceway.api.project.v1.LoginSource\x12\x15\n\rhas_passwords\x18\x02 \x01(\x08\"9\n\x11\x42\x65ginLoginRequest\x12$\n\x10remote_source_id\x18\x01 \x01(\tB\n\xe2\x41\x01\x02\x9a\x94#\x02\x18\x64\"T\n\x12\x42\x65ginLoginResponse\x12>\n\rauthorization\x18\x01 \x01(\x0b\x32\'.sluiceway.api.project.v1.Authorization\"8\n\x10\x42\x65ginLinkRequest\x12$\n\x10remote_source_id\x18\x01 \x01(\tB\n\xe2\x41\x01\x02\x9a\x94#\x02\x18\x64\"S\n\x11\x42\x65ginLinkResponse\x12>\n\rauthorization\x18\x01 \x01(\x0b\x32\'.sluiceway.api.project.v1.Authorization\"\xeb\x01\n\x1c\x43ompleteAuthorizationRequest\x12\x19\n\x04\x66low\x18\x01 \x01(\tB\x0b\xe2\x41\x01\x02\x9a\x94#\x03\x18\x80 \x12\x1a\n\x05state\x18\x02 \x01(\tB\x0b\xe2\x41\x01\x02\x9a\x94#\x03\x18\x80\x08\x12\x19\n\x04\x63ode\x18\x03 \x01(\tB\x0b\xe2\x41\x01\x01\x9a\x94#\x03\x18\x80 \x12\x1a\n\x05\x65rror\x18\x04 \x01(\tB\x0b\xe2\x41\x01\x01\x9a\x94#\x03\x18\x80\x08\x12&\n\x11\x65rror_description\x18\x05 \x01(\tB\x0b\xe2\x41\x01\x01\x9a\x94#\x03\x18\x80 \x12\x35\n\x0b\x65xpire_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x01\"\xb1\x01\n\x1d\x43ompleteAuthorizationResponse\x12\r\n\x05token\x18\x01 \x01(\t\x12,\n\x04user\x18\x02 \x01(\x0b\x32\x1e.sluiceway.api.project.v1.User\x12?\n\x0elinked_account\x18\x03 \x01(\x0b\x32\'.sluiceway.api.project.v1.LinkedAccount\x12\x12\n\nregistered\x18\x04 \x01(\x08\":\n\x17\x42\x65ginDeviceLoginRequest\x12\x1f\n\x0b\x63lient_name\x18\x01 \x01(\tB\n\xe2\x41\x01\x01\x9a\x94#\x02\x18\x64\"\xca\x01\n\x18\x42\x65ginDeviceLoginResponse\x12\x13\n\x0b\x64\x65vice_code\x18\x01 \x01(\t\x12\x11\n\tuser_code\x18\x02 \x01(\t\x12\x18\n\x10verification_uri\x18\x03 \x01(\t\x12!\n\x19verification_uri_complete\x18\x04 \x01(\t\x12/\n\x0b\x65xpire_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x18\n\x10interval_seconds\x18\x06 \x01(\x05\"6\n\x15GetDeviceLoginRequest\x12\x1d\n\tuser_code\x18\x01 \x01(\tB\n\xe2\x41\x01\x02\x9a\x94#\x02\x18\x14\"U\n\x16GetDeviceLoginResponse\x12;\n\x0c\x64\x65vice_login\x18\x01 \x01(\x0b\x32%.sluiceway.api.project.v1.DeviceLogin\"R\n\x18\x41nswerDeviceLoginRequest\x12\x1d\n\tuser_code\x18\x01 \x01(\tB\n\xe2\x41\x01\x02\x9a\x94#\x02\x18\x14\x12\x17\n\tconfirmed\x18\x02 \x01(\x08\x42\x04\xe2\x41\x01\x01\"\x1b\n\x19\x41nswerDeviceLoginResponse\"s\n\x18RedeemDeviceLoginRequest\x12 \n\x0b\x64\x65vice_code\x18\x01 \x01(\tB\x0b\xe2\x41\x01\x02\x9a\x94#\x03\x18\xc8\x01\x12\x35\n\x0b\x65xpire_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x01\"X\n\x19RedeemDeviceLoginResponse\x12\r\n\x05token\x18\x01 \x01(\t\x12,\n\x04user\x18\x02 \x01(\x0b\x32\x1e.sluiceway.api.project.v1.User\"+\n\rLogOutRequest\x12\x1a\n\x05token\x18\x01 \x01(\tB\x0b\xe2\x41\x01\x02\x9a\x94#\x03\x18\xc8\x01\"\x10\n\x0eLogOutResponse2\xf8\x0b\n\x0cLoginService\x12\x9d\x01\n\x10ListLoginSources\x12\x31.sluiceway.api.project.v1.ListLoginSourcesRequest\x1a\x32.sluiceway.api.project.v1.ListLoginSourcesResponse\"\"\x8a\x94#\x02\x08\x01\x82\xd3\xe4\x93\x02\x16\x12\x14/api/v1/loginSources\x12\x8e\x01\n\nBeginLogin\x12+.sluiceway.api.project.v1.BeginLoginRequest\x1a,.sluiceway.api.project.v1.BeginLoginResponse\"%\x8a\x94#\x02\x08\x01\x82\xd3\xe4\x93\x02\x19\"\x14/api/v1/logins:begin:\x01*\x12\xa0\x01\n\tBeginLink\x12*.sluiceway.api.project.v1.BeginLinkRequest\x1a+.sluiceway.api.project.v1.BeginLinkResponse\":\x8a\x94#\x0f\x08\x02\x12\x0busers:write\x82\xd3\xe4\x93\x02!\"\x1c/api/v1/linkedAccounts:begin:\x01*\x12\xb2\x01\n\x15\x43ompleteAuthorization\x12\x36.sluiceway.api.project.v1.CompleteAuthorizationRequest\x1a\x37.sluiceway.api.project.v1.CompleteAuthorizationResponse\"(\x8a\x94#\x02\x08\x01\x82\xd3\xe4\x93\x02\x1c\"\x17/api/v1/logins:complete:\x01*\x12\xa7\x01\n\x10\x42\x65ginDeviceLogin\x12\x31.sluiceway.api.project.v1.BeginDeviceLoginRequest\x1a\x32.sluiceway.api.project.v1.BeginDeviceLoginResponse\",\x8a\x94#\x02\x08\x01\x92\x94#\x03\x08\xc9\x01\x82\xd3\xe4\x93\x02\x19\"\x14/api/v1/deviceLogins:\x01*\x12\xbe\x01\n\x0eGetDeviceLogin\x12/.sluiceway.api.project.v1.GetDeviceLoginRequest\x1a\x30.sluiceway.api.project.v1.GetDeviceLoginResponse\"I\x8a\x94#\x0f\x08\x02\x12\x0busers:write\x82\xd3\xe4\x93\x02\x30\x12 /api/v1/deviceLogins/{user_code}b\x0c\x64\x65vice_login\x12\xc3\x01\n\x11\x41nswerDeviceLogin\x12\x32.sluiceway.api.project.v1.AnswerDeviceLoginRequest\x1a\x33.sluiceway.api.project.v1.AnswerDeviceLoginResponse\"E\x8a\x94#\x0f\x08\x02\x12\x0busers:write\x82\xd3\xe4\x93\x02,\"\'/api/v1/deviceLogins/{user_code}:answer:\x01*\x12\xaa\x01\n\x11RedeemDeviceLogin\x12\x32.sluiceway.api.project.v1.RedeemDeviceLoginRequest\x1a\x33.sluiceway.api.project.v1.RedeemDeviceLoginResponse\",\x8a\x94#\x02\x08\x01\x82\xd3\xe4\x93\x02 \"\x1b/api/v1/deviceLogins:redeem:\x01*\x12\x80\x01\n\x06LogOut\x12\'.sluiceway.api.project.v1.LogOutRequest\x1a(.sluiceway.api.project.v1.LogOutResponse\"#\x8a\x94#\x02\x08\x01\x82\xd3\xe4\x93\x02\x17\"\x12/api/v1/logins:end:\x01*b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -94,39 +94,39 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTLOGINSOURCESREQUEST']._serialized_start=567
   _globals['_LISTLOGINSOURCESREQUEST']._serialized_end=592
   _globals['_LISTLOGINSOURCESRESPONSE']._serialized_start=594
-  _globals['_LISTLOGINSOURCESRESPONSE']._serialized_end=682
-  _globals['_BEGINLOGINREQUEST']._serialized_start=684
-  _globals['_BEGINLOGINREQUEST']._serialized_end=741
-  _globals['_BEGINLOGINRESPONSE']._serialized_start=743
-  _globals['_BEGINLOGINRESPONSE']._serialized_end=827
-  _globals['_BEGINLINKREQUEST']._serialized_start=829
-  _globals['_BEGINLINKREQUEST']._serialized_end=885
-  _globals['_BEGINLINKRESPONSE']._serialized_start=887
-  _globals['_BEGINLINKRESPONSE']._serialized_end=970
-  _globals['_COMPLETEAUTHORIZATIONREQUEST']._serialized_start=973
-  _globals['_COMPLETEAUTHORIZATIONREQUEST']._serialized_end=1208
-  _globals['_COMPLETEAUTHORIZATIONRESPONSE']._serialized_start=1211
-  _globals['_COMPLETEAUTHORIZATIONRESPONSE']._serialized_end=1388
-  _globals['_BEGINDEVICELOGINREQUEST']._serialized_start=1390
-  _globals['_BEGINDEVICELOGINREQUEST']._serialized_end=1448
-  _globals['_BEGINDEVICELOGINRESPONSE']._serialized_start=1451
-  _globals['_BEGINDEVICELOGINRESPONSE']._serialized_end=1653
-  _globals['_GETDEVICELOGINREQUEST']._serialized_start=1655
-  _globals['_GETDEVICELOGINREQUEST']._serialized_end=1709
-  _globals['_GETDEVICELOGINRESPONSE']._serialized_start=1711
-  _globals['_GETDEVICELOGINRESPONSE']._serialized_end=1796
-  _globals['_ANSWERDEVICELOGINREQUEST']._serialized_start=1798
-  _globals['_ANSWERDEVICELOGINREQUEST']._serialized_end=1880
-  _globals['_ANSWERDEVICELOGINRESPONSE']._serialized_start=1882
-  _globals['_ANSWERDEVICELOGINRESPONSE']._serialized_end=1909
-  _globals['_REDEEMDEVICELOGINREQUEST']._serialized_start=1911
-  _globals['_REDEEMDEVICELOGINREQUEST']._serialized_end=2026
-  _globals['_REDEEMDEVICELOGINRESPONSE']._serialized_start=2028
-  _globals['_REDEEMDEVICELOGINRESPONSE']._serialized_end=2116
-  _globals['_LOGOUTREQUEST']._serialized_start=2118
-  _globals['_LOGOUTREQUEST']._serialized_end=2161
-  _globals['_LOGOUTRESPONSE']._serialized_start=2163
-  _globals['_LOGOUTRESPONSE']._serialized_end=2179
-  _globals['_LOGINSERVICE']._serialized_start=2182
-  _globals['_LOGINSERVICE']._serialized_end=3710
+  _globals['_LISTLOGINSOURCESRESPONSE']._serialized_end=705
+  _globals['_BEGINLOGINREQUEST']._serialized_start=707
+  _globals['_BEGINLOGINREQUEST']._serialized_end=764
+  _globals['_BEGINLOGINRESPONSE']._serialized_start=766
+  _globals['_BEGINLOGINRESPONSE']._serialized_end=850
+  _globals['_BEGINLINKREQUEST']._serialized_start=852
+  _globals['_BEGINLINKREQUEST']._serialized_end=908
+  _globals['_BEGINLINKRESPONSE']._serialized_start=910
+  _globals['_BEGINLINKRESPONSE']._serialized_end=993
+  _globals['_COMPLETEAUTHORIZATIONREQUEST']._serialized_start=996
+  _globals['_COMPLETEAUTHORIZATIONREQUEST']._serialized_end=1231
+  _globals['_COMPLETEAUTHORIZATIONRESPONSE']._serialized_start=1234
+  _globals['_COMPLETEAUTHORIZATIONRESPONSE']._serialized_end=1411
+  _globals['_BEGINDEVICELOGINREQUEST']._serialized_start=1413
+  _globals['_BEGINDEVICELOGINREQUEST']._serialized_end=1471
+  _globals['_BEGINDEVICELOGINRESPONSE']._serialized_start=1474
+  _globals['_BEGINDEVICELOGINRESPONSE']._serialized_end=1676
+  _globals['_GETDEVICELOGINREQUEST']._serialized_start=1678
+  _globals['_GETDEVICELOGINREQUEST']._serialized_end=1732
+  _globals['_GETDEVICELOGINRESPONSE']._serialized_start=1734
+  _globals['_GETDEVICELOGINRESPONSE']._serialized_end=1819
+  _globals['_ANSWERDEVICELOGINREQUEST']._serialized_start=1821
+  _globals['_ANSWERDEVICELOGINREQUEST']._serialized_end=1903
+  _globals['_ANSWERDEVICELOGINRESPONSE']._serialized_start=1905
+  _globals['_ANSWERDEVICELOGINRESPONSE']._serialized_end=1932
+  _globals['_REDEEMDEVICELOGINREQUEST']._serialized_start=1934
+  _globals['_REDEEMDEVICELOGINREQUEST']._serialized_end=2049
+  _globals['_REDEEMDEVICELOGINRESPONSE']._serialized_start=2051
+  _globals['_REDEEMDEVICELOGINRESPONSE']._serialized_end=2139
+  _globals['_LOGOUTREQUEST']._serialized_start=2141
+  _globals['_LOGOUTREQUEST']._serialized_end=2184
+  _globals['_LOGOUTRESPONSE']._serialized_start=2186
+  _globals['_LOGOUTRESPONSE']._serialized_end=2202
+  _globals['_LOGINSERVICE']._serialized_start=2205
+  _globals['_LOGINSERVICE']._serialized_end=3733
 # @@protoc_insertion_point(module_scope)

@@ -69,11 +69,14 @@ class ListLoginSourcesRequest(_message.Message):
 
 class ListLoginSourcesResponse(_message.Message):
     """The response of `ListLoginSources`."""
-    __slots__ = ("login_sources",)
+    __slots__ = ("login_sources", "has_passwords")
     LOGIN_SOURCES_FIELD_NUMBER: _ClassVar[int]
+    HAS_PASSWORDS_FIELD_NUMBER: _ClassVar[int]
     login_sources: _containers.RepeatedCompositeFieldContainer[LoginSource]
     """The remote sources, by name."""
-    def __init__(self, login_sources: _Optional[_Iterable[_Union[LoginSource, _Mapping]]] = ...) -> None: ...
+    has_passwords: bool
+    """Whether any user of the installation can log in with a password."""
+    def __init__(self, login_sources: _Optional[_Iterable[_Union[LoginSource, _Mapping]]] = ..., has_passwords: _Optional[bool] = ...) -> None: ...
 
 class BeginLoginRequest(_message.Message):
     """The request of `BeginLogin`."""

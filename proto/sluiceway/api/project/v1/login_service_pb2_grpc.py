@@ -95,7 +95,7 @@ class LoginServiceServicer:
     """
 
     def ListLoginSources(self, request, context):
-        """Lists the remote sources that users log in with, by name. May be repeated.
+        """Lists the remote sources that users log in with, by name, and says whether there are passwords. May be repeated.
 
         Errors: none of its own.
         """

@@ -39,7 +39,7 @@ class LoginServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> LoginServiceAsyncStub: ...
     ListLoginSources: _grpc.UnaryUnaryMultiCallable[_login_service_pb2.ListLoginSourcesRequest, _login_service_pb2.ListLoginSourcesResponse]
-    """Lists the remote sources that users log in with, by name. May be repeated.
+    """Lists the remote sources that users log in with, by name, and says whether there are passwords. May be repeated.
 
     Errors: none of its own.
     """
@@ -132,7 +132,7 @@ class LoginServiceAsyncStub(LoginServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListLoginSources: _aio.UnaryUnaryMultiCallable[_login_service_pb2.ListLoginSourcesRequest, _login_service_pb2.ListLoginSourcesResponse]  # type: ignore[assignment]
-    """Lists the remote sources that users log in with, by name. May be repeated.
+    """Lists the remote sources that users log in with, by name, and says whether there are passwords. May be repeated.
 
     Errors: none of its own.
     """
@@ -228,7 +228,7 @@ class LoginServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _login_service_pb2.ListLoginSourcesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_login_service_pb2.ListLoginSourcesResponse, _abc.Awaitable[_login_service_pb2.ListLoginSourcesResponse]]:
-        """Lists the remote sources that users log in with, by name. May be repeated.
+        """Lists the remote sources that users log in with, by name, and says whether there are passwords. May be repeated.
 
         Errors: none of its own.
         """
