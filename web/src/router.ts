@@ -3,17 +3,17 @@
 // `pageOf` and `pathOf` are pure. `Router` follows the browser's history, and takes over clicks on links to pages; other
 // links, such as those of downloads, are left to the browser.
 
-/** The pages of a project; empty: its runs. */
+/** The pages of a project; empty: its runs. A project group has that of settings; empty: what is in it. */
 export type Tab = "" | "run" | "deliveries" | "settings";
 
 /** The pages of an organization; empty: its members. */
-export type OrganizationTab = "" | "invitations" | "quota" | "audit";
+export type OrganizationTab = "" | "invitations" | "quota" | "audit" | "settings";
 
 /** The pages of a user; empty: the quota. */
 export type UserTab = "" | "audit";
 
 const TABS: readonly string[] = ["run", "deliveries", "settings"];
-const ORGANIZATION_TABS: readonly string[] = ["invitations", "quota", "audit"];
+const ORGANIZATION_TABS: readonly string[] = ["invitations", "quota", "audit", "settings"];
 /** Of the shortest path of a project: `user/NAME/PROJECT`. */
 const PROJECT_SEGMENTS = 3;
 

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { ancestorsOf, base64Of, newWebhookSecret, ruleOfText, textOfRule, wordsOfWhen } from "./settings.ts";
+import { ancestorsOf, base64Of, isGitOverSsh, newWebhookSecret, ruleOfText, textOfRule, wordsOfWhen } from "./settings.ts";
 
 test("the ancestors of a project are its groups and its organization", () => {
   assert.deepEqual(ancestorsOf("org/acme/backend/tools/api"), ["org/acme/backend/tools", "org/acme/backend", "org/acme"]);
@@ -28,4 +28,11 @@ test("a secret of a webhook is its bytes in base64", () => {
   const secret = newWebhookSecret(new Uint8Array([0, 255, ...new Array<number>(30).fill(7)]));
   assert.match(secret, /^whsec_[A-Za-z0-9+/]{43}=$/);
   assert.equal(Buffer.from(secret.slice(6), "base64").length, 32);
+});
+
+test("a URL is of SSH by its scheme, or as user@host:path", () => {
+  for (const url of ["ssh://git@git.example.org/app.git", " git@git.example.org:app.git"]) assert.equal(isGitOverSsh(url), true, url);
+  for (const url of ["https://git.example.org/a:b", "https://git@git.example.org:8443/app", "http://h/x@y:z", ""]) {
+    assert.equal(isGitOverSsh(url), false, url);
+  }
 });

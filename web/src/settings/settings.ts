@@ -47,3 +47,8 @@ export function base64Of(text: string): string {
 export function newWebhookSecret(random: Uint8Array): string {
   return `whsec_${btoa(String.fromCharCode(...random))}`;
 }
+
+/** Return whether git reads a URL over SSH: `ssh://host/path` or `user@host:path`. */
+export function isGitOverSsh(url: string): boolean {
+  return /^(ssh:\/\/|[^/\s@]+@[^/\s:]+:)/.test(url.trim());
+}
