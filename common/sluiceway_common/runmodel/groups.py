@@ -7,6 +7,7 @@ with upper case hexadecimal. Groups are compared as strings, so what is stored i
 
 from __future__ import annotations
 
+import re
 from urllib.parse import quote, unquote_to_bytes
 
 from sluiceway_common.foundation.errors import InvalidInput, Violation
@@ -15,6 +16,8 @@ from sluiceway_common.foundation.texts import foreign_fault
 MAX_GROUP_LENGTH = 1_024
 _HEX = frozenset("0123456789abcdefABCDEF")
 _OWN = ("user", "me")
+# A group of unreserved characters, as most are, is canonical and has no fault.
+_PLAIN = re.compile(r"(?:/(?!\.\.?(?:/|\Z))[A-Za-z0-9_.~-]+)+")
 
 
 def escape(segment: str) -> str:
@@ -49,7 +52,7 @@ def segments(group: str) -> tuple[str, ...]:
     Raises:
         InvalidInput: see `canonical`.
     """
-    return tuple(unescape(part) for part in canonical(group)[1:].split("/"))
+    return tuple(unescape(part) if "%" in part else part for part in canonical(group)[1:].split("/"))
 
 
 def canonical(group: str) -> str:
@@ -61,11 +64,15 @@ def canonical(group: str) -> str:
     found = faults(group)
     if found:
         raise InvalidInput([Violation("group", fault) for fault in found])
+    if _PLAIN.fullmatch(group):
+        return group
     return "/" + "/".join(escape(unquote_to_bytes(part).decode()) for part in group[1:].split("/"))
 
 
 def faults(group: str) -> tuple[str, ...]:
     """Return what is wrong with a group, as sentences."""
+    if len(group) <= MAX_GROUP_LENGTH and _PLAIN.fullmatch(group):
+        return ()
     if not group:
         return ("it must not be empty",)
     if not group.startswith("/"):

@@ -42,6 +42,17 @@ class Names:
         """Return the name of a user; what is the id of none stays, such as that of a token."""
         return self._of(USER_SEGMENT, id_) or id_
 
+    def load(self, group: str, user_id: str) -> None:
+        """Read the names that runs of a canonical group have that this user creates."""
+        self.group(group)
+        self.user(user_id)
+
+    def are_known(self, run: api.Run) -> bool:
+        """Return whether `put_in_runs` has read all names of a run, so that its view may be over."""
+        kind, _, id_ = groups.scope_of(run.group)[1:].partition("/")
+        others = any(run.HasField(name) for name in ("stop_request", "restart_of", "reason", "waiting"))
+        return not others and {(kind, id_), (USER_SEGMENT, run.created_by)} <= self._known.keys()
+
     def sentence(self, text: str) -> str:
         """Return a sentence with names for the ids of groups and of users who did something."""
 

@@ -12,7 +12,7 @@ from sluiceway.api.run.v1 import run_service_pb2 as pb
 from sluiceway.api.run.v1 import run_service_pb2_grpc as pb_grpc
 from sluiceway.records.run.v1.records_pb2 import RunRecord
 from sluiceway_common.foundation.clock import IdSource
-from sluiceway_common.foundation.errors import InvalidInput, NotFound, Violation
+from sluiceway_common.foundation.errors import InvalidInput, NotFound, PermissionDenied, Violation
 from sluiceway_common.foundation.rpc.access import Right
 from sluiceway_common.foundation.rpc.caller import (
     Caller,
@@ -109,13 +109,10 @@ class RunServicer(pb_grpc.RunServiceServicer):
 
     @checks_fields_itself
     async def CreateRun(self, request: pb.CreateRunRequest, context: object) -> pb.CreateRunResponse:
-        (named,) = await self._groups(request.run.group)
-        request.run.group = groups.of_caller(named, current_caller().id)
-        if not groups.faults(request.run.group):  # or the engine reports them, together with the others
-            await self._check_scope(request.run.group, Right.CONTROL)
+        request.run.group, names = await self._group_of_new_run(request.run.group)
         committed = await self._engine.create_run(request, created_by=current_caller().id, audit=self._auditor())
         set_response_position(str(committed.position))
-        return pb.CreateRunResponse(run=await self._named(committed.value.run))
+        return pb.CreateRunResponse(run=await self._named(committed.value.run, names))
 
     async def GetRun(self, request: pb.GetRunRequest, context: object) -> pb.GetRunResponse:
         return pb.GetRunResponse(run=await self._run(request.run_id))
@@ -188,20 +185,34 @@ class RunServicer(pb_grpc.RunServiceServicer):
     def _visible(self, view: View, caller: Caller) -> VisibleScopes:
         return VisibleScopes(view, caller, self._right_on_scope)
 
-    async def _check_scope(self, group: str, right: Right) -> None:
-        """Check that the caller has a right on the runs of a group. Refuses only after a linearizable read."""
-        caller, scope = current_caller(), groups.scope_of(groups.canonical(group))
+    async def _group_of_new_run(self, text: str) -> tuple[str, Names]:
+        """Return the group that a text names, in which the caller may create runs, and the names of such a run.
 
-        def read(view: View) -> Right | None:
-            return self._right_on_scope(view, caller, scope)
+        One read for all of it. Refuses only after a linearizable read.
+        """
+        caller = current_caller()
 
-        greatest = await self._db.read(read, after=_requested())
-        if greatest is None or greatest < right:
-            greatest = await self._db.read(read, after=await self._db.linearize())
+        def read(view: View) -> tuple[str, Names]:
+            group = groups.of_caller(group_named(view, text, visible=self._visible(view, caller)), caller.id)
+            names = Names(view)
+            if not groups.faults(group):  # or the engine reports them, together with the others
+                canonical = groups.canonical(group)
+                self._check_scope(view, caller, groups.scope_of(canonical))
+                names.load(canonical, caller.id)
+            return group, names
+
+        try:
+            return await self._db.read(read, after=_requested())
+        except (NotFound, PermissionDenied):
+            # This server may be behind.
+            return await self._db.read(read, after=await self._db.linearize())
+
+    def _check_scope(self, view: View, caller: Caller, scope: str) -> None:
+        greatest = self._right_on_scope(view, caller, scope)
         if greatest is None:
             raise no_scope(scope)
-        if greatest < right:
-            raise role_missing(f"the runs of {scope}", right)
+        if greatest < Right.CONTROL:
+            raise role_missing(f"the runs of {scope}", Right.CONTROL)
 
     async def _run(self, run_id: str) -> api.Run:
         """Read a run, with what it waits for."""
@@ -211,11 +222,14 @@ class RunServicer(pb_grpc.RunServiceServicer):
             await self._db.read(lambda view: put_waits(view, [run], tasks_looked_at=MAX_TASKS))
         return await self._named(run)
 
-    async def _named(self, run: api.Run) -> api.Run:
-        """Return a run with names for its ids."""
+    async def _named(self, run: api.Run, names: Names | None = None) -> api.Run:
+        """Return a run with names for its ids; `names`: those that were read already."""
         shown = api.Run()
         shown.CopyFrom(run)
-        await self._db.read(lambda view: Names(view).put_in_runs([shown]))
+        if names is not None and names.are_known(shown):
+            names.put_in_runs([shown])
+        else:
+            await self._db.read(lambda view: Names(view).put_in_runs([shown]))
         return shown
 
     async def _groups(self, *texts: str) -> list[str]:

@@ -72,6 +72,20 @@ async def test_run_is_created_in_the_group_of_a_path() -> None:
         assert made.group == f"/project/{IDS['public-project']}/branch/other"
 
 
+async def test_creation_of_a_run_reads_once_beside_its_transaction(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with serving() as at:
+        read, reads = at.world.db.read, []
+
+        async def counted(function: Any, **options: Any) -> Any:
+            reads.append(function)
+            return await read(function, **options)
+
+        monkeypatch.setattr(at.world.db, "read", counted)
+        made = (await at.stubs["member"].CreateRun(request(group=f"{PUBLIC}/branch/other"))).run
+        assert (made.group_path, made.created_by_name) == (f"{PUBLIC}/branch/other", "member")
+        assert len(reads) == 1
+
+
 async def test_who_stopped_a_run_is_named_in_it_and_its_explanation() -> None:
     async with serving() as at:
         await at.stubs["owner"].StopRun(pb.StopRunRequest(run_id=at.runs["own"]))
