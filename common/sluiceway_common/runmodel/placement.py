@@ -1,8 +1,10 @@
 """Choose executors for runnable tasks, and explain why the others wait.
 
-Tasks are ordered by priority, plus one for each 10 minutes waited; then by fair share between owners, counting what
-each runs and what this placement has chosen; then by level, age and name. Because the priority grows without bound
-while a task waits, no task starves.
+Tasks of one owner are ordered by priority, plus one for each 10 minutes waited; then by level, age and name. Which
+owner is next: the one whose first task has the highest such priority, which counts up to the highest priority that any
+task was given; then by fair share, the one that runs the least, counting what this placement has chosen; then the one
+that was served longest ago. So an owner with a long backlog does not hold up the others, and no task starves: its
+priority grows while it waits (run-model.md, "Fair share").
 
 A task that no executor can run does not block others: it is skipped, with the reason, and uses neither lock nor slot.
 So is one whose owner, or what that belongs to, has as many running tasks as its quota allows.
@@ -168,6 +170,7 @@ def place(
     locks: Mapping[LockKey, str],
     running: Mapping[str, int],
     quotas: Mapping[str, Sequence[TaskQuota]] | None = None,
+    served: Mapping[str, int] | None = None,
     with_passed_over: bool = True,
 ) -> Placement:
     """Decide which runnable tasks go where. Neither order of the arguments decides anything.
@@ -179,6 +182,7 @@ def place(
         locks: the locks that are held, and a description of the holder (`task "deploy" of run 7`).
         running: how many assignments each owner (`Run.scope`) has that are not final.
         quotas: those that count for each owner; None: there are none.
+        served: for each owner (`Run.scope`) a positive number that grows with each task it was given; None: not known.
         with_passed_over: return why each other executor was not chosen; costs a record for each choice and executor.
     """
     fleet = _Fleet(executors)
@@ -188,30 +192,33 @@ def place(
     shares = Counter(running)
     limits = quotas or {}
     started: Counter[str] = Counter()
-    for tier in _tiers(candidates, now):
-        turns = _Turns(tier, shares)
-        while (candidate := turns.next()) is not None:
-            run, task = candidate.run, candidate.task
-            key = (run.scope, task.lock)
-            mine = limits.get(run.scope, ())
-            full = next((each for each in mine if each.used + started[each.key] >= each.limit), None)
-            if full is not None:
-                undecided.append((candidate, replace(full, used=full.used + started[full.key])))
-                continue
-            if task.lock and key in held:
-                undecided.append((candidate, held[key]))
-                continue
-            best = fleet.best_for(candidate)
-            if best is None:
-                undecided.append((candidate, ""))
-                continue
-            passed_over = fleet.passed_over(candidate, best) if with_passed_over else ()
-            choices.append(Choice(run.id, task.id, best.id, best.session, passed_over))
-            fleet.take(best)
-            shares[run.scope] += 1
-            started.update(each.key for each in mine)
-            if task.lock:
-                held[key] = f"task {quoted(task.name)} of run {run.number}"
+    latest = dict(served or {})
+    turns = _Turns(candidates, shares, latest, now)
+    count = max(latest.values(), default=0)
+    while (candidate := turns.next()) is not None:
+        run, task = candidate.run, candidate.task
+        key = (run.scope, task.lock)
+        mine = limits.get(run.scope, ())
+        full = next((each for each in mine if each.used + started[each.key] >= each.limit), None)
+        if full is not None:
+            undecided.append((candidate, replace(full, used=full.used + started[full.key])))
+            continue
+        if task.lock and key in held:
+            undecided.append((candidate, held[key]))
+            continue
+        best = fleet.best_for(candidate)
+        if best is None:
+            undecided.append((candidate, ""))
+            continue
+        passed_over = fleet.passed_over(candidate, best) if with_passed_over else ()
+        choices.append(Choice(run.id, task.id, best.id, best.session, passed_over))
+        fleet.take(best)
+        shares[run.scope] += 1
+        count += 1
+        latest[run.scope] = count
+        started.update(each.key for each in mine)
+        if task.lock:
+            held[key] = f"task {quoted(task.name)} of run {run.number}"
     # After all choices, so that the reason of a full executor has its present number of tasks.
     return Placement(tuple(choices), tuple(_waiting(fleet, candidate, blocked) for candidate, blocked in undecided))
 
@@ -247,46 +254,44 @@ def missing(candidate: Candidate, executor: ExecutorView) -> Missing | None:
 # --- the order ----------------------------------------------------------------------------------------------------
 
 
-def _tiers(candidates: Iterable[Candidate], now: datetime) -> list[list[Candidate]]:
-    """Group the candidates by priority, the highest first."""
-    tiers: dict[int, list[Candidate]] = defaultdict(list)
-    for candidate in candidates:
-        task = candidate.task
-        tiers[effective_priority(task.priority, task.runnable_since, now)].append(candidate)
-    return [tiers[priority] for priority in sorted(tiers, reverse=True)]
+_TurnKey = tuple[int, int, float, str, str]
 
 
 class _Turns:
-    """The queue of one priority: next is the first task of the owner that runs the least."""
+    """The order of one placement: the first task of the owner that is next. What was taken is not put back."""
 
-    def __init__(self, tier: Iterable[Candidate], shares: Mapping[str, int]) -> None:
-        self._shares = shares
-        self._queues: dict[str, deque[tuple[tuple[int, float, str, str], Candidate]]] = {}
-        by_owner: dict[str, list[Candidate]] = defaultdict(list)
-        for candidate in tier:
-            by_owner[candidate.run.scope].append(candidate)
-        for owner, mine in by_owner.items():
-            self._queues[owner] = deque(sorted(((_turn_key(c), c) for c in mine), key=lambda turn: turn[0]))
-        self._heap = [(shares.get(owner, 0), queue[0][0], owner) for owner, queue in self._queues.items()]
+    def __init__(
+        self, candidates: Iterable[Candidate], shares: Mapping[str, int], served: Mapping[str, int], now: datetime
+    ) -> None:
+        self._shares, self._served = shares, served
+        by_owner: dict[str, list[tuple[_TurnKey, Candidate]]] = defaultdict(list)
+        self._top = -(2**31)
+        for candidate in candidates:
+            self._top = max(self._top, candidate.task.priority)
+            by_owner[candidate.run.scope].append((_turn_key(candidate, now), candidate))
+        self._queues = {owner: deque(sorted(mine, key=lambda turn: turn[0])) for owner, mine in by_owner.items()}
+        self._heap = [self._bid(owner) for owner in self._queues]
         heapq.heapify(self._heap)
         self._last = ""
 
     def next(self) -> Candidate | None:
         """Return the next candidate. The share of the owner of the last one may have grown since."""
-        queue = self._queues.get(self._last)
-        if queue:
-            heapq.heappush(self._heap, (self._shares.get(self._last, 0), queue[0][0], self._last))
+        if self._queues.get(self._last):
+            heapq.heappush(self._heap, self._bid(self._last))
         if not self._heap:
             return None
-        _, _, owner = heapq.heappop(self._heap)
-        self._last = owner
-        return self._queues[owner].popleft()[1]
+        self._last = heapq.heappop(self._heap)[-1]
+        return self._queues[self._last].popleft()[1]
+
+    def _bid(self, owner: str) -> tuple[int, int, int, _TurnKey, str]:
+        key = self._queues[owner][0][0]
+        return (max(key[0], -self._top), self._shares.get(owner, 0), self._served.get(owner, 0), key, owner)
 
 
-def _turn_key(candidate: Candidate) -> tuple[int, float, str, str]:
+def _turn_key(candidate: Candidate, now: datetime) -> _TurnKey:
     task = candidate.task
     age = task.runnable_since.timestamp() if task.runnable_since is not None else float("inf")
-    return (task.level, age, task.name, task.id)
+    return (-effective_priority(task.priority, task.runnable_since, now), task.level, age, task.name, task.id)
 
 
 # --- the executors ------------------------------------------------------------------------------------------------

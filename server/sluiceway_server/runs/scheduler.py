@@ -48,6 +48,7 @@ _log = structlog.get_logger(__name__)
 WINDOW = 16
 MAX_EXECUTORS_COUNTED = 64
 MAX_OWNERS = 8
+MAX_SERVED = 1000
 MAX_STARTS = 100
 QUEUED = outcomes(phases=(api.RUN_PHASE_QUEUED,))
 QUEUE_WINDOW = 100
@@ -90,6 +91,8 @@ class Scheduler:
         self._owners: frozenset[str] = frozenset()
         self._live: tuple[ExecutorView, ...] = tuple(executors.live())
         self._load: dict[str, int] = {}
+        # In the order in which they were last given a task. A new scheduler knows none: then the longest wait decides.
+        self._served: dict[str, int] = {}
         self._turn = 0
 
     async def run(self) -> None:
@@ -125,6 +128,8 @@ class Scheduler:
         for executor, used in transaction.counted.items():
             self._load[executor] = used
         self._turn += MAX_OWNERS
+        if transaction.served:
+            self._served = _with_served(self._served, transaction.served)
         if self.election.term is not None:
             for run_id, deadline in transaction.deadlines.items():
                 self._timers.set((Subject.RUN, run_id), deadline)
@@ -341,8 +346,10 @@ class Scheduler:
             # What each owner is running decides only between owners.
             running={owner: transaction.live_in(owner) for owner in owners} if len(owners) > 1 else {},
             quotas=RunningTasks(transaction.view, transaction.live_changes).quotas_of(owners),
+            served=self._served,
             with_passed_over=False,
         )
+        by_id = {(each.run.id, each.task.id): each for each in candidates}
         for choice in placement.choices:
             state = transaction.run(choice.run_id)
             if state is None:
@@ -359,7 +366,7 @@ class Scheduler:
                 )
             )
             transaction.use_executor(choice.executor)
-        by_id = {(each.run.id, each.task.id): each for each in candidates}
+            transaction.served.append(by_id[choice.run_id, choice.task_id].run.scope)
         for waiting in placement.waiting:
             self._keep_waiting(transaction, waiting, by_id[waiting.run_id, waiting.task_id], executors)
         return len(placement.choices)
@@ -428,3 +435,12 @@ class Scheduler:
             return candidates
         owner_of = {scope: scopes.owner(view, scope) for scope in {each.run.scope for each in candidates}}
         return [replace(each, owner=owner_of[each.run.scope]) for each in candidates]
+
+
+def _with_served(served: dict[str, int], latest: Iterable[str]) -> dict[str, int]:
+    """Return the order of owners after more were served. Those served longest ago are forgotten beyond a number."""
+    order = dict.fromkeys(served)
+    for owner in latest:
+        order.pop(owner, None)
+        order[owner] = None
+    return {owner: number for number, owner in enumerate(list(order)[-MAX_SERVED:], start=1)}

@@ -133,6 +133,8 @@ class RunTransaction:
         """How many more live assignments the runs of a scope have after this transaction than before it."""
         self.late_groups: set[str] = set()
         self.idle_owners: set[str] = set()
+        self.served: list[str] = []
+        """The scopes that were given a task, in this order."""
         self.woken_scopes: set[str] = set()
         self.deadlines: dict[str, datetime | None] = {}
         """The next deadline of each run for which this transaction changed it. Known after `decision`."""
