@@ -12,6 +12,7 @@ and a pass that remembers nothing comes to the same state, events and runnable t
 
 from __future__ import annotations
 
+import copy
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -29,12 +30,14 @@ from sluiceway_common.runmodel.model import (
     AssignmentPhase,
     Condition,
     Epoch,
+    RestartKind,
     Retry,
     RetryCause,
     Task,
     TaskStatus,
 )
 from sluiceway_common.runmodel.reasons import Reason, ReasonCode
+from sluiceway_common.runmodel.restart import plan_restart, restart
 from sluiceway_common.runmodel.state import Change, Event, RunState
 from sluiceway_common.runmodel.steps import Steps
 from sluiceway_server.runrecords.steps import EncodedSteps, encoded
@@ -273,6 +276,16 @@ class Simulator:
 
     def reject(self, name: str, why: str = "") -> None:
         self.settle(requests.reject(self.state, self.task(name).id, by="ann", why=why, now=self.now))
+
+    def restarted(self, kind: RestartKind, names: Sequence[str], *, run_id: str) -> Simulator:
+        """Return a simulator of a restart of this run, which is queued."""
+        plan = plan_restart(self.state, kind, chosen=[self.task(name).id for name in names])
+        ids = {key: f"{run_id}/{self.state.tasks[key].name}" for key in plan.again}
+        made = restart(self.state, plan, run_id=run_id, number=2, new_ids=ids, created_by="ann", now=self.now)
+        other = copy.copy(self)
+        other.state = RunState.of(made.run, made.tasks)
+        other.events, other.reports, other.final, other.runnable = list(made.events), [], {}, ()
+        return other
 
     def wait(self, time: timedelta) -> None:
         self.now += time

@@ -93,7 +93,7 @@ def advance(state: RunState, now: datetime, *, since: RunState | None = None) ->
         since: the stored state with which events and changed tasks compare; None: `state` itself.
 
     Raises:
-        InvariantBroken: no fixpoint after (number of levels + 3) rounds.
+        InvariantBroken: no fixpoint after (number of levels + 4) rounds.
     """
     before = state if since is None else since
     if state.run.phase is not RunPhase.RUNNING:
@@ -150,11 +150,11 @@ class _Pass:
             self._next = self._with_children(state.dirty) | state.tally.waiting | state.tally.timed
 
     def run_rounds(self) -> _Pass:
-        for _ in range(self._graph.levels + 3):
+        for _ in range(self._graph.levels + 4):
             if not self._round():
                 return self
         moving = [story_of(self.tasks[key], None) for key in sorted(self._next)[:5]]
-        rounds = self._graph.levels + 3
+        rounds = self._graph.levels + 4
         raise InvariantBroken("\n".join([f"run {self.run.id}: no fixpoint after {rounds} rounds", *moving]))
 
     def _round(self) -> bool:

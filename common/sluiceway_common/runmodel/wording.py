@@ -116,8 +116,11 @@ def task_timed_out(timeout: timedelta | None) -> Reason:
 
 
 def why_ending(run: Run) -> Reason:
-    """Return why the tasks of a run stop, or are not started any more: its timeout, or the stop (R7)."""
-    if run.timed_out:
+    """Return why the tasks of a run stop, or are not started any more: its timeout, or the stop (R7).
+
+    A clean-up that a timeout left is ended by a forced stop only.
+    """
+    if run.timed_out and not run.is_forced:
         return run_timed_out(run.timeout)
     return Reason(ReasonCode.RUN_STOPPED, f"run stopped by {run.stop.by}" if run.stop is not None else "run stopped")
 

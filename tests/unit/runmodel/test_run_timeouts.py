@@ -32,6 +32,12 @@ def test_r16_success_before_the_stop_arrives_is_kept() -> None:
     assert run.standing == "finished success"
 
 
+def test_r16_forced_stop_skips_clean_ups_of_a_timeout() -> None:
+    run = Simulator("a; b: a; c: a[always]", timeout=span("1h")).does("a runs; wait 1h; force stop")
+    assert run.task("b").reason == Reason("run_timed_out", "run timed out after 1h, before this task started")
+    assert run.task("c").reason == Reason("run_stopped", "run stopped by ann, before this task started")
+
+
 def test_r16_run_that_timed_out_fails_and_runs_clean_ups() -> None:
     run = Simulator("a; b; c: a; d: a[always]", timeout=span("1h")).does("a runs; wait 1h")
     assert run.standing == "running failed"

@@ -26,6 +26,13 @@ def test_r22_keeps_what_the_last_attempt_said() -> None:
     assert (run.task("a").attempt, run.task("a").assignment) == (1, "assignment-0001")
 
 
+def test_r22_may_end_a_run_of_which_nothing_ran() -> None:
+    # The longest pass: a fails by time, the result is set, b is cancelled, what depends on b follows, the run ends.
+    run = Simulator("a +10m; b; c: b; d: c").does("wait 10m")
+    assert run.statuses == "a failed, b cancelled, c skipped, d skipped"
+    assert run.standing == "finished failed"
+
+
 def test_r22_is_a_deadline_of_the_run() -> None:
     run = Simulator("a +10m; b +5m: a")
     assert stopping.next_deadline(run.state) == START + span("10m")
