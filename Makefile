@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup web browser docker run serve demo-forge test lint format generate chaos-db chaos-webhooks chaos-executors bench bench-full clean
+.PHONY: help setup web browser docker run serve demo-forge test lint format generate chaos-db chaos-webhooks chaos-executors chaos-servers chaos-rules bench bench-full clean
 
 BIN := .venv/bin
 PYTHON := $(BIN)/python
@@ -84,6 +84,13 @@ TASKS ?= 200
 ROUNDS ?= 20
 chaos-executors: $(STAMP) ## TASKS that run while executors and the server are killed and paused, ROUNDS times: none is lost, and all logs are exact.
 	TASKS=$(TASKS) ROUNDS=$(ROUNDS) SEED=$(START) $(PYTHON) -m pytest -q tests/system/test_executor_chaos.py
+
+RUNS ?= 500
+chaos-servers: $(STAMP) ## RUNS runs on three servers, one of which is killed every few seconds: all end right, none overlap or run twice.
+	@$(PYTHON) -m tests.support.server_kills --runs $(RUNS) --seed $(START)
+
+chaos-rules: $(STAMP) ## COUNT histories of runs, from seed START: the rules and a second model of them agree.
+	HISTORIES=$(COUNT) START=$(START) $(PYTHON) -m pytest -q -n 2 --dist load tests/unit/runmodel/test_second_model.py
 
 bench: $(STAMP) ## All figures, small.
 	$(PYTHON) -m bench
