@@ -97,7 +97,7 @@ class World:
         self._numbers = 0
 
     def engine(self, server_id: str = "s1", **more: Any) -> Engine:
-        settings = EngineSettings(server_id, api_url="http://sluice", sweep_patience=timedelta(0), **more)
+        settings = EngineSettings(server_id, api_url="http://sluice", **{"sweep_patience": timedelta(0), **more})
         return Engine(
             self.db,
             self.clock,

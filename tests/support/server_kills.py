@@ -1,6 +1,6 @@
 """Runs on three servers that are killed one after the other: each ends right, no group overlaps, no task runs twice.
 
-    python -m tests.support.server_kills [--runs N] [--seed N]
+    python -m tests.support.server_kills [--runs N] [--seed N] [--folder PATH]
 
 etcd, three servers with a gateway each, three executors that connect to any of them, and an S3 server are real
 processes. Tasks run with the driver `host` and append a line to a file when they start and when they end: what ran, and
@@ -354,9 +354,16 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.support.server_kills", description=__doc__)
     parser.add_argument("--runs", type=int, default=500)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--folder", type=Path, help="keep all data and logs in this new folder")
     arguments = parser.parse_args()
     os.environ.update(OWNER)
-    with tempfile.TemporaryDirectory(prefix="server-kills-") as folder, installation(Path(folder)) as parts:
+    with ExitStack() as stack:
+        folder = arguments.folder
+        if folder is None:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="server-kills-")))
+        else:
+            folder.mkdir()
+        parts = stack.enter_context(installation(folder))
         outcome = parts.run(arguments.runs, seed=arguments.seed)
     times = sorted(outcome.take_overs)
     print(

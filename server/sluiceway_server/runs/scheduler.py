@@ -278,6 +278,14 @@ class Scheduler:
         # A chain of runs that end as soon as they start, longer than one transaction should be.
         transaction.late_groups |= transaction.freed_groups
 
+    def would_start(self, group: str, view: View) -> str:
+        """Return the run of a group that may start now; empty: none may, or one of them runs."""
+        transaction = RunTransaction(view, self._clock.now())
+        if transaction.queue_holder(group):
+            return ""
+        self._start_next(transaction, group)
+        return transaction.queue_holder(group) or ""
+
     def _start_next(self, transaction: RunTransaction, group: str) -> None:
         scope = groups.scope_of(group)
         settings = self._scopes.queue_settings(transaction.view, scope) if self._scopes is not None else QueueSettings()

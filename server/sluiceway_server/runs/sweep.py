@@ -8,6 +8,7 @@ It also finds all deadlines, for the timers: so a server that becomes the schedu
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from contextlib import suppress
 from datetime import datetime
 from functools import partial
@@ -132,20 +133,18 @@ class Sweep:
     async def _start_forgotten(self) -> int:
         queued = outcomes(phases=(api.RUN_PHASE_QUEUED,))
 
-        def read(view: View) -> dict[str, str]:
-            groups: dict[str, str] = {}
-            for key, fields in walk_rows(view, RUN, {"outcome": queued}, order=("created",)):
-                group = str(fields["group"])
-                if group not in groups and view.get(QUEUE, group) is None:
-                    groups[group] = key
-            return groups
+        def read(view: View) -> list[str]:
+            rows = walk_rows(view, RUN, {"outcome": queued}, order=("created",))
+            groups = dict.fromkeys(str(fields["group"]) for _, fields in rows)
+            return [group for group in groups if view.get(QUEUE, group) is None]
 
-        seen = await self._db.read(read)
+        seen = await self._startable(await self._db.read(read))
         if not seen:
             return 0
-        # Another server's commit made them just now, perhaps, and this one is about to start them: that is no defect.
+        # Another server's commit allowed them just now, perhaps, and this one is about to start them: that is no
+        # defect.
         await asyncio.sleep(self._settings.sweep_patience.total_seconds())
-        groups = [group for group, head in (await self._db.read(read)).items() if seen.get(group) == head]
+        groups = [group for group, run_id in (await self._startable(seen)).items() if seen[group] == run_id]
         started = 0
         for group in groups:
 
@@ -156,6 +155,11 @@ class Sweep:
             await self._transact(decide)
             started += int((await self._db.read(partial(_holder, group))) is not None)
         return started
+
+    async def _startable(self, groups: Iterable[str]) -> dict[str, str]:
+        """Return which run would start now, of each group of which one would: `concurrency` may not allow it."""
+        found = {group: await self._db.read(partial(self._scheduler.would_start, group)) for group in groups}
+        return {group: run_id for group, run_id in found.items() if run_id}
 
     async def _forget_requests(self) -> None:
         oldest = int((self._clock.now() - self._settings.request_kept).timestamp() * 1000)

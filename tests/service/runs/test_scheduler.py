@@ -325,6 +325,30 @@ async def test_fully_skipped_runs_leave_their_group_at_once() -> None:
 # --- the sweep --------------------------------------------------------------------------------------------------------
 
 
+async def test_run_that_may_start_since_a_moment_is_no_defect() -> None:
+    world = World(scopes=Limits(QueueSettings(concurrency=1)))
+    first = await world.placing_engine()
+    first_id = (await first.create_run(request(group="/user/u/a"), created_by="a")).value.run.id
+    second_id = (await first.create_run(request(group="/user/u/b"), created_by="a")).value.run.id
+    other = world.engine("s2")
+    scheduler = world.engine("s1", sweep_patience=timedelta(milliseconds=300))
+    await scheduler.scheduler.election.stand()
+    assert await world.phase(second_id) == "queued"
+    counted = MOVED_BY_SWEEP._value.get()
+
+    async def end_the_first() -> None:
+        # While the sweep waits for those that others are about to start.
+        for _ in range(50):
+            await asyncio.sleep(0)
+        await world.finish(other, first_id)
+
+    _, moved = await asyncio.gather(end_the_first(), scheduler.sweep())
+    assert (moved, MOVED_BY_SWEEP._value.get()) == (0, counted)
+    assert await world.phase(second_id) == "queued"
+    assert await scheduler.sweep() == 1
+    assert await world.phase(second_id) == "running"
+
+
 async def test_timeout_of_a_run_passes_in_the_sweep_and_is_no_defect() -> None:
     world = World()
     engine = await world.placing_engine()
