@@ -28,7 +28,14 @@ class FakeExecutorDirectory:
     async def connect(self, view: ExecutorView) -> None:
         """Add an executor, as after its hello."""
         record = pb.ExecutorRecord(
-            group=view.group, session_id=view.session, slots=view.slots, settled_epoch=self._db.epoch
+            group=view.group,
+            session_id=view.session,
+            slots=view.slots,
+            settled_epoch=self._db.epoch,
+            archs=sorted(view.archs),
+            labels=view.labels,
+            drivers=sorted(view.drivers),
+            privileged_allowed=view.privileged_allowed,
         )
         await self._db.commit([Put(EXECUTOR, view.id, record)])
         self._live[view.id] = view

@@ -139,12 +139,24 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """A task that was not placed: `reason` is stored, `lines` are what is missing, one for each kind of executors."""
+    """A task that was not placed.
+
+    Attributes:
+        reason: is stored.
+        kinds: what is missing, and the executors that lack it; one for each kind of executors.
+    """
 
     run_id: RunId
     task_id: TaskId
     reason: Reason
-    lines: tuple[str, ...] = ()
+    kinds: tuple[tuple[Missing, tuple[ExecutorId, ...]], ...] = ()
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """The kinds, as sentences; empty if it does not wait for an executor."""
+        if self.reason.code != ReasonCode.WAITS_FOR_EXECUTOR:
+            return ()
+        return tuple(_line(missing, ids) for missing, ids in self.kinds) or (_NO_EXECUTOR,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -349,12 +361,12 @@ class _Fleet:
                 found.append(PassedOver(executor.id, "id", "as good, a later id"))
         return tuple(sorted(found, key=lambda p: p.executor))
 
-    def lines(self, candidate: Candidate) -> tuple[str, ...]:
+    def kinds(self, candidate: Candidate) -> tuple[tuple[Missing, tuple[ExecutorId, ...]], ...]:
         key = self._match(candidate)
         found = [(lack, e.id) for e, lack in self._lacking[key]]
         avoided = self._avoided(candidate)
         found += [(_AVOIDED if e.id == avoided else _full(self._used[e.id], e.slots), e.id) for e in self._fitting[key]]
-        return _lines(found)
+        return _kinds(found)
 
     def _avoided(self, candidate: Candidate) -> ExecutorId:
         """Return the executor that a task avoids; empty: none, or no other one fits."""
@@ -387,8 +399,9 @@ def _waiting(fleet: _Fleet, candidate: Candidate, blocked: str | TaskQuota) -> W
     if blocked:
         reason = Reason(ReasonCode.WAITS_FOR_LOCK, f"lock {quoted(task.lock)} is held by {blocked}")
         return Waiting(run.id, task.id, reason)
-    lines = fleet.lines(candidate) or ("no executor is known",)
-    return Waiting(run.id, task.id, Reason(ReasonCode.WAITS_FOR_EXECUTOR, "; ".join(lines)), lines)
+    kinds = fleet.kinds(candidate)
+    sentence = "; ".join(_line(lack, ids) for lack, ids in kinds) or _NO_EXECUTOR
+    return Waiting(run.id, task.id, Reason(ReasonCode.WAITS_FOR_EXECUTOR, sentence), kinds)
 
 
 # --- words --------------------------------------------------------------------------------------------------------
@@ -396,6 +409,7 @@ def _waiting(fleet: _Fleet, candidate: Candidate, blocked: str | TaskQuota) -> W
 _Lack = tuple[Missing, ExecutorId]
 
 _MOST_NAMED: Final = 4
+_NO_EXECUTOR: Final = "no executor is known"
 
 # These adjectives stand for the executors: "1 draining", not "1 executor: draining".
 _STATES: Final = frozenset({"offline", "draining", "full"})
@@ -409,12 +423,12 @@ def _full(used: int, slots: int) -> Missing:
     return Missing("full", f"full, {used} of {slots}")
 
 
-def _lines(found: Sequence[_Lack]) -> tuple[str, ...]:
+def _kinds(found: Sequence[_Lack]) -> tuple[tuple[Missing, tuple[ExecutorId, ...]], ...]:
     kinds: dict[Missing, list[ExecutorId]] = defaultdict(list)
     for lack, executor_id in found:
         kinds[lack].append(executor_id)
     ordered = sorted(kinds, key=lambda lack: (_LINE_ORDER.index(lack.code), lack.line))
-    return tuple(_line(lack, sorted(kinds[lack])) for lack in ordered)
+    return tuple((lack, tuple(sorted(kinds[lack]))) for lack in ordered)
 
 
 def _line(lack: Missing, executors: Sequence[ExecutorId]) -> str:

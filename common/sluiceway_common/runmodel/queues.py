@@ -97,7 +97,11 @@ def decide(
     for run in sorted(heads, key=lambda r: (-effective_priority(r.priority, r.enqueue_time, now), r.id)):
         limit = settings.get(run.scope, _DEFAULT).concurrency
         if limit is not None and counted[run.scope] >= limit:
-            sentence = f"{counted[run.scope]} runs of {run.scope} are running; its concurrency is {limit}"
+            count = counted[run.scope]
+            counted_runs = "1 run" if count == 1 else f"{count} runs"
+            sentence = (
+                f"{counted_runs} of {run.scope} {'is' if count == 1 else 'are'} running; its concurrency is {limit}"
+            )
             waiting[run.id] = Reason(ReasonCode.QUEUE_CONCURRENCY, sentence)
             continue
         counted[run.scope] += 1

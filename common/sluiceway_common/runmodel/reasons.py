@@ -43,6 +43,8 @@ class ReasonCode(StrEnum):
     WAITS_FOR_PLACEMENT = "waits_for_placement"
     WAITS_FOR_RECOVERY = "waits_for_recovery"
     EXECUTOR_OFFLINE = "executor_offline"
+    SHARES_SLOTS = "shares_slots"
+    WHAT_TO_DO = "what_to_do"
     # the state of a task or a run that waits for nothing
     RUNS_ON_EXECUTOR = "runs_on_executor"
     RAN_ON_EXECUTOR = "ran_on_executor"

@@ -6,13 +6,14 @@ the functions that start and place, so that the explanation is what the schedule
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from sluiceway.api.run.v1 import run_pb2 as api
 from sluiceway.api.run.v1 import run_service_pb2 as service_api
 from sluiceway_common.foundation.clock import Clock
-from sluiceway_common.runmodel import groups, queues
+from sluiceway_common.runmodel import groups, queues, remedies
 from sluiceway_common.runmodel.executor_state import ExecutorPhase
 from sluiceway_common.runmodel.explain import Explanation, explain_queued, explain_run, explain_standing, explain_task
 from sluiceway_common.runmodel.model import RunPhase, Task, TaskId
@@ -40,6 +41,7 @@ QUEUE_WINDOW = 1000
 MOST_SETUP_ERRORS = 10
 MOST_LOOKED_AT = 100
 MOST_HELD = 3
+MOST_WAITING = 1000
 
 
 class Explainer:
@@ -64,14 +66,13 @@ class Explainer:
         if state is None or record is None:
             return None
         queued = self._queued(view, state)
-        stranded = self._stranded(view, state)
-        explained = explain_run(state, placed=self._placed(view, state), queued=queued)
-        slots = self._held_slots(view) if any(map(_waits_for_executor, explained)) else ()
+        more = self._more(view, state)
+        explained = explain_run(state, placed=more.placed, queued=queued)
         shown = service_api.RunExplanation(
             run_id=run_id,
             phase=enums.PHASES[state.run.phase],
             reasons=[codec.encode_reason(reason) for reason in queued or self._standing(view, state, record.run)],
-            tasks=[_encode(each, stranded.get(each.task_id), slots) for each in explained],
+            tasks=[_encode(each, more.of(each)) for each in explained],
         )
         names = Names(view)
         names.put_in_reasons((*shown.reasons, *(reason for task in shown.tasks for reason in task.reasons)))
@@ -93,10 +94,9 @@ class Explainer:
         state = load_run(view, run_id)
         if state is None or task_id not in state.tasks:
             return None
-        placed = self._placed(view, state).get(task_id)
-        explained = explain_task(state, task_id, placed=placed, queued=self._queued(view, state))
-        slots = self._held_slots(view) if _waits_for_executor(explained) else ()
-        shown = _encode(explained, self._stranded(view, state).get(task_id), slots)
+        more = self._more(view, state)
+        explained = explain_task(state, task_id, placed=more.placed.get(task_id), queued=self._queued(view, state))
+        shown = _encode(explained, more.of(explained))
         Names(view).put_in_reasons(shown.reasons)
         return shown
 
@@ -118,8 +118,12 @@ class Explainer:
         holders = {each: held.run_id for each in {r.group for r in runs.values()} if (held := view.get(QUEUE, each))}
         decided = queues.decide(runs.values(), holders=holders, settings={scope: settings}, now=self._clock.now())
         reasons = explain_queued(run, decided=decided.waiting.get(run.id), holder=holder)
+        if any(reason.code == ReasonCode.QUEUE_CONCURRENCY for reason in reasons):
+            reasons = (*reasons, remedies.raise_concurrency())
         if holder is None:
             return reasons
+        if any(reason.code == ReasonCode.QUEUE_GROUP_HELD for reason in reasons):
+            reasons = (*reasons, remedies.stop_holder(holder.run.id))
         tasks = [task for task in holder.tasks.values() if task.hold is not None]
         return (*reasons, *(_held_by(task, f"run {holder.run.number}") for task in tasks[:MOST_HELD]))
 
@@ -139,10 +143,47 @@ class Explainer:
                     return tuple(found)
         return tuple(found)
 
-    def _stranded(self, view: View, state: RunState) -> dict[TaskId, Reason]:
-        """Return the tasks that are running and whose executor is away."""
+    def _more(self, view: View, state: RunState) -> _More:
+        placed, fleet = self._placed(view, state), {each.id: each for each in self._fleet(view)}
+        owner = self._owner(view, state)
+        more = {key: remedies.of_placement(each, state.tasks[key].needs, fleet, owner) for key, each in placed.items()}
+        for key, each in placed.items():
+            if each.reason.code == ReasonCode.WAITS_FOR_LOCK:
+                record = view.get(LOCK, lock_id(state.run.scope, state.tasks[key].lock))
+                more[key] = (remedies.free_lock(record.run_id),) if record is not None else ()
+        full = [key for key, each in placed.items() if any(missing.code == "full" for missing, _ in each.kinds)]
+        if full:
+            shared = (*self._shared(view, state), *self._held_slots(view))
+            more |= {key: (*shared, *more[key]) for key in full}
+        return _More(placed, more | self._stranded(view, state))
+
+    def _owner(self, view: View, state: RunState) -> Owner:
+        return self._scopes.owner(view, state.run.scope) if self._scopes is not None else Owner()
+
+    def _shared(self, view: View, state: RunState) -> tuple[Reason, ...]:
+        """Return who else waits for slots: who runs the fewest tasks is next. Nothing if nobody else does."""
+        own = state.run.scope
+        rows = view.rows(TASK, Query(where={"state": "ready"}, order=("rank",), size=MOST_WAITING)).records
+        others = Counter(str(fields["scope"]) for _, fields in rows if fields["scope"] != own)
+        if not others:
+            return ()
+        running = view.count(ASSIGNMENT, {"scope": own, "live": 1}, limit=MOST_WAITING)
+        fewer = sum(
+            view.count(ASSIGNMENT, {"scope": scope, "live": 1}, limit=MOST_WAITING) < running
+            for scope, _ in others.most_common(MOST_LOOKED_AT)
+        )
+        count, total = len(others), sum(others.values())
+        sentence = (
+            f"{total} {'task' if total == 1 else 'tasks'} of {count} other {'project' if count == 1 else 'projects'}"
+            f" {'waits' if total == 1 else 'wait'} too, and the project that runs the fewest tasks is next: this one"
+            f" runs {running}, {fewer} of the others {'runs' if fewer == 1 else 'run'} fewer"
+        )
+        return (Reason(ReasonCode.SHARES_SLOTS, sentence),)
+
+    def _stranded(self, view: View, state: RunState) -> dict[TaskId, tuple[Reason, ...]]:
+        """Explain the tasks that are running and whose executor is away."""
         live = {each.id for each in self._executors.live()}
-        found = {}
+        found: dict[TaskId, tuple[Reason, ...]] = {}
         for assignment in state.assignments.values():
             record = view.get(EXECUTOR, assignment.executor)
             if assignment.executor in live or record is None:
@@ -150,11 +191,12 @@ class Explainer:
             limit = duration(self._times.after_absence(dynamic=record.dynamic))
             seen = codec.read_time(record.last_seen_time) if record.HasField("last_seen_time") else None
             since = f" since {moment(seen)}" if seen is not None else ""
-            found[assignment.task_id] = Reason(
+            offline = Reason(
                 ReasonCode.EXECUTOR_OFFLINE,
                 f"its executor {assignment.executor} is offline{since}: the task continues, or ends, when the executor"
                 f" comes back, and is lost when it stays away for {limit}",
             )
+            found[assignment.task_id] = (offline, remedies.return_executor(assignment.executor))
         return found
 
     def _placed(self, view: View, state: RunState) -> dict[TaskId, Waiting]:
@@ -165,7 +207,7 @@ class Explainer:
         held = holding.why_held(view)
         if held is not None:
             return {key: Waiting(state.run.id, key, held) for key in runnable}
-        owner = self._scopes.owner(view, state.run.scope) if self._scopes is not None else Owner()
+        owner = self._owner(view, state)
         candidates = [Candidate(state.run, state.tasks[key], owner=owner) for key in runnable]
         locks = {}
         for scope, name in {(state.run.scope, each.task.lock) for each in candidates if each.task.lock}:
@@ -206,15 +248,25 @@ def _held_by(task: Task, of: str) -> Reason:
     return Reason(ReasonCode.HELD, f'task "{task.name}" of {of}: it failed, and is held{until}')
 
 
-def _waits_for_executor(explained: Explanation) -> bool:
-    return any(reason.code == ReasonCode.WAITS_FOR_EXECUTOR for reason in explained.reasons)
+@dataclass(frozen=True, slots=True)
+class _More:
+    """What is known of the tasks of a run besides its records.
+
+    Attributes:
+        placed: those that wait for an executor, a lock or a quota, and why.
+        reasons: more reasons of those, and of tasks whose executor is away.
+    """
+
+    placed: Mapping[TaskId, Waiting]
+    reasons: Mapping[TaskId, Sequence[Reason]]
+
+    def of(self, explained: Explanation) -> Sequence[Reason]:
+        """Return the further reasons of a task."""
+        return self.reasons.get(explained.task_id, ())
 
 
-def _encode(
-    explained: Explanation, more: Reason | None = None, slots: Sequence[Reason] = ()
-) -> service_api.TaskExplanation:
-    others = (*([more] if more is not None else []), *(slots if _waits_for_executor(explained) else ()))
-    reasons = [codec.encode_reason(reason) for reason in (*explained.reasons, *others)]
+def _encode(explained: Explanation, more: Sequence[Reason]) -> service_api.TaskExplanation:
+    reasons = [codec.encode_reason(reason) for reason in (*explained.reasons, *more)]
     return service_api.TaskExplanation(
         task_id=explained.task_id, task_name=explained.name, status=enums.STATUSES[explained.status], reasons=reasons
     )

@@ -329,13 +329,13 @@ async def test_every_wait_is_explained() -> None:
             "b": ["WAITS_FOR_EXECUTOR"],
             "c": ["WAITS_FOR_PARENTS"],
             "gate": ["WAITS_FOR_APPROVAL"],
-            "wants": ["WAITS_FOR_EXECUTOR"],
+            "wants": ["WAITS_FOR_EXECUTOR", "WHAT_TO_DO"],
         }
         sentences = {task.task_name: task.reasons[0].message for task in told.tasks}
         assert sentences["wants"] == "2 executors (arm and e1): label gpu=yes wanted, have none"
         assert sentences["b"] == "1 full, 0 of 0: arm; 1 full, 1 of 1: e1"
         told = (await at.stub.ExplainRun(pb.ExplainRunRequest(run_id=behind.id))).explanation
-        assert [r.code for r in told.reasons] == ["QUEUE_GROUP_HELD", "QUEUE_HOLDER_WAITS_FOR_APPROVAL"]
+        assert [r.code for r in told.reasons] == ["QUEUE_GROUP_HELD", "QUEUE_HOLDER_WAITS_FOR_APPROVAL", "WHAT_TO_DO"]
         task_id = await at.world.task_id(run.id, "wants")
         one = await at.stub.ExplainTask(pb.ExplainTaskRequest(run_id=run.id, task_id=task_id))
         assert one.explanation.reasons[0].code == "WAITS_FOR_EXECUTOR"
@@ -348,7 +348,7 @@ async def test_running_task_whose_executor_is_away_is_explained() -> None:
         at.world.executors.disconnect("e1")
         (told,) = (await at.stub.ExplainRun(explain)).explanation.tasks
         codes = [reason.code for reason in told.reasons]
-        assert (told.task_name, codes) == ("build", ["RUNS_ON_EXECUTOR", "EXECUTOR_OFFLINE"])
+        assert (told.task_name, codes) == ("build", ["RUNS_ON_EXECUTOR", "EXECUTOR_OFFLINE", "WHAT_TO_DO"])
         assert "executor e1 is offline" in told.reasons[1].message
         assert told.reasons[1].message.endswith("is lost when it stays away for 15m")
         one = await at.stub.ExplainTask(pb.ExplainTaskRequest(run_id=run.id, task_id=told.task_id))

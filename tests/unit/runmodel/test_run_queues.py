@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from sluiceway_common.runmodel import explain, updates
 from sluiceway_common.runmodel.model import Run, RunPhase, StopRequest
-from sluiceway_common.runmodel.placement import Waiting
+from sluiceway_common.runmodel.placement import Missing, Waiting
 from sluiceway_common.runmodel.queues import QueueDecision, QueueSettings, decide
 from sluiceway_common.runmodel.reasons import Reason, ReasonCode
 from tests.fakes.run_simulator import START, Simulator
@@ -154,10 +154,15 @@ def test_a_task_that_waits_for_approval_says_how_to_give_it() -> None:
 
 def test_a_runnable_task_says_what_placement_said() -> None:
     run = Simulator("a; b")
-    waiting = Waiting("run-1", "run-1/a", Reason(ReasonCode.WAITS_FOR_EXECUTOR, "1 draining"), ("1 draining",))
+    waiting = Waiting(
+        "run-1",
+        "run-1/a",
+        Reason(ReasonCode.WAITS_FOR_EXECUTOR, "1 draining"),
+        ((Missing("draining", "draining"), ("e1",)),),
+    )
     found = explain.explain_run(run.state, placed={"run-1/a": waiting})
     assert [(e.name, e.reasons[0].code, e.lines) for e in found] == [
-        ("a", "waits_for_executor", ("1 draining",)),
+        ("a", "waits_for_executor", ("1 draining: e1",)),
         ("b", "waits_for_placement", ()),
     ]
 
