@@ -272,10 +272,10 @@ class Simulator:
         self.settle(requests.request_stop(self.state, by="ann", now=self.now, forced=forced))
 
     def approve(self, name: str) -> None:
-        self.settle(requests.approve(self.state, self.task(name).id, ApprovalGiven("ann", self.now)))
+        self.settle(requests.approve(self.state, self.task(name).id, ApprovalGiven("ann", self.now), is_owner=False))
 
     def reject(self, name: str, why: str = "") -> None:
-        self.settle(requests.reject(self.state, self.task(name).id, by="ann", why=why, now=self.now))
+        self.settle(requests.reject(self.state, self.task(name).id, by="ann", is_owner=False, why=why, now=self.now))
 
     def restarted(self, kind: RestartKind, names: Sequence[str], *, run_id: str) -> Simulator:
         """Return a simulator of a restart of this run, which is queued."""

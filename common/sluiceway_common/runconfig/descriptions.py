@@ -109,6 +109,7 @@ DESCRIPTIONS: Final[Mapping[str, Mapping[str, str]]] = {
     "Approval": {
         ITSELF: "The approval of a task by a person.",
         "timeout": "How long it waits; then the task is skipped.",
+        "owners_only": "Only owners of the project may approve or reject it; otherwise members may.",
     },
     "Retry": {
         ITSELF: "When a failed attempt is followed by another one.",

@@ -167,6 +167,7 @@ class Approval(Model):
     """A person must approve the task before it runs."""
 
     timeout: Duration = 7 * durations.DAY
+    owners_only: bool = False
 
 
 def _approval(value: Any) -> Any:
@@ -177,7 +178,7 @@ def _approval(value: Any) -> Any:
     if not isinstance(value, dict | Approval):
         word = boolean_word(value) if isinstance(value, str) else None
         shown = describe_type(value) if word is None else f"{quoted(value)}: write {word}"
-        raise fault(f"must be true or {{timeout: DURATION}}, not {shown}")
+        raise fault(f"must be true or {{timeout: DURATION, owners_only: true}}, not {shown}")
     return value
 
 

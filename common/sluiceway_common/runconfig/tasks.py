@@ -15,7 +15,7 @@ from google.protobuf.duration_pb2 import Duration
 
 from sluiceway.api.run.v1 import definition_pb2 as api
 from sluiceway_common.runconfig import durations
-from sluiceway_common.runconfig.model import Config, Container, Depend, RegistryAuth, Resources, Run, Task
+from sluiceway_common.runconfig.model import Approval, Config, Container, Depend, RegistryAuth, Resources, Run, Task
 from sluiceway_common.runconfig.problems import quoted
 from sluiceway_common.runconfig.runs import applies, find_run, variables_of_run
 from sluiceway_common.runconfig.step_model import (
@@ -152,7 +152,7 @@ class _Making:
             steps=[self._step(step) for step in task.steps],
             depends=[_depend(depend) for depend in task.depends],
             ignore_failure=task.ignore_failure,
-            approval=None if task.approval is None else api.Approval(timeout=_duration(task.approval.timeout)),
+            approval=None if task.approval is None else _approval(task.approval),
             lock=task.lock,
             skip=not applies(task.when, self._context, self._changed_paths),
             docker_registries_auth={name: self._registry(auth) for name, auth in registries.items()},
@@ -247,6 +247,10 @@ def _default_name(step: Step) -> str:
         line = "".join(c for c in step.command.strip().partition("\n")[0] if c.isprintable())
         return line if len(line) <= _MAX_DEFAULT_NAME else line[: _MAX_DEFAULT_NAME - 1].rstrip() + "…"
     return step.type.replace("_", " ")
+
+
+def _approval(approval: Approval) -> api.Approval:
+    return api.Approval(timeout=_duration(approval.timeout), owners_only=approval.owners_only)
 
 
 def _depend(depend: Depend) -> api.Depend:

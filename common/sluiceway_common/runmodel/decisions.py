@@ -159,7 +159,8 @@ def _wait_for_approval(run: Run, task: Task, tasks: Mapping[TaskId, Task], now: 
         return None
     limit = duration(task.approval.timeout)
     if task.waiting_since is None:
-        reason = Reason(ReasonCode.WAITS_FOR_APPROVAL, f"waits for approval, for at most {limit}")
+        by = " by an owner" if task.approval.owners_only else ""
+        reason = Reason(ReasonCode.WAITS_FOR_APPROVAL, f"waits for approval{by}, for at most {limit}")
         return replace(task, waiting_since=now, reason=reason)
     if now - task.waiting_since < task.approval.timeout:
         return task

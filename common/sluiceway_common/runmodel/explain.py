@@ -266,8 +266,9 @@ def _waits_for_approval(run: Run, task: Task) -> Reason:
 
 def _approval_sentence(run: Run, task: Task) -> str:
     limit = f", for at most {duration(task.approval.timeout)}" if task.approval is not None else ""
+    by = " by an owner of the project" if task.approval is not None and task.approval.owners_only else ""
     since = f" since {moment(task.waiting_since)}" if task.waiting_since is not None else ""
     return (
-        f"task {quoted(task.name)} waits for approval{since}{limit}; "
+        f"task {quoted(task.name)} waits for approval{by}{since}{limit}; "
         f"approve it with: sluice run approve {run.id} {task.id}"
     )

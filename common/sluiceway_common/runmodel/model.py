@@ -265,9 +265,10 @@ class Edge:
 
 @dataclass(frozen=True, slots=True)
 class ApprovalNeed:
-    """A task needs an approval, for at most `timeout` from when it begins to wait."""
+    """A task needs an approval, for at most `timeout` from when it begins to wait; perhaps one of an owner (R18)."""
 
     timeout: timedelta = DEFAULT_APPROVAL_TIMEOUT
+    owners_only: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime
 
-from sluiceway_common.foundation.errors import FailedPrecondition, NotFound
+from sluiceway_common.foundation.errors import FailedPrecondition, NotFound, PermissionDenied
 from sluiceway_common.runmodel.decisions import ended, with_notes
 from sluiceway_common.runmodel.model import (
     ApprovalGiven,
@@ -45,6 +45,12 @@ class TaskNotWaiting(FailedPrecondition):
     """Only a task that waits for its approval can be approved or rejected, and only once."""
 
     reason = "TASK_NOT_WAITING_FOR_APPROVAL"
+
+
+class ApprovalNeedsOwner(PermissionDenied):
+    """The approval of this task is for owners of its project (R18)."""
+
+    reason = "APPROVAL_NEEDS_OWNER"
 
 
 class ApprovalOutdated(FailedPrecondition):
@@ -118,32 +124,45 @@ def cancel(state: RunState, *, by: str, now: datetime, superseded: bool = False)
     return Change(before=state, state=replace(state.with_run(cancelled), tasks=tasks))
 
 
-def reject(state: RunState, task_id: TaskId, *, by: str, why: str, now: datetime) -> Change:
+def reject(state: RunState, task_id: TaskId, *, by: str, is_owner: bool, why: str, now: datetime) -> Change:
     """Refuse the approval of a task that waits for it (R23): the task is skipped, and the run continues without it.
+
+    Args:
+        state: the run.
+        task_id: the task.
+        by: who refuses it.
+        is_owner: whether they may manage the run's project.
+        why: in one line; may be empty.
+        now: the time.
 
     Raises:
         NotFound: the run has no such task.
         TaskNotWaiting: it does not wait for an approval.
+        ApprovalNeedsOwner: only an owner may reject it.
     """
     task = _waiting_task(state, task_id, "rejected")
+    _check_role(task, "rejected", is_owner=is_owner)
     reason = Reason(ReasonCode.APPROVAL_REJECTED, f"rejected by {by}" + (f": {why}" if why else ""))
     note = Reason(ReasonCode.APPROVAL_REJECTED, f"approval of {quoted(task.name)} rejected")
     rejected = ended(task, TaskStatus.SKIPPED, reason, now)
     return Change(before=state, state=state.with_task(rejected).with_run(with_notes(state.run, [note])))
 
 
-def approve(state: RunState, task_id: TaskId, given: ApprovalGiven) -> Change:
+def approve(state: RunState, task_id: TaskId, given: ApprovalGiven, *, is_owner: bool) -> Change:
     """Approve a task that waits for its approval (R18). One approval is enough.
 
-    `given` may leave commit and configuration digest empty; the record keeps the run's.
+    `given` may leave commit and configuration digest empty; the record keeps the run's. `is_owner`: whether
+    they may manage the run's project.
 
     Raises:
         NotFound: the run has no such task.
         TaskNotWaiting: it does not wait for an approval; a second approval finds this too.
+        ApprovalNeedsOwner: only an owner may approve it.
         ApprovalOutdated: `given` names another commit or configuration than the run's.
     """
     run = state.run
     task = _waiting_task(state, task_id, "approved")
+    _check_role(task, "approved", is_owner=is_owner)
     for word, approved, present in (
         ("commit", given.commit_sha, run.source.commit_sha),
         ("configuration", given.config_digest, run.config_digest),
@@ -155,6 +174,13 @@ def approve(state: RunState, task_id: TaskId, given: ApprovalGiven) -> Change:
             )
     kept = replace(given, commit_sha=run.source.commit_sha, config_digest=run.config_digest)
     return Change(before=state, state=state.with_task(replace(task, approved=kept, waiting_since=None, reason=None)))
+
+
+def _check_role(task: Task, done: str, *, is_owner: bool) -> None:
+    if task.approval is not None and task.approval.owners_only and not is_owner:
+        raise ApprovalNeedsOwner(
+            f"task {quoted(task.name)} can be {done} by owners of its project only, as its configuration says"
+        )
 
 
 def _waiting_task(state: RunState, task_id: TaskId, done: str) -> Task:

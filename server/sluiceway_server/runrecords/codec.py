@@ -228,7 +228,7 @@ def decode_task(record: pb.TaskRecord) -> model.Task:
         reason=decode_reason(task.reason) if task.HasField("reason") else None,
         timed_out=task.timed_out,
         ignore_failure=task.ignore_failure,
-        approval=model.ApprovalNeed(read_duration(approval.timeout)) if approval.needed else None,
+        approval=model.ApprovalNeed(read_duration(approval.timeout), approval.owners_only) if approval.needed else None,
         waiting_since=optional_time(approval, "waiting_since"),
         approved=given,
         lock=task.lock,
@@ -405,6 +405,7 @@ def _encode_approval(message: api.Task, task: model.Task) -> None:
     approval = message.approval
     approval.needed = True
     put_duration(approval.timeout, task.approval.timeout)
+    approval.owners_only = task.approval.owners_only
     approval.ClearField("waiting_since")
     if task.waiting_since is not None:
         put_time(approval.waiting_since, task.waiting_since)

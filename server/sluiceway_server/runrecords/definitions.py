@@ -6,6 +6,7 @@ Pure.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 
 from sluiceway.api.executor.v1 import executor_service_pb2 as executor_api
@@ -97,9 +98,9 @@ def decode_definition(definition: definition_api.TaskDefinition) -> TaskDefiniti
         timeout = codec.read_duration(definition.task_timeout_interval)
     approval = None
     if definition.HasField("approval"):
-        approval = model.ApprovalNeed()
+        approval = model.ApprovalNeed(owners_only=definition.approval.owners_only)
         if definition.approval.HasField("timeout"):
-            approval = model.ApprovalNeed(codec.read_duration(definition.approval.timeout))
+            approval = replace(approval, timeout=codec.read_duration(definition.approval.timeout))
     return TaskDefinition(
         name=definition.name,
         depends=tuple(DependsOn(depend.task, codec.decode_conditions(depend)) for depend in definition.depends),

@@ -234,37 +234,48 @@ class Engine:
         task: str,
         *,
         by: str,
+        is_owner: bool,
         commit_sha: str = "",
         config_digest: str = "",
         request_id: str = "",
         audit: Auditor | None = None,
     ) -> Position:
-        """Approve a task that waits (R18).
+        """Approve a task that waits (R18). `is_owner`: whether who does may manage the run's project.
 
         Raises:
             NotFound: there is no such run or task.
+            PermissionDenied: only an owner may approve it.
             FailedPrecondition: it does not wait, or the approval is for something else than the run.
         """
 
         def change(state: RunState, transaction: RunTransaction) -> Change:
             given = ApprovalGiven(by=by, time=transaction.now, commit_sha=commit_sha, config_digest=config_digest)
-            return requests.approve(state, task, given)
+            return requests.approve(state, task, given, is_owner=is_owner)
 
         what = f"approve {task} {commit_sha} {config_digest}"
         return await self._change(run_id, change, by=by, request_id=request_id, what=what, audit=audit)
 
     async def reject_task(
-        self, run_id: str, task: str, *, by: str, comment: str = "", request_id: str = "", audit: Auditor | None = None
+        self,
+        run_id: str,
+        task: str,
+        *,
+        by: str,
+        is_owner: bool,
+        comment: str = "",
+        request_id: str = "",
+        audit: Auditor | None = None,
     ) -> Position:
         """Refuse the approval of a task that waits (R23). `comment`: why, in one line.
 
         Raises:
             NotFound: there is no such run or task.
+            PermissionDenied: only an owner may reject it.
             FailedPrecondition: it does not wait.
         """
 
         def change(state: RunState, transaction: RunTransaction) -> Change:
-            return requests.reject(state, task, by=by, why=comment, now=transaction.now)
+            return requests.reject(state, task, by=by, is_owner=is_owner, why=comment, now=transaction.now)
 
         what = f"reject {task} {comment}"
         return await self._change(run_id, change, by=by, request_id=request_id, what=what, audit=audit)

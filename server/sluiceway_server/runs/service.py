@@ -185,6 +185,18 @@ class RunServicer(pb_grpc.RunServiceServicer):
     def _visible(self, view: View, caller: Caller) -> VisibleScopes:
         return VisibleScopes(view, caller, self._right_on_scope)
 
+    async def _is_owner(self, run_id: str) -> bool:
+        """Return whether the caller may manage the project of a run. Denies it only after a linearizable read."""
+        scope, caller = groups.scope_of((await self._run_record(run_id)).run.group), current_caller()
+
+        def read(view: View) -> bool:
+            found = self._right_on_scope(view, caller, scope)
+            return found is not None and found >= Right.MANAGE
+
+        return await self._db.read(read, after=_requested()) or await self._db.read(
+            read, after=await self._db.linearize()
+        )
+
     async def _group_of_new_run(self, text: str) -> tuple[str, Names]:
         """Return the group that a text names, in which the caller may create runs, and the names of such a run.
 
@@ -349,6 +361,7 @@ class RunServicer(pb_grpc.RunServiceServicer):
             request.run_id,
             request.task_id,
             by=current_caller().id,
+            is_owner=await self._is_owner(request.run_id),
             commit_sha=request.commit_sha,
             config_digest=request.config_digest,
             request_id=request.request_id,
@@ -364,6 +377,7 @@ class RunServicer(pb_grpc.RunServiceServicer):
             request.run_id,
             request.task_id,
             by=current_caller().id,
+            is_owner=await self._is_owner(request.run_id),
             comment=request.comment,
             request_id=request.request_id,
             audit=self._auditor(),

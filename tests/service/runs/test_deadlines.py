@@ -121,7 +121,7 @@ async def test_wait_for_an_approval_moves_the_deadline_of_its_run() -> None:
     run_id = (await engine.create_run(made, created_by="a")).value.run.id
     world.later(hours=2)
     await engine.look_at_due()
-    await engine.approve_task(run_id, await world.task_id(run_id, "gate"), by="a")
+    await engine.approve_task(run_id, await world.task_id(run_id, "gate"), by="a", is_owner=False)
     world.later(seconds=59)
     await engine.look_at_due()
     assert not (await world.run(run_id)).timed_out

@@ -226,11 +226,11 @@ async def test_approval_is_given_once_and_starts_the_task() -> None:
     assert await world.statuses(run_id) == {"deploy": "not_started"}
     assert (await world.run(run_id)).HasField("approval_wait_since")
     with pytest.raises(FailedPrecondition, match="commit"):
-        await engine.approve_task(run_id, task_id, by="eve", commit_sha="0" * 40)
-    await engine.approve_task(run_id, task_id, by="eve")
+        await engine.approve_task(run_id, task_id, by="eve", is_owner=False, commit_sha="0" * 40)
+    await engine.approve_task(run_id, task_id, by="eve", is_owner=False)
     assert await world.statuses(run_id) == {"deploy": "running"}
     with pytest.raises(FailedPrecondition):
-        await engine.approve_task(run_id, task_id, by="eve")
+        await engine.approve_task(run_id, task_id, by="eve", is_owner=False)
     task = (await world.tasks(run_id))["deploy"]
     assert (task.approval.approved_by, task.approval.HasField("approve_time")) == ("eve", True)
     assert "deploy: waiting>approved" in world.told(run_id)

@@ -11,6 +11,7 @@ import grpc.aio
 from google.protobuf import descriptor_pool
 
 from sluiceway.api.options.v1 import options_pb2
+from sluiceway.api.run.v1 import definition_pb2 as definition_api
 from sluiceway.api.run.v1 import run_service_pb2 as pb
 from sluiceway.api.run.v1 import run_service_pb2_grpc as pb_grpc
 from sluiceway_common.foundation.errors import Code
@@ -29,7 +30,7 @@ from sluiceway_server.runs.explainer import Explainer
 from sluiceway_server.runs.service import RunServicer
 from tests.service.runs.test_run_service import TwoChunks
 from tests.support.project_services import IDS, tree_actions
-from tests.support.run_engine import World, request
+from tests.support.run_engine import World, definition, request
 
 ALL = frozenset({"*"})
 CALLERS = {
@@ -170,6 +171,21 @@ async def test_rights_on_a_run_hold_for_every_method() -> None:
                 if not as_expected:
                     wrong.append((caller, group, name, code, text))
     assert not wrong
+
+
+async def test_approval_for_owners_is_refused_to_members() -> None:
+    gate = definition("gate", approval=definition_api.Approval(owners_only=True))
+    why = 'task "gate" can be approved by owners of its project only, as its configuration says'
+    async with serving() as at:
+        for number, caller in enumerate(("owner", "operator", "owner of acme only")):
+            made = await at.stubs["member"].CreateRun(request(gate, group=f"{GROUPS['private']}-{number}"))
+            asked = {"run_id": made.run.id, "task_id": await at.world.task_id(made.run.id, "gate")}
+            code = await at.code("member", "ApproveTask", pb.ApproveTaskRequest(**asked))
+            assert code == ("PERMISSION_DENIED", why)
+            code = await at.code("member", "RejectTask", pb.RejectTaskRequest(**asked))
+            assert code == ("PERMISSION_DENIED", why.replace("approved", "rejected"))
+            assert (await at.stubs["member"].GetTask(pb.GetTaskRequest(**asked))).task.approval.owners_only
+            assert await at.code(caller, "ApproveTask", pb.ApproveTaskRequest(**asked)) == ("OK", "")
 
 
 async def test_runs_are_created_by_who_controls_the_project() -> None:

@@ -172,5 +172,5 @@ async def test_approval_is_a_state_of_its_own(triggers: Triggers) -> None:
     assert await posted(triggers) == ["waiting"]
     assert triggers.forge.statuses[0][1].description == "run 1 waits for approval of build"
     run_id = delivery.decisions[0].run_id
-    await triggers.engine.approve_task(run_id, await triggers.world.task_id(run_id, "build"), by="eve")
+    await triggers.engine.approve_task(run_id, await triggers.world.task_id(run_id, "build"), by="eve", is_owner=False)
     assert (await posted(triggers))[-1] == "running"

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from sluiceway_common.foundation.errors import FailedPrecondition, NotFound
-from sluiceway_common.runmodel import requests
-from sluiceway_common.runmodel.model import ApprovalGiven, Source
+from sluiceway_common.runmodel import explain, requests
+from sluiceway_common.runmodel.model import ApprovalGiven, ApprovalNeed, Source, TaskStatus
 from tests.fakes.run_simulator import START, Simulator
 
 
@@ -87,9 +89,24 @@ def test_r18_refuses_an_approval_that_finds_nothing_waiting(text: str, story: st
 def test_r18_refuses_an_approval_of_something_else(given: ApprovalGiven) -> None:
     run = Simulator("a?", source=Source(commit_sha="c0ffee"), config_digest="d1")
     with pytest.raises(requests.ApprovalOutdated):
-        requests.approve(run.state, run.task("a").id, given)
+        requests.approve(run.state, run.task("a").id, given, is_owner=False)
+
+
+def test_r18_approval_for_owners_is_refused_to_others() -> None:
+    run = Simulator("a?; b: a")
+    state = run.state.with_task(replace(run.task("a"), approval=ApprovalNeed(owners_only=True)))
+    task_id, given = run.task("a").id, ApprovalGiven("ann", START)
+    with pytest.raises(requests.ApprovalNeedsOwner, match='"a" can be approved by owners of its project only'):
+        requests.approve(state, task_id, given, is_owner=False)
+    with pytest.raises(requests.ApprovalNeedsOwner, match="can be rejected by owners"):
+        requests.reject(state, task_id, by="ann", is_owner=False, why="", now=START)
+    assert requests.approve(state, task_id, given, is_owner=True).state.tasks[task_id].approved == given
+    rejected = requests.reject(state, task_id, by="ann", is_owner=True, why="", now=START)
+    assert rejected.state.tasks[task_id].status is TaskStatus.SKIPPED
+    (reason,) = explain.explain_task(state, task_id).reasons
+    assert "waits for approval by an owner of the project" in reason.sentence
 
 
 def test_r18_an_unknown_task_is_not_found() -> None:
     with pytest.raises(NotFound):
-        requests.approve(Simulator("a?").state, "nothing", ApprovalGiven("ann", START))
+        requests.approve(Simulator("a?").state, "nothing", ApprovalGiven("ann", START), is_owner=False)

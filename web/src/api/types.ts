@@ -1154,6 +1154,8 @@ export interface TaskApproval {
   configDigest: string;
   /** The name of the user who approved the task, now. */
   approvedByName: string;
+  /** Whether only owners of the project may approve or reject the task. */
+  ownersOnly: boolean;
 }
 
 /** How a person ended a hold. */

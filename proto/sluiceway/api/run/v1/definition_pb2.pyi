@@ -125,11 +125,14 @@ class Retry(_message.Message):
 
 class Approval(_message.Message):
     """An approval: a person must approve the task before it runs."""
-    __slots__ = ("timeout",)
+    __slots__ = ("timeout", "owners_only")
     TIMEOUT_FIELD_NUMBER: _ClassVar[int]
+    OWNERS_ONLY_FIELD_NUMBER: _ClassVar[int]
     timeout: _duration_pb2.Duration
     """How long the task waits. A task that is not approved in this time is skipped. Not set: 7 days."""
-    def __init__(self, timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+    owners_only: bool
+    """Whether only owners may approve or reject it: those who may manage the project (run-model.md R18). Else members may."""
+    def __init__(self, timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., owners_only: _Optional[bool] = ...) -> None: ...
 
 class RegistryAuth(_message.Message):
     """Credentials of a container registry."""

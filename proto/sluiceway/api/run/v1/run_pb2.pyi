@@ -386,7 +386,7 @@ class TaskContinuation(_message.Message):
 
 class TaskApproval(_message.Message):
     """The approval of a task."""
-    __slots__ = ("needed", "waiting_since", "timeout", "approved_by", "approve_time", "commit_sha", "config_digest", "approved_by_name")
+    __slots__ = ("needed", "waiting_since", "timeout", "approved_by", "approve_time", "commit_sha", "config_digest", "approved_by_name", "owners_only")
     NEEDED_FIELD_NUMBER: _ClassVar[int]
     WAITING_SINCE_FIELD_NUMBER: _ClassVar[int]
     TIMEOUT_FIELD_NUMBER: _ClassVar[int]
@@ -395,6 +395,7 @@ class TaskApproval(_message.Message):
     COMMIT_SHA_FIELD_NUMBER: _ClassVar[int]
     CONFIG_DIGEST_FIELD_NUMBER: _ClassVar[int]
     APPROVED_BY_NAME_FIELD_NUMBER: _ClassVar[int]
+    OWNERS_ONLY_FIELD_NUMBER: _ClassVar[int]
     needed: bool
     """Whether the task must be approved before it runs."""
     waiting_since: _timestamp_pb2.Timestamp
@@ -411,7 +412,9 @@ class TaskApproval(_message.Message):
     """The digest of the rendered configuration that was approved."""
     approved_by_name: str
     """The name of the user who approved the task, now."""
-    def __init__(self, needed: _Optional[bool] = ..., waiting_since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., approved_by: _Optional[str] = ..., approve_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., commit_sha: _Optional[str] = ..., config_digest: _Optional[str] = ..., approved_by_name: _Optional[str] = ...) -> None: ...
+    owners_only: bool
+    """Whether only owners of the project may approve or reject the task."""
+    def __init__(self, needed: _Optional[bool] = ..., waiting_since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., approved_by: _Optional[str] = ..., approve_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., commit_sha: _Optional[str] = ..., config_digest: _Optional[str] = ..., approved_by_name: _Optional[str] = ..., owners_only: _Optional[bool] = ...) -> None: ...
 
 class Attempt(_message.Message):
     """An attempt to run a task."""
