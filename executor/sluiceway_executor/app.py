@@ -37,6 +37,7 @@ from sluiceway_executor.drivers.host import HostDriver
 from sluiceway_executor.drivers.machine import ARCHS, default_memory_bytes
 from sluiceway_executor.drivers.port import Driver, Limits, Network, Pod
 from sluiceway_executor.drivers.sandbox import SandboxDriver, SandboxSettings, overlap
+from sluiceway_executor.id_tokens import ServerIdTokens
 from sluiceway_executor.journal import Journal
 from sluiceway_executor.log_pusher import LogPusher, PushTimes
 from sluiceway_executor.outbox import Outbox
@@ -199,6 +200,7 @@ async def run_executor(
             settings=_worker_settings(settings),
             files=ProgressFiles(settings.work_dir / "tasks"),
             specifications=SpecificationSource(connect, journal),
+            id_tokens=ServerIdTokens(connect, journal),
             clock=clock,
             fence_seconds=settings.fence_after or 720.0,
             fence_fixed=settings.fence_after is not None,

@@ -21,6 +21,7 @@ from sluiceway_common.foundation.clock import Clock
 from sluiceway_common.foundation.errors import SluicewayError
 from sluiceway_executor.archives.steps import ArchiveSteps
 from sluiceway_executor.drivers.port import Driver, Pod
+from sluiceway_executor.id_tokens import IdTokenSource
 from sluiceway_executor.journal import Journal, JournaledAssignment
 from sluiceway_executor.outbox import FINAL_PHASES, Outbox
 from sluiceway_executor.plan import HoldAction
@@ -61,6 +62,7 @@ class Assignments:
         settings: WorkerSettings,
         files: ProgressFiles,
         specifications: SpecificationSource,
+        id_tokens: IdTokenSource,
         clock: Clock,
         fence_seconds: float,
         fence_fixed: bool,
@@ -74,6 +76,7 @@ class Assignments:
         self._settings = settings
         self._files = files
         self._specifications = specifications
+        self._id_tokens = id_tokens
         self._clock = clock
         self._fence_seconds = fence_seconds
         self._fence_fixed = fence_fixed
@@ -213,6 +216,7 @@ class Assignments:
             settings=self._settings,
             clock=self._clock,
             files=self._files,
+            id_tokens=self._id_tokens,
             resumed=resumed,
         )
         self._workers[assign.assignment_id] = worker

@@ -59,7 +59,15 @@ class Masker:
 
     def __init__(self, secrets: Iterable[bytes], *, covered: int = 0, in_run: bool = False) -> None:
         """Take the secrets; and, to continue a stream at the first byte that another masker held back, its state."""
-        values = [secret for secret in secrets if len(secret) >= MINIMUM_BYTES]
+        self._secrets = [secret for secret in secrets if len(secret) >= MINIMUM_BYTES]
+        self._find()
+        self._held = b""
+        # How much of what is held back is covered already, and whether the last byte of the output was.
+        self._covered = covered
+        self._in_run = in_run
+
+    def _find(self) -> None:
+        values = self._secrets
         plain = {form for secret in values for form in forms_of(secret)}
         wrapped = {
             form
@@ -70,10 +78,6 @@ class Masker:
         }
         self._plain = _Finder(plain)
         self._wrapped = _Finder(wrapped)
-        self._held = b""
-        # How much of what is held back is covered already, and whether the last byte of the output was.
-        self._covered = covered
-        self._in_run = in_run
 
     @property
     def held(self) -> int:
@@ -96,6 +100,11 @@ class Masker:
         output = self._decide(self._held, final=True)
         self._in_run = False
         return output
+
+    def add(self, secrets: Iterable[bytes]) -> None:
+        """Mask more secrets in what follows, and in what is held back."""
+        self._secrets += [secret for secret in secrets if len(secret) >= MINIMUM_BYTES]
+        self._find()
 
     def once(self, text: bytes) -> bytes:
         """Return a whole text masked, which is not part of the stream. Only between `finish` and the next `feed`."""

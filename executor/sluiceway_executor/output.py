@@ -61,6 +61,10 @@ class StepLog:
         mark = self._spool.written_mark
         return self._output if self._spool.complete else 0 if mark is None else mark.output
 
+    def mask(self, secrets: Iterable[bytes]) -> None:
+        """Mask more secrets in what follows."""
+        self._masker.add(secrets)
+
     async def keep(self) -> None:
         """Write the log to disk, so that it is kept if this process ends. Raises OSError."""
         await self._spools.write(self._spool)

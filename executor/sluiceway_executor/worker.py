@@ -14,7 +14,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import structlog
 
@@ -26,6 +26,7 @@ from sluiceway_common.runmodel.wording import duration
 from sluiceway_executor import plan
 from sluiceway_executor.archives.steps import ARCHIVE_STEPS, ArchiveSteps
 from sluiceway_executor.drivers.port import Driver, Limits, Pod, PodRequest, Process
+from sluiceway_executor.id_tokens import IdTokenSource, TaskIdTokens
 from sluiceway_executor.output import StepLog, copy_output, forget_when_kept
 from sluiceway_executor.progress import Progress, ProgressFiles, Resumed, seconds_now
 from sluiceway_executor.reporter import SETUP, Reporter
@@ -35,6 +36,8 @@ from sluiceway_executor.spool import LogName, Spools
 __all__ = ["Worker", "WorkerSettings"]
 
 log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
 
 _LIMIT_WORDS = {"memory": "used more memory than it may", "processes": "started more processes than it may"}
 
@@ -82,6 +85,7 @@ class Worker:
         settings: WorkerSettings,
         clock: Clock,
         files: ProgressFiles,
+        id_tokens: IdTokenSource,
         resumed: Resumed | None = None,
     ) -> None:
         self.assignment_id = assign.assignment_id
@@ -99,11 +103,13 @@ class Worker:
         self._tasks: set[asyncio.Task[None]] = set()
         self._setup: asyncio.Task[None] | None = None
         self._files = files
+        self._id_tokens = TaskIdTokens(assign, id_tokens, self._mask)
+        self._refreshing: asyncio.Task[None] | None = None
         self._resumed = resumed
         self._discarded = asyncio.Event()
         self._timeout_at = self._budget_at = 0.0
         self._pod: Pod | None = resumed.pod if resumed is not None else None
-        self._process: Process | _ArchiveWork | None = None
+        self._process: Process | _Work | None = None
         self._stopping = False
         self._shortest_grace: float | None = None
         self._logs: dict[int, StepLog] = {}
@@ -241,6 +247,7 @@ class Worker:
         self._assign.specification.CopyFrom(asked.result())
         if self._pod is not None:
             self._pod.resume(await self._pod_request(clones_here=False))
+            await self._id_tokens.resume(self._pod)
 
     async def _save(self, task: plan.TaskState) -> None:
         progress = Progress(
@@ -320,6 +327,8 @@ class Worker:
                 async with time_limit(self._settings.setup_seconds):
                     request = await self._pod_request()
                     await setup_log.note(f"driver {self._driver.name}, image {request.image}")
+                    if self._specification.id_tokens_withheld:
+                        await setup_log.note(f"no id tokens: {self._specification.id_tokens_withheld}")
                     pod = await self._driver.create_pod(request, setup_log.note)
             except TimeoutError as error:
                 raise FailedPrecondition(f"the pod did not start within {self._settings.setup_seconds:g} s") from error
@@ -417,6 +426,11 @@ class Worker:
             process = await self._find(step, pod)
             if process is None:
                 command = step_command(self._specification, step, mounted_repository=pod.repository)
+                if self._specification.steps[step].definition.WhichOneof("kind") == "run":
+                    tokens = await self._stoppable(self._id_tokens.begin(pod))
+                    if tokens is None:
+                        return plan.StepEnded(step, None, "STOPPED", "it was stopped")
+                    command = replace(command, environment={**command.environment, **tokens})
                 process = await pod.exec(replace(command, key=self._key(step)))
         except SluicewayError as error:
             await step_log.note(str(error))
@@ -424,6 +438,8 @@ class Worker:
         self._process = process
         if self._stopping:
             self._stop_step()
+        if self._refreshing is None and self._id_tokens.names:
+            self._refreshing = self._spawn(self._id_tokens.refresh(pod), "id tokens")
         await copy_output(process, step_log)
         status = await process.wait()
         self._spawn(forget_when_kept(process, step_log), "output")
@@ -460,21 +476,28 @@ class Worker:
     async def _execute_archive_step(self, step: int, pod: Pod, step_log: StepLog) -> plan.Event:
         if self._resumed is not None and step_log.size:
             await step_log.note("the executor was restarted; this step begins again")
-        work = asyncio.ensure_future(self._archives.run(self._assign, step, pod, step_log.note))
-        self._process = _ArchiveWork(work)
+        stored = await self._stoppable(self._archive(step, pod, step_log))
+        return plan.StepEnded(step, 0) if stored else plan.StepEnded(step, None, "STOPPED", "it was stopped")
+
+    async def _archive(self, step: int, pod: Pod, step_log: StepLog) -> bool:
+        archive = await self._archives.run(self._assign, step, pod, step_log.note)
+        if archive is not None:
+            self._reporter.archive_stored(archive)
+        return True
+
+    async def _stoppable(self, work: Coroutine[Any, Any, T]) -> T | None:
+        """Do a part of the step that runs, without a process; return None if the step is stopped meanwhile."""
+        doing = asyncio.ensure_future(work)
+        self._process = _Work(doing)
         if self._stopping:
             self._stop_step()
         try:
-            await asyncio.wait({work})
+            await asyncio.wait({doing})
         finally:
-            work.cancel()
-            await asyncio.wait({work})
-        if work.cancelled():
-            return plan.StepEnded(step, None, "STOPPED", "it was stopped")
-        archive = work.result()
-        if archive is not None:
-            self._reporter.archive_stored(archive)
-        return plan.StepEnded(step, 0)
+            doing.cancel()
+            await asyncio.wait({doing})
+        self._process = None
+        return None if doing.cancelled() else doing.result()
 
     # -- the end ------------------------------------------------------------------------------------------------
 
@@ -534,12 +557,16 @@ class Worker:
         step_log = StepLog(
             self._spools,
             spool,
-            masks=self._specification.masks,
+            masks=[*self._specification.masks, *self._id_tokens.masks],
             clock=self._clock,
             limit_bytes=self._specification.log_limit_bytes,
         )
         self._logs[step] = step_log
         return step_log
+
+    def _mask(self, secrets: tuple[bytes, ...]) -> None:
+        for step_log in self._logs.values():
+            step_log.mask(secrets)
 
     async def _keep_logs(self) -> None:
         for spool in self._spools:
@@ -555,10 +582,10 @@ class Worker:
         self._reporter.step_ended(step, log_size=step_log.size, log_sha256=step_log.sha256)
 
 
-class _ArchiveWork:
-    """A step without a process of its own: it has no grace period, since it has nothing to finish."""
+class _Work:
+    """A part of a step without a process of its own: it has no grace period, since it has nothing to finish."""
 
-    def __init__(self, work: asyncio.Future[pb.Archive | None]) -> None:
+    def __init__(self, work: asyncio.Future[Any]) -> None:
         self._work = work
 
     async def stop(self, grace: float) -> None:

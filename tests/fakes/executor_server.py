@@ -70,6 +70,12 @@ class FakeExecutorServer(pb_grpc.ExecutorServiceServicer):
         self.log_streams = 0
         self.refused_logs: set[tuple[str, int]] = set()
         self.tokens: list[str] = []
+        self.id_tokens: list[str] = []
+        self.id_token_requests: list[pb.IssueIdTokenRequest] = []
+        self.id_token_refusal: SluicewayError | None = None
+        self.issues_id_tokens = asyncio.Event()
+        self.issues_id_tokens.set()
+        self.refresh_seconds = 300.0
         self._assigned: dict[str, pb.Specification] = {}
         self._number = 0
         self._server: grpc.aio.Server | None = None
@@ -235,6 +241,20 @@ class FakeExecutorServer(pb_grpc.ExecutorServiceServicer):
     ) -> AsyncIterator[pb.ServeShellResponse]:
         await _abort(context, NotFound("nobody opens shells here"))
         yield pb.ServeShellResponse()
+
+    async def IssueIdToken(  # noqa: N802 - gRPC's name
+        self, request: pb.IssueIdTokenRequest, context: Any
+    ) -> pb.IssueIdTokenResponse:
+        self.id_token_requests.append(request)
+        await self._notify()
+        await self.issues_id_tokens.wait()
+        if self.id_token_refusal is not None:
+            await _abort(context, self.id_token_refusal)
+        number = len(self.id_tokens) + 1
+        self.id_tokens.append(f"eyJhbGciOiJSUzI1NiJ9.{request.name}-claims-{number}.{request.name}-signature-{number}-")
+        response = pb.IssueIdTokenResponse(token=self.id_tokens[-1])
+        response.refresh_after.FromMilliseconds(int(self.refresh_seconds * 1000))
+        return response
 
     async def PutArchive(  # noqa: N802 - as above
         self, request_iterator: AsyncIterator[pb.PutArchiveRequest], context: Any

@@ -27,6 +27,7 @@ from sluiceway_server.executors.admin_service import ExecutorAdminServicer
 from sluiceway_server.executors.connection import StreamSettings
 from sluiceway_server.executors.durability import DurableBarrier
 from sluiceway_server.executors.failure_detector import FailureDetector
+from sluiceway_server.executors.id_tokens import IdTokens
 from sluiceway_server.executors.presence import GroupDirectory, GroupKeys, GroupSettings
 from sluiceway_server.executors.service import ExecutorServicer
 from sluiceway_server.executors.shells import Shells
@@ -40,6 +41,7 @@ from sluiceway_server.logs.settings import LogBufferSettings
 from sluiceway_server.logs.states import StoredLogStates
 from sluiceway_server.logs.store import LogStore
 from sluiceway_server.projects.envelope import KEY_BYTES, Envelope, MasterKeys
+from sluiceway_server.projects.identity_keys import IdentityKeys
 from sluiceway_server.projects.project_values import ProjectValues
 from sluiceway_server.runs.engine import Engine
 from sluiceway_server.runs.executor_times import ExecutorTimes
@@ -115,6 +117,7 @@ class Cluster:
     again_after: timedelta = timedelta(milliseconds=300)
     look_interval: timedelta = timedelta(milliseconds=50)
     max_executors: int = 1_000
+    public_url: str = "https://ci.example.org"
 
     def __post_init__(self) -> None:
         self.db = FakeDatabase(RECORD_TYPES, clock=self.clock)
@@ -193,6 +196,14 @@ class Cluster:
                     config_of=engine.config_of,
                 ),
                 shells=Shells(self.ids),
+                id_tokens=IdTokens(
+                    self.db,
+                    IdentityKeys(self.db, self.envelope, self.clock),
+                    self.clock,
+                    ids=self.ids,
+                    config_of=engine.config_of,
+                    public_url=self.public_url,
+                ),
             ),
         )
         rpc.add(

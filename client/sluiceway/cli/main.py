@@ -146,6 +146,15 @@ schedule = LazyGroup(
     },
 )
 
+identity = LazyGroup(
+    name="identity",
+    help="Show what verifies the id tokens of tasks.",
+    places={
+        "get": ("sluiceway.cli.identity:get", "Show the issuer and its keys, or the subjects of a project."),
+        "rotate-keys": ("sluiceway.cli.identity:rotate_keys", "Sign with a new key."),
+    },
+)
+
 quota = LazyGroup(
     name="quota",
     help="Show and set what users, organizations and projects may have.",
@@ -291,6 +300,7 @@ app = LazyGroup(
         "org": ("sluiceway.cli.main:org", "Create, list and change organizations and their members."),
         "user": ("sluiceway.cli.main:user", "Create, list and change users, their passwords and tokens."),
         "quota": ("sluiceway.cli.main:quota", "Show and set what users, organizations and projects may have."),
+        "identity": ("sluiceway.cli.main:identity", "Show what verifies the id tokens of tasks."),
         "audit": ("sluiceway.cli.main:audit", "List who changed what."),
         "remote-source": ("sluiceway.cli.main:remote_source", "Create, list and change git providers."),
         "linked-account": ("sluiceway.cli.main:linked_account", "Link accounts at git providers."),

@@ -37,6 +37,7 @@ _name_option = option("--name", default=None, metavar="NAME", help="Rename it.")
 @option("--concurrency", type=click.IntRange(0), default=0, help="How many of its runs may run at a time. 0: no limit.")
 @option("--cancel-superseded", is_flag=True, help="A new run cancels the older queued runs of its group.")
 @option("--pass-variables-to-forks", is_flag=True, help="Runs of a fork's pull request get the variables.")
+@option("--issue-id-tokens-to-forks", is_flag=True, help="Tasks of a fork's pull request get id tokens.")
 @option("--remote-source", default="", metavar="NAME", help="The git provider that has its repository.")
 @option(
     "--repository", default="", metavar="PATH", help="The repository there, such as acme/api; needs --remote-source."
@@ -59,6 +60,7 @@ def create(
     concurrency: int,
     cancel_superseded: bool,
     pass_variables_to_forks: bool,
+    issue_id_tokens_to_forks: bool,
     remote_source: str,
     repository: str,
     git_url: str,
@@ -98,6 +100,7 @@ def create(
             concurrency=concurrency,
             cancel_superseded=cancel_superseded,
             pass_variables_to_forks=pass_variables_to_forks,
+            issue_id_tokens_to_forks=issue_id_tokens_to_forks,
             remote_source_id=remote_source,
             repository_path=repository,
             **({"git": {"url": git_url, **git}} if git_url else {}),
@@ -139,10 +142,15 @@ def get(project: str, output: Format, server: str | None, token: str | None) -> 
         "superseded runs": "are cancelled" if found.cancel_superseded else "stay queued",
         "repository": found.repository_path or found.git.url,
         "deploy key": found.deploy_key,
-        "forks": "get the variables" if found.pass_variables_to_forks else "get no variables",
+        "forks": _for_forks(found),
         "runs": f"sluice run list --project {found.path}",
     }
     details(f"project {found.path}", _common(found) | settings)
+
+
+def _for_forks(project: pb.Project) -> str:
+    variables = "the variables" if project.pass_variables_to_forks else "no variables"
+    return f"get {variables}, and {'id' if project.issue_id_tokens_to_forks else 'no id'} tokens"
 
 
 @click.command()
@@ -153,6 +161,9 @@ def get(project: str, output: Format, server: str | None, token: str | None) -> 
 @option("--concurrency", type=click.IntRange(0), default=None, help="How many runs may run at a time. 0: no limit.")
 @option("--cancel-superseded/--keep-superseded", default=None, help="What a new run does to older queued ones.")
 @option("--pass-variables-to-forks/--no-variables-to-forks", default=None, help="Whether runs of forks get variables.")
+@option(
+    "--issue-id-tokens-to-forks/--no-id-tokens-to-forks", default=None, help="Whether tasks of forks get id tokens."
+)
 @option("--git-url", default=None, metavar="URL", help="Another URL of a repository that is at no git provider.")
 @option("--git-username", default=None, metavar="NAME", help="The user name for a URL of https; empty: none.")
 @option(
@@ -173,6 +184,7 @@ def update(
     concurrency: int | None,
     cancel_superseded: bool | None,
     pass_variables_to_forks: bool | None,
+    issue_id_tokens_to_forks: bool | None,
     git_url: str | None,
     git_username: str | None,
     git_password_file: Path | None,
@@ -198,6 +210,7 @@ def update(
         concurrency=concurrency,
         cancel_superseded=cancel_superseded,
         pass_variables_to_forks=pass_variables_to_forks,
+        issue_id_tokens_to_forks=issue_id_tokens_to_forks,
     )
     _check_some(fields | git, visibility)
 

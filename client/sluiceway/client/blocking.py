@@ -27,6 +27,7 @@ from sluiceway.client import (
     deliveries,
     executors,
     holds,
+    identity,
     invitations,
     logins,
     projects,
@@ -297,6 +298,15 @@ class Invitations:
         self.decline = loop.call(of.decline)
 
 
+class Identity:
+    """`sluiceway.client.identity.Identity`, blocking."""
+
+    def __init__(self, of: identity.Identity, loop: _Loop) -> None:
+        self.get_provider = loop.call(of.get_provider)
+        self.get_project = loop.call(of.get_project)
+        self.rotate_keys = loop.call(of.rotate_keys)
+
+
 class Quotas:
     """`sluiceway.client.quotas.Quotas`, blocking."""
 
@@ -427,6 +437,7 @@ class Client:
         self.logins = Logins(client.logins, loop)
         self.deliveries = Deliveries(client.deliveries, loop)
         self.invitations = Invitations(client.invitations, loop)
+        self.identity = Identity(client.identity, loop)
         self.quotas = Quotas(client.quotas, loop)
         self.audit = Audit(client.audit, loop)
         self.secrets = Secrets(client.secrets, loop)

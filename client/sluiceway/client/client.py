@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from sluiceway.client.deliveries import Deliveries
     from sluiceway.client.executors import Executors
     from sluiceway.client.holds import Holds
+    from sluiceway.client.identity import Identity
     from sluiceway.client.invitations import Invitations
     from sluiceway.client.logins import Logins
     from sluiceway.client.projects import Organizations, ProjectGroups, Projects, Users
@@ -52,6 +53,7 @@ class Client:
         project_groups: project groups.
         organizations: organizations and their members.
         invitations: invitations to organizations.
+        identity: what verifies the id tokens of tasks.
         quotas: what users, organizations and projects may have.
         users: users, their passwords and tokens.
         tokens: the tokens of the installation, for operators.
@@ -114,6 +116,12 @@ class Client:
         from sluiceway.client.invitations import Invitations
 
         return Invitations(self.connection)
+
+    @cached_property
+    def identity(self) -> Identity:
+        from sluiceway.client.identity import Identity
+
+        return Identity(self.connection)
 
     @cached_property
     def quotas(self) -> Quotas:

@@ -13,15 +13,19 @@ Each `..._fault` returns what is wrong, as the end of a sentence about the text 
 
 from __future__ import annotations
 
+import re
 import unicodedata
 
 MAX_NAME = 100
 MAX_VARIABLE_NAME = 255
+MAX_AUDIENCE = 500
 MAX_TEXT = 4_096
 """Characters of a path, an image, a shell: as long as a path may be on Linux."""
 
 # Control, format (of direction, without width), surrogate, and what ends a line or a paragraph.
 _UNSEEN = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+_ID_TOKEN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,79}")
+_RESERVED_VARIABLES = frozenset({"CI", "PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "IFS", "PWD"})
 _NUL = "must not hold a NUL character"
 _CONTROLS = frozenset({"Cc", "Cs", "Zl", "Zp"})
 # Also U+0085, a control character that YAML accepts as content.
@@ -97,6 +101,22 @@ def variable_name_fault(text: str) -> str | None:
     if not text or "=" in text:
         return "is not the name of an environment variable"
     return foreign_fault(text, most=MAX_VARIABLE_NAME)
+
+
+def id_token_name_fault(text: str) -> str | None:
+    """Return why a text cannot be the name of an id token: of a variable, and of a file."""
+    if _ID_TOKEN_NAME.fullmatch(text) is None:
+        return "is not the name of an id token: letters, digits and _, at most 80, no digit first"
+    if text in _RESERVED_VARIABLES or text.startswith(("SLUICE_", "AGOLA_")):
+        return "is a variable of the system"
+    return None
+
+
+def audience_fault(text: str) -> str | None:
+    """Return why a text cannot be the audience of an id token."""
+    if not text.strip():
+        return "must not be empty"
+    return line_fault(text, most=MAX_AUDIENCE)
 
 
 def shown(text: str, *, most: int) -> str:

@@ -47,6 +47,7 @@ DESCRIPTIONS: Final[Mapping[str, Mapping[str, str]]] = {
         "name": "The name of the task, unique in the run.",
         "runtime": "Where the task runs.",
         "environment": "Environment variables of all steps.",
+        "id_tokens": "Id tokens (OpenID Connect), by the name of the variable that each is in. `NAME_FILE` has a file.",
         "working_dir": "The folder in which steps start.",
         "shell": "The shell that runs commands, with its options.",
         "user": "The user that runs commands. Default: that of the image.",
@@ -110,6 +111,10 @@ DESCRIPTIONS: Final[Mapping[str, Mapping[str, str]]] = {
         ITSELF: "The approval of a task by a person.",
         "timeout": "How long it waits; then the task is skipped.",
         "owners_only": "Only owners of the project may approve or reject it; otherwise members may.",
+    },
+    "IdToken": {
+        ITSELF: "An id token of a task, with which it proves to others what it is.",
+        "aud": "Who is to accept it: a string, or a list of strings.",
     },
     "Retry": {
         ITSELF: "When a failed attempt is followed by another one.",

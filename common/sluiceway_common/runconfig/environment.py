@@ -53,6 +53,11 @@ def run_environment(*, run_id: str, run_number: int, task_name: str, api_url: st
     return _prefixed(named, agola=agola) | ({"AGOLA_RUN_COUNTER": str(run_number)} if agola else {})
 
 
+def id_token_variables(name: str) -> tuple[str, str]:
+    """Return the variables of an id token: of its text, and of the path of a file with a newer one."""
+    return name, f"{name}_FILE"
+
+
 def system_variables(*, agola: bool = False) -> frozenset[str]:
     """List the names that the system sets; a task cannot override them."""
     static = static_environment(Context(), repository_url="", agola=agola)

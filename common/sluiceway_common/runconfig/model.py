@@ -13,18 +13,21 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from sluiceway_common.runconfig import durations
+from sluiceway_common.runconfig.environment import id_token_variables
 from sluiceway_common.runconfig.problems import boolean_word, describe_type, quoted
 from sluiceway_common.runconfig.step_model import Step
 from sluiceway_common.runconfig.values import (
     AbsolutePath,
     AnyValue,
     Arch,
+    Audience,
     Bytes,
     Command,
     CpuMillis,
     Duration,
     Environment,
     FilledText,
+    IdTokenName,
     Model,
     Name,
     Port,
@@ -47,6 +50,8 @@ MAX_RUN_STEPS: Final = 40_000
 MAX_RUN_EDGES: Final = 100_000
 MAX_CONTAINERS: Final = 100
 MAX_ATTEMPTS: Final = 10
+MAX_ID_TOKENS: Final = 10
+MAX_AUDIENCES: Final = 10
 
 
 class RegistryAuth(Model):
@@ -197,6 +202,23 @@ class Retry(Model):
     )
 
 
+def _audiences(value: Any) -> Any:
+    if not isinstance(value, str | list):
+        raise fault(f"must be a string or a list of strings, not {describe_type(value)}", unquoted=value)
+    return one_or_many(value)
+
+
+class IdToken(Model):
+    """An id token of a task (OpenID Connect)."""
+
+    aud: Annotated[list[Audience], BeforeValidator(_audiences), Field(min_length=1, max_length=MAX_AUDIENCES)]
+
+
+IdTokens = Annotated[
+    dict[IdTokenName, IdToken], BeforeValidator(without_nulls), Field(default_factory=dict, max_length=MAX_ID_TOKENS)
+]
+
+
 def _at_most_a_day(value: int) -> int:
     if value > durations.DAY:
         raise fault("a pod can be held for at most 24h")
@@ -209,6 +231,7 @@ class Task(Model):
     name: Name
     runtime: Runtime
     environment: Environment
+    id_tokens: IdTokens
     working_dir: Text = ""
     shell: Shell = ""
     user: Text = ""
@@ -226,6 +249,14 @@ class Task(Model):
     labels: Annotated[dict[FilledText, Text], BeforeValidator(without_nulls)] = Field(default_factory=dict)
     priority: Priority = 0
     resources: Resources | None = None
+
+    @model_validator(mode="after")
+    def _apart(self) -> Task:
+        for name in self.id_tokens:
+            for variable in id_token_variables(name):
+                if variable in self.environment:
+                    raise fault(f"{quoted(variable)} is set by an id token, too", at=("environment", variable))
+        return self
 
 
 class Run(Model):

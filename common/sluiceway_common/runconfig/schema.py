@@ -36,6 +36,9 @@ def json_schema() -> dict[str, Any]:
         {"type": "string"}, {"type": "integer", "minimum": 1, "maximum": 65535}, {"$ref": "#/$defs/Ready"}
     )
     rules = ({"type": "string"}, {"type": "array", "items": {"type": "string"}})
+    definitions["IdToken"]["properties"]["aud"] = {
+        "anyOf": [{"type": "string", "minLength": 1}, definitions["IdToken"]["properties"]["aud"]]
+    }
     definitions["RefRules"]["properties"] = {"include": _nullable(*rules), "exclude": _nullable(*rules)}
     for name in ("branch", "tag", "ref", "paths"):
         definitions["When"]["properties"][name] = _nullable(*rules, {"$ref": "#/$defs/RefRules"})

@@ -146,6 +146,7 @@ class _Making:
                 containers=[self._container(container) for container in task.runtime.containers],
             ),
             environment=self._environment(task.environment),
+            id_tokens={name: api.IdToken(audiences=dict.fromkeys(token.aud)) for name, token in task.id_tokens.items()},
             working_dir=task.working_dir,
             shell=task.shell,
             user=task.user,

@@ -26,8 +26,10 @@ from pydantic_core import PydanticCustomError
 from sluiceway_common.foundation.locations import absolute_path_fault, inner_path_fault
 from sluiceway_common.foundation.texts import (
     MAX_NAME,
+    audience_fault,
     command_fault,
     foreign_fault,
+    id_token_name_fault,
     lines_fault,
     name_fault,
     nul_fault,
@@ -41,6 +43,7 @@ __all__ = [
     "AbsolutePath",
     "AnyValue",
     "Arch",
+    "Audience",
     "Bytes",
     "CacheKey",
     "Command",
@@ -49,6 +52,7 @@ __all__ = [
     "Duration",
     "Environment",
     "FilledText",
+    "IdTokenName",
     "InsidePath",
     "Model",
     "Name",
@@ -211,6 +215,8 @@ FilledText = Annotated[str, Field(min_length=1), AfterValidator(filled)]
 AbsolutePath = Annotated[str, AfterValidator(_checked(absolute_path_fault))]
 InsidePath = Annotated[str, AfterValidator(_checked(inner_path_fault))]
 DownwardPath = Annotated[str, AfterValidator(_checked(partial(inner_path_fault, downward=True)))]
+Audience = Annotated[str, AfterValidator(_checked(audience_fault))]
+IdTokenName = Annotated[str, AfterValidator(_checked(id_token_name_fault))]
 CacheKey = Annotated[str, Field(min_length=1), AfterValidator(_cache_key)]
 Duration = Annotated[int, BeforeValidator(_by(durations.parse_duration)), WithJsonSchema(_DURATION_SCHEMA)]
 Bytes = Annotated[int, BeforeValidator(_by(quantities.parse_bytes)), WithJsonSchema(_BYTES_SCHEMA)]

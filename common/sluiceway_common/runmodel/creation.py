@@ -53,6 +53,7 @@ class CreationRequest:
     priority: int = 0
     timeout: timedelta | None = None
     from_fork: bool = False
+    event: str = ""
     created_by: str = ""
     source: Source = _NO_SOURCE
     config_digest: str = ""
@@ -152,6 +153,7 @@ def _run(request: CreationRequest, errors: tuple[str, ...]) -> Run:
         phase=RunPhase.SETUP_ERROR if errors else RunPhase.QUEUED,
         annotations=dict(request.annotations),
         from_fork=request.from_fork,
+        event=request.event,
         restart_of=request.restart_of,
         priority=0 if request.from_fork else request.priority,
         timeout=request.timeout,

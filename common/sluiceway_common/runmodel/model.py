@@ -208,6 +208,7 @@ class Run:
         scope: the first two segments of `group`, such as `/project/<id>`: where numbers count, where locks and
             `concurrency` hold, and the owner in fair share.
         reason: why it has its result (`timeout`, `task_failed`), if there is more to say than the result.
+        event: what made it, as the records say (`RunRecord.event`); empty: a caller.
         notes: what a person should know besides the result, such as an approval that expired. Sorted.
         stop: the stop that was asked for, if one was. A timeout is not a stop: see `timed_out`.
         timed_out: the run's own `timeout` passed while tasks were left.
@@ -229,6 +230,7 @@ class Run:
     notes: tuple[Reason, ...] = ()
     annotations: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
     from_fork: bool = False
+    event: str = ""
     stop: StopRequest | None = None
     restart_of: RestartOf | None = None
     priority: int = 0

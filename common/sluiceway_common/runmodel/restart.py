@@ -142,6 +142,7 @@ def restart(
         enqueue_time=now,
         annotations=old.annotations,
         from_fork=old.from_fork,
+        event=old.event,
         restart_of=RestartOf(old.id, plan.kind),
         priority=old.priority,
         timeout=old.timeout,

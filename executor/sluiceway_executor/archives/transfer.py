@@ -14,21 +14,16 @@ from pathlib import Path
 from typing import IO, TypeVar
 
 import grpc.aio
-import structlog
 
 from sluiceway.api.executor.v1 import executor_service_pb2 as pb
 from sluiceway.api.executor.v1 import executor_service_pb2_grpc as pb_grpc
-from sluiceway_common.foundation.backoff import backoff_seconds
-from sluiceway_common.foundation.errors import DataLoss, Unavailable
-from sluiceway_common.foundation.rpc.status import errors_of_call
+from sluiceway_common.foundation.errors import DataLoss
 from sluiceway_executor.journal import Journal
-
-log = structlog.get_logger(__name__)
+from sluiceway_executor.server_calls import repeat_call
 
 T = TypeVar("T")
 
 _CHUNK_BYTES = 512 * 1024
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 15.0
 _FIND_SECONDS = 30.0
 
 
@@ -124,19 +119,7 @@ class ArchiveTransfer:
         return self._journal.executor_id, self._journal.session_id, self._journal.session_secret
 
     async def _repeated(self, what: str, call: Callable[[pb_grpc.ExecutorServiceAsyncStub], Awaitable[T]]) -> T:
-        failures = 0
-        while True:
-            channel = self._open_channel()
-            try:
-                with errors_of_call(what):
-                    return await call(pb_grpc.ExecutorServiceStub(channel))
-            except Unavailable as error:
-                failures += 1
-                log.info("archive_call_failed", what=what, reason=error.reason, error=str(error), failures=failures)
-            finally:
-                await channel.close()
-            pause = backoff_seconds(failures, first=_FIRST_PAUSE, limit=_LONGEST_PAUSE, random=self._random)
-            await asyncio.sleep(pause)
+        return await repeat_call(self._open_channel, what, call, random=self._random)
 
 
 async def _messages(first: pb.PutArchiveRequest, path: Path) -> AsyncIterator[pb.PutArchiveRequest]:

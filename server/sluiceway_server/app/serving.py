@@ -22,6 +22,7 @@ from sluiceway.api.project.v1 import (
     audit_service_pb2_grpc,
     badge_service_pb2_grpc,
     delivery_service_pb2_grpc,
+    identity_service_pb2_grpc,
     invitation_service_pb2_grpc,
     linked_account_service_pb2_grpc,
     login_service_pb2_grpc,
@@ -56,6 +57,7 @@ from sluiceway_server.executors.connection import StreamSettings
 from sluiceway_server.executors.durability import DurableBarrier
 from sluiceway_server.executors.failure_detector import FailureDetector
 from sluiceway_server.executors.hold_service import HoldServicer
+from sluiceway_server.executors.id_tokens import IdTokens
 from sluiceway_server.executors.presence import GroupDirectory, GroupKeys, GroupSettings
 from sluiceway_server.executors.service import ExecutorServicer
 from sluiceway_server.executors.shells import Shells
@@ -85,6 +87,7 @@ from sluiceway_server.projects.auditing import AuditedDatabase
 from sluiceway_server.projects.envelope import Envelope
 from sluiceway_server.projects.expiry import Expiry
 from sluiceway_server.projects.guard import TREE_RESOURCES, Guard
+from sluiceway_server.projects.identity_keys import IdentityKeys
 from sluiceway_server.projects.invitation_service import InvitationServicer
 from sluiceway_server.projects.master_key_source import MasterKeySource
 from sluiceway_server.projects.organization_service import OrganizationServicer
@@ -104,6 +107,7 @@ from sluiceway_server.runs.config_workers import ConfigProcesses
 from sluiceway_server.runs.engine import Engine
 from sluiceway_server.runs.executor_times import ExecutorTimes
 from sluiceway_server.runs.explainer import Explainer
+from sluiceway_server.runs.identity_service import IdentityServicer
 from sluiceway_server.runs.log_deletion import LogDeletion
 from sluiceway_server.runs.orphans import OrphanedRuns
 from sluiceway_server.runs.ports import EngineSettings
@@ -233,6 +237,8 @@ async def services(ground: ServerDependencies, database: DataManager) -> AsyncIt
         authenticator = TokenAuthenticator(database, clock=clock, on_use=uses.note)
         detector = FailureDetector(database, engine, directory=directory, clock=clock, times=times)
         shells = Shells(ids)
+        identity_keys = IdentityKeys(database, ground.envelope, clock)
+        public_url = ground.triggers.public_url
         streams = ExecutorStreams(
             database,
             engine,
@@ -368,7 +374,19 @@ async def services(ground: ServerDependencies, database: DataManager) -> AsyncIt
                     logs=LogReceiver(live, owners),
                     archives=ExecutorArchives(database, archives, clock, ids=ids, config_of=engine.config_of),
                     shells=shells,
+                    id_tokens=IdTokens(
+                        database,
+                        identity_keys,
+                        clock,
+                        ids=ids,
+                        config_of=engine.config_of,
+                        public_url=public_url,
+                    ),
                 ),
+            )
+            offer.add(
+                identity_service_pb2_grpc.add_IdentityServiceServicer_to_server,
+                IdentityServicer(database, identity_keys, clock, ids=ids, public_url=public_url),
             )
             offer.add(
                 executor_admin_service_pb2_grpc.add_ExecutorAdminServiceServicer_to_server,
@@ -377,7 +395,7 @@ async def services(ground: ServerDependencies, database: DataManager) -> AsyncIt
             offer.add(config_service_pb2_grpc.add_ConfigServiceServicer_to_server, ConfigServicer())
             offer.add(
                 version_service_pb2_grpc.add_VersionServiceServicer_to_server,
-                VersionServicer(public_url=ground.triggers.public_url),
+                VersionServicer(public_url=public_url),
             )
             offer.add(
                 database_service_pb2_grpc.add_DatabaseServiceServicer_to_server,
@@ -413,7 +431,7 @@ async def services(ground: ServerDependencies, database: DataManager) -> AsyncIt
                     ground.envelope,
                     clock,
                     ids=ids,
-                    public_url=ground.triggers.public_url,
+                    public_url=public_url,
                 ),
             )
             offer.add(

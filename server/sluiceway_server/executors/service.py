@@ -11,15 +11,15 @@ import grpc.aio
 from sluiceway.api.executor.v1 import executor_service_pb2 as pb
 from sluiceway.api.executor.v1 import executor_service_pb2_grpc as pb_grpc
 from sluiceway_common.foundation.errors import (
-    FailedPrecondition,
     InvalidInput,
-    NotFound,
     Unauthenticated,
 )
 from sluiceway_common.foundation.rpc.caller import current_caller
 from sluiceway_common.runmodel.executor_state import Proof, SessionFenced
 from sluiceway_server.archives.service import ExecutorArchives
 from sluiceway_server.datamanager.port import Database
+from sluiceway_server.executors.holding import held_assignment
+from sluiceway_server.executors.id_tokens import IdTokens
 from sluiceway_server.executors.shells import Shells
 from sluiceway_server.executors.stream import ExecutorStreams
 from sluiceway_server.logs.receiver import LogReceiver
@@ -29,12 +29,6 @@ from sluiceway_server.runs.engine import Engine
 
 # grpc.aio's contexts are generic in stubs only.
 Context = grpc.aio.ServicerContext[Any, Any]
-
-
-class StaleEpoch(FailedPrecondition):
-    """The executor asks for another attempt than the one that is stored."""
-
-    reason = "STALE_EPOCH"
 
 
 class ExecutorServicer(pb_grpc.ExecutorServiceServicer):
@@ -49,6 +43,7 @@ class ExecutorServicer(pb_grpc.ExecutorServiceServicer):
         logs: LogReceiver,
         archives: ExecutorArchives,
         shells: Shells,
+        id_tokens: IdTokens,
     ) -> None:
         self._database = database
         self._engine = engine
@@ -56,6 +51,7 @@ class ExecutorServicer(pb_grpc.ExecutorServiceServicer):
         self._logs = logs
         self._archives = archives
         self._shells = shells
+        self._id_tokens = id_tokens
 
     async def Connect(  # type: ignore[override]  # writes to its context; the stubs know generators only
         self, request_iterator: AsyncIterator[pb.ConnectRequest], context: Context
@@ -112,15 +108,12 @@ class ExecutorServicer(pb_grpc.ExecutorServiceServicer):
     ) -> pb.GetSpecificationResponse:
         await self._prove(request.executor_id, Proof(request.session_id, request.session_secret))
         assignment = await self._engine.assignment(request.assignment_id)
-        if (assignment.executor_id, assignment.session_id) != (request.executor_id, request.session_id):
-            raise NotFound(
-                f"the executor {request.executor_id} does not hold the assignment {request.assignment_id}",
-                resource_type="assignment",
-                resource_name=request.assignment_id,
-            )
-        if assignment.epoch != request.epoch:
-            raise StaleEpoch(f"the assignment {assignment.id} has another epoch", subject=assignment.id)
+        held_assignment(assignment, request)
         return pb.GetSpecificationResponse(specification=await self._engine.specifications.build(assignment.id))
+
+    async def IssueIdToken(self, request: pb.IssueIdTokenRequest, context: Context) -> pb.IssueIdTokenResponse:
+        await self._prove(request.executor_id, Proof(request.session_id, request.session_secret))
+        return await self._id_tokens.issue(request, _group())
 
     async def _prove(self, executor_id: str, proof: Proof) -> None:
         group = _group()

@@ -44,6 +44,7 @@ from sluiceway_server.gateway.settings import GatewaySettings
 from sluiceway_server.gateway.static_files import StaticFiles
 from sluiceway_server.gateway.templates import RouteTable
 from sluiceway_server.gateway.webhooks import PREFIX, Webhooks
+from sluiceway_server.gateway.well_known import CONFIGURATION_PATH, KEYS_PATH, WellKnown
 
 __all__ = ["GatewayApp"]
 
@@ -95,6 +96,7 @@ class GatewayApp:
         )
         self._webhooks = Webhooks(channel)
         self._badges = Badges(channel)
+        well_known = WellKnown(channel)
         self._metrics = GatewayMetrics(lambda: self._calls.streams)
         self.rules = rules_of()
         self._table: RouteTable[Rule] = RouteTable((rule.http_method, rule.template, rule) for rule in self.rules)
@@ -104,6 +106,8 @@ class GatewayApp:
             "/readyz": self._readyz,
             "/metrics": self._show_metrics,
             "/openapi.json": self._openapi,
+            CONFIGURATION_PATH: well_known.configuration,
+            KEYS_PATH: well_known.keys,
         }
         self._offered = OfferedMethods(channel, (rule.rpc for rule in self.rules))
         # OpenAPI, and the methods that it describes.

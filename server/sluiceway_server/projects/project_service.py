@@ -49,7 +49,7 @@ Record: TypeAlias = records.Project | records.ProjectGroup
 
 _PROJECTS = frozenset({NodeType.PROJECT})
 _COMMON = frozenset({"name", "parent_id", "visibility"})
-_SETTINGS = frozenset({"concurrency", "cancel_superseded", "pass_variables_to_forks"})
+_SETTINGS = frozenset({"concurrency", "cancel_superseded", "pass_variables_to_forks", "issue_id_tokens_to_forks"})
 _REMOTE = ("remote_source_id", "repository_path")
 
 

@@ -17,6 +17,7 @@ __all__ = [
     "CREATION_REQUEST",
     "FIRST_TOKENS",
     "FIRST_TOKENS_ID",
+    "IDENTITY_KEY",
     "ORGANIZATION",
     "ORGANIZATION_MEMBER",
     "PROJECT",
@@ -176,6 +177,9 @@ DEVICE_LOGIN: RecordType[pb.DeviceLogin] = RecordType(
     indexes=(("time",), ("user_code",)),
 )
 
+IDENTITY_KEY: RecordType[pb.IdentityKey] = RecordType("identity_key", pb.IdentityKey)
+"""Its id is the key's thumbprint (RFC 7638). There are three at most, but for rotations by hand."""
+
 
 def member_id(organization_id: str, user_id: str) -> str:
     """Return the id of the record of a member."""
@@ -201,4 +205,5 @@ RECORD_TYPES: tuple[RecordType[Any], ...] = (
     AUDIT_RECORD,
     USED_AUTHORIZATION,
     DEVICE_LOGIN,
+    IDENTITY_KEY,
 )

@@ -118,6 +118,7 @@ def decode_run(record: pb.RunRecord) -> model.Run:
         notes=tuple(decode_reason(note) for note in record.notes),
         annotations=dict(run.annotations),
         from_fork=record.from_fork,
+        event=record.event,
         stop=_decode_stop(record) if run.HasField("stop_request") else None,
         restart_of=(
             model.RestartOf(run.restart_of.run_id, _RESTART_KINDS[run.restart_of.kind])
@@ -169,6 +170,7 @@ def encode_run(
         message.annotations.update(run.annotations)
         message.source.CopyFrom(encode_source(run.source))
         record.scope, record.from_fork, record.config_digest = run.scope, run.from_fork, run.config_digest
+        record.event = run.event
     if run.reason is not None:
         message.reason.CopyFrom(encode_reason(run.reason))
     if run.stop is not None:

@@ -93,6 +93,7 @@ def check(
     task_ids: Iterable[str],
     created_by: str,
     from_fork: bool,
+    event: str = "",
     now: datetime,
 ) -> ValidatedCreate:
     """Check a request and make its run.
@@ -104,6 +105,7 @@ def check(
         task_ids: the ids of its tasks.
         created_by: whose request it is.
         from_fork: whether it is of a fork's request.
+        event: what made it (`RunRecord.event`); empty: the caller.
         now: when.
 
     Raises:
@@ -144,6 +146,7 @@ def check(
         priority=request.run.priority,
         timeout=timeout,
         from_fork=from_fork,
+        event=event,
         created_by=created_by,
         source=codec.decode_source(request.source),
         config_digest=hashlib.sha256(encoded).hexdigest(),

@@ -42,6 +42,7 @@ class CreationChecks:
         *,
         created_by: str,
         from_fork: bool,
+        event: str = "",
     ) -> ValidatedCreate:
         """Check a request; a large one in a thread, since it may take a second of a processor.
 
@@ -68,6 +69,7 @@ class CreationChecks:
                 task_ids=task_ids,
                 created_by=created_by,
                 from_fork=from_fork,
+                event=event,
                 now=now,
             )
 

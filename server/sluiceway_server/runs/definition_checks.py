@@ -21,8 +21,10 @@ from sluiceway_common.foundation.locations import (
     repository_fault,
 )
 from sluiceway_common.foundation.texts import (
+    audience_fault,
     command_fault,
     foreign_fault,
+    id_token_name_fault,
     line_fault,
     lines_fault,
     name_fault,
@@ -31,6 +33,7 @@ from sluiceway_common.foundation.texts import (
     variable_name_fault,
 )
 from sluiceway_common.runconfig.capabilities import unsupported_parts
+from sluiceway_common.runconfig.environment import id_token_variables
 from sluiceway_common.runconfig.problems import format_path
 from sluiceway_common.runconfig.shells import split_shell
 from sluiceway_server.runrecords import enums
@@ -88,6 +91,7 @@ def task_faults(path: str, task: definition_api.TaskDefinition) -> Iterator[Viol
     for part, message in unsupported_parts(task.runtime, task.user, kinds):
         yield Violation(f"{path}.{format_path(part)}", message)
     yield from environment_faults(f"{path}.environment", task.environment)
+    yield from _id_token_faults(path, task)
     for name in ("working_dir", "user"):
         yield from text_faults(f"{path}.{name}", getattr(task, name), lines_fault)
     yield from text_faults(f"{path}.shell", task.shell, _shell_fault)
@@ -116,6 +120,20 @@ def environment_faults(path: str, environment: Mapping[str, definition_api.Envir
             yield Violation(where, fault)
         value = environment[name]
         yield from _value_faults(where, value)
+
+
+def _id_token_faults(path: str, task: definition_api.TaskDefinition) -> Iterator[Violation]:
+    for name in sorted(task.id_tokens):
+        where = f'{path}.id_tokens["{shown(name, most=100)}"]'
+        yield from text_faults(where, name, id_token_name_fault)
+        audiences = task.id_tokens[name].audiences
+        if not audiences:
+            yield Violation(f"{where}.audiences", "at least one is needed")
+        for index, audience in enumerate(audiences):
+            yield from text_faults(f"{where}.audiences[{index}]", audience, audience_fault)
+        for variable in id_token_variables(name):
+            if variable in task.environment:
+                yield Violation(f'{path}.environment["{shown(variable, most=100)}"]', "is set by an id token, too")
 
 
 def duration_faults(path: str, value: Duration) -> Iterator[Violation]:

@@ -146,11 +146,13 @@ class Engine:
         *,
         created_by: str,
         from_fork: bool = False,
+        event: str = "",
         with_run: WithRun | None = None,
         audit: Auditor | None = None,
     ) -> Committed[pb.RunRecord]:
         """Create a run, and start and place it in the same transaction if possible.
 
+        `event` is what made it (`RunRecord.event`); empty: the caller, whose word its source is.
         What `with_run` returns is stored in that transaction too, and also if an earlier call has made the run. The
         record of `audit` is stored only with a new run.
 
@@ -160,7 +162,7 @@ class Engine:
             Exhausted: it is too large.
             Unavailable: too many large runs wait to be checked.
         """
-        checked = await self._checks.check(request, created_by=created_by, from_fork=from_fork)
+        checked = await self._checks.check(request, created_by=created_by, from_fork=from_fork, event=event)
         config = await self._configs.prepare(checked.config, checked.created.run.config_digest)
         key = request_key(created_by, checked.request_id) if checked.request_id else ""
         last: RunTransaction | None = None

@@ -67,6 +67,7 @@ def specify(
     secrets: SecretTexts,
     *,
     credentials: executor_api.CloneCredentials | None = None,
+    id_tokens_withheld: str = "",
 ) -> executor_api.Specification:
     """Build the specification of a task of a run.
 
@@ -77,6 +78,7 @@ def specify(
         settings: of the engine.
         secrets: the values of all secrets that the task needs (`references_of`). They are masked in its logs.
         credentials: what its `clone` steps need. They are masked too.
+        id_tokens_withheld: why the task gets no id tokens although it has some; empty: it gets them.
     """
     definition = clear_task(definition_of(config, task), secrets)
     specification = executor_api.Specification(
@@ -95,6 +97,10 @@ def specify(
         log_limit_bytes=settings.log_limit_bytes,
         docker_registries_auth=definition.docker_registries_auth,
     )
+    if id_tokens_withheld:
+        specification.id_tokens_withheld = id_tokens_withheld
+    else:
+        specification.id_tokens.extend(sorted(definition.id_tokens))
     if credentials is not None:
         specification.clone_credentials.CopyFrom(credentials)
         specification.masks.extend(each for each in (credentials.ssh_private_key, credentials.password) if each)

@@ -13,6 +13,7 @@ from sluiceway_server.runrecords import enums
 from sluiceway_server.runrecords.types import ASSIGNMENT, RUN, RUN_CONFIG, TASK, task_id
 from sluiceway_server.runs.configs import RunConfigs
 from sluiceway_server.runs.environment_values import references_of
+from sluiceway_server.runs.identity_claims import withheld_reason
 from sluiceway_server.runs.ports import CloneAccess, EngineSettings, RunValues, Specified
 from sluiceway_server.runs.specification import check_clone_is_first, clones, definition_of, specify
 
@@ -78,7 +79,10 @@ class Specifications:
         needed = references_of(definition, whole.static_environment, whole.environment)
         secrets = await self._values.texts(needed)
         credentials = await self._clone_credentials(run, whole, definition)
-        return specify(run, whole, task, self._settings, secrets, credentials=credentials)
+        withheld = ""
+        if definition.id_tokens:
+            withheld = await self._db.read(lambda view: withheld_reason(view, run))
+        return specify(run, whole, task, self._settings, secrets, credentials=credentials, id_tokens_withheld=withheld)
 
     async def _clone_credentials(
         self, run: pb.RunRecord, config: pb.RunConfig, definition: definition_api.TaskDefinition

@@ -37,6 +37,7 @@ __all__ = [
     "judge",
     "judge_message",
     "manual_event",
+    "origin_of",
     "request_id_of",
     "scheduled_event",
 ]
@@ -188,6 +189,13 @@ def caught_up_pull_request(found: PullRequest, *, is_new: bool) -> pb.EventRecor
     event.action = PullRequestAction.OPENED if is_new else PullRequestAction.SYNCHRONIZED
     event.caught_up = True
     return event
+
+
+def origin_of(event: pb.EventRecord) -> str:
+    """Return what `RunRecord.event` has for the runs of an event: one word, also for what was caught up."""
+    if event.requested_by or event.schedule_id:
+        return "manual" if event.requested_by else "schedule"
+    return event.kind
 
 
 def describe(event: pb.EventRecord) -> str:

@@ -35,7 +35,7 @@ from sluiceway_server.triggers import deliveries
 from sluiceway_server.triggers.changes import Changes
 from sluiceway_server.triggers.event_plans import EventPlan
 from sluiceway_server.triggers.event_reading import EventReader, ReadEvent
-from sluiceway_server.triggers.event_rules import Verdict
+from sluiceway_server.triggers.event_rules import Verdict, origin_of
 from sluiceway_server.triggers.host_work import HostPlaces
 from sluiceway_server.triggers.planning import PlannedRun, setup_error_run
 from sluiceway_server.triggers.providers import Providers
@@ -339,7 +339,13 @@ class DeliveryWorker:
 
         crash_point("delivery.before-run")
         try:
-            await self._engine.create_run(request, created_by=creator, from_fork=event.from_fork, with_run=with_run)
+            await self._engine.create_run(
+                request,
+                created_by=creator,
+                from_fork=event.from_fork,
+                event=origin_of(event),
+                with_run=with_run,
+            )
         except _AWAY:
             raise
         except SluicewayError as error:

@@ -206,3 +206,19 @@ async def test_drained_executor_completes_what_it_took_over(server: FakeExecutor
     assert await asyncio.wait_for(executor.wait(), 60) == 0
     assert final_of(server, "a1").phase == pb.ASSIGNMENT_PHASE_SUCCESS
     assert server.log_of("a1", 0) == numbered(200)
+
+
+async def test_id_token_is_masked_after_a_restart(server: FakeExecutorServer, start: Start) -> None:
+    executor = await start()
+    server.refresh_seconds = 0.5
+    specification = script('i=0; while [ $i -lt 400 ]; do i=$((i+1)); echo "$ID_TOKEN"; sleep 0.01; done')
+    specification.id_tokens.append("ID_TOKEN")
+    server.assign("a1", specification)
+    await server.until(lambda: len(server.log_of("a1", 0)) > 20)
+    server.refresh_seconds = 300.0
+    await server.until(lambda: len(server.id_tokens) == 2)
+    await kill(executor)
+    await start()
+    await server.until(lambda: server.final_of("a1"))
+    await server.until(lambda: server.logs["a1", 0].complete)
+    assert server.log_of("a1", 0) == b"***\n" * 400

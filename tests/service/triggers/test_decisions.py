@@ -161,6 +161,7 @@ async def test_run_of_a_fork_is_marked(triggers: Triggers) -> None:
     (run,) = await triggers.runs()
     record = await triggers.database.get(RUN, run.id)
     assert (record.from_fork, run.priority, delivery.from_fork) == (True, 0, True)
+    assert record.event == "pull_request"
     assert run.source.pull_request_id == "7"
 
 

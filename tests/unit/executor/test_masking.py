@@ -131,3 +131,19 @@ def test_no_secret_passes_plain_or_in_base64(secret: bytes, before: bytes, after
         for shift in range(3):
             core = base64.b64encode(bytes(shift) + secret)[-(-shift * 8 // 6) : (shift + len(secret)) * 8 // 6]
             assert core not in out
+
+
+def test_secret_that_is_added_is_masked_from_then_on() -> None:
+    masker = Masker([b"earlier one"])
+    before = masker.feed(b"later one, earlier one, lat")
+    masker.add([b"later one"])
+    after = masker.feed(b"er one, later one, earlier one") + masker.finish()
+    assert before.startswith(b"later one, ***, ")
+    assert after.endswith(b"er one, ***, ***")
+
+
+def test_secret_that_is_added_is_masked_in_what_is_held_back() -> None:
+    masker = Masker([b"abcd-first"])
+    held = masker.feed(b"abcd")
+    masker.add([b"abcd-second"])
+    assert held + masker.feed(b"-second.") + masker.finish() == b"***."

@@ -121,6 +121,13 @@ class NoTransfer:
         raise NotImplementedError
 
 
+class NoIdTokens:
+    """For workers whose tasks have none."""
+
+    async def issue(self, assign: pb.Assign, name: str) -> tuple[str, float]:
+        raise NotImplementedError
+
+
 async def test_stop_before_a_process_started_ends_it(tmp_path: Path) -> None:
     pod = SlowPod()
     reports: list[pb.AssignmentUpdate] = []
@@ -136,6 +143,7 @@ async def test_stop_before_a_process_started_ends_it(tmp_path: Path) -> None:
         settings=WorkerSettings(Limits(), store_logs_seconds=0),
         clock=SystemClock(),
         files=ProgressFiles(tmp_path / "tasks"),
+        id_tokens=NoIdTokens(),
     )
     running = asyncio.create_task(worker.run())
     async with asyncio.timeout(60):

@@ -37,6 +37,33 @@ ERRORS = [
         f"{T}.dependss",
         "unknown field `dependss`: did you mean `depends`?",
     ),
+    ("id-token-no-audience", config(task(id_tokens={"A": {}})), f"{T}.id_tokens.A.aud", "`aud` is required"),
+    ("id-token-empty-list", config(task(id_tokens={"A": {"aud": []}})), f"{T}.id_tokens.A.aud", "must not be empty"),
+    ("id-token-empty", config(task(id_tokens={"A": {"aud": [" "]}})), f"{T}.id_tokens.A.aud[0]", "must not be empty"),
+    (
+        "id-token-number",
+        config(task(id_tokens={"A": {"aud": 3}})),
+        f"{T}.id_tokens.A.aud",
+        'must be a string or a list of strings, not a number; quote it: "3"',
+    ),
+    (
+        "id-token-of-the-system",
+        config(task(id_tokens={"SLUICE_A": {"aud": "a"}})),
+        f"{T}.id_tokens.SLUICE_A",
+        '"SLUICE_A" is a variable of the system',
+    ),
+    (
+        "id-token-path",
+        config(task(id_tokens={"../A": {"aud": "a"}})),
+        f'{T}.id_tokens["../A"]',
+        '"../A" is not the name of an id token: letters, digits and _, at most 80, no digit first',
+    ),
+    (
+        "id-token-in-the-environment",
+        config(task(id_tokens={"A": {"aud": "a"}}, environment={"A_FILE": "x"})),
+        f"{T}.environment.A_FILE",
+        '"A_FILE" is set by an id token, too',
+    ),
     ("unknown-field-far-from-all", config(task(zzzzz=[])), f"{T}.zzzzz", "unknown field `zzzzz`"),
     ("unknown-container-field", container(imgae="x"), f"{C}.imgae", "unknown field `imgae`: did you mean `image`?"),
     (

@@ -55,6 +55,7 @@ ACCEPTED = [
     ("depends-one-condition", task(depends=[{"first": "always"}])),
     ("depends-long", task(depends=[{"task": "first", "conditions": ["on_stopped"]}])),
     ("approval-true", task(approval=True)),
+    ("id-token", task(id_tokens={"A": {"aud": "a"}, "B": {"aud": ["a", "b"]}, "C": None})),
     ("approval-timeout", task(approval={"timeout": "7d"})),
     ("nanoseconds", task(task_timeout_interval=10**12)),
     ("when-forms", task(when={"branch": "main", "tag": ["a", "/b/"], "ref": {"include": "x", "exclude": ["y"]}})),

@@ -227,6 +227,11 @@ def test_task_timeout_is_the_nearest(task: str | None, run: str | None, top: str
     assert tasks_of_run(load(document), "r", MAIN).tasks[0].task_timeout_interval.ToJsonString() == expected
 
 
+def test_id_tokens_have_each_audience_once() -> None:
+    tokens = {"A": {"aud": "a"}, "B": {"aud": ["b", "a", "b"]}}
+    assert only_task({"id_tokens": tokens})["idTokens"] == {"A": {"audiences": ["a"]}, "B": {"audiences": ["b", "a"]}}
+
+
 @pytest.mark.parametrize(
     ("approval", "expected"),
     [

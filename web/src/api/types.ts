@@ -708,6 +708,8 @@ export interface Project {
   deployKey: string;
   /** A repository at a host that is no git provider. Its branches and tags are listed from time to time. Without `remoteSourceId`. An update replaces it as a whole, in a project that was created with one. */
   git?: GitRepository;
+  /** Whether the tasks of a fork's pull request get id tokens. */
+  issueIdTokensToForks: boolean;
 }
 
 /** A project group. */

@@ -38,6 +38,7 @@ API_SERVICES = (
     "sluiceway.api.project.v1.AuditService",
     "sluiceway.api.project.v1.BadgeService",
     "sluiceway.api.project.v1.DeliveryService",
+    "sluiceway.api.project.v1.IdentityService",
     "sluiceway.api.project.v1.InvitationService",
     "sluiceway.api.project.v1.LinkedAccountService",
     "sluiceway.api.project.v1.LoginService",

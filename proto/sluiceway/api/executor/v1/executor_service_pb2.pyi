@@ -412,7 +412,7 @@ class Specification(_message.Message):
     """Everything that an executor needs to run an assignment. It is made when it is sent, for this executor only, and not
     stored.
     """
-    __slots__ = ("run_id", "run_number", "task_id", "task_name", "runtime", "environment", "working_dir", "shell", "user", "steps", "timeout", "grace", "source", "masks", "log_limit_bytes", "resources", "clone_credentials", "docker_registries_auth", "hold_on_failure")
+    __slots__ = ("run_id", "run_number", "task_id", "task_name", "runtime", "environment", "working_dir", "shell", "user", "steps", "timeout", "grace", "source", "masks", "log_limit_bytes", "resources", "clone_credentials", "docker_registries_auth", "hold_on_failure", "id_tokens", "id_tokens_withheld")
     class EnvironmentEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -446,6 +446,8 @@ class Specification(_message.Message):
     CLONE_CREDENTIALS_FIELD_NUMBER: _ClassVar[int]
     DOCKER_REGISTRIES_AUTH_FIELD_NUMBER: _ClassVar[int]
     HOLD_ON_FAILURE_FIELD_NUMBER: _ClassVar[int]
+    ID_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    ID_TOKENS_WITHHELD_FIELD_NUMBER: _ClassVar[int]
     run_id: str
     """The run's id."""
     run_number: int
@@ -484,7 +486,11 @@ class Specification(_message.Message):
     """Credentials of container registries, by the name of the registry, with secrets resolved."""
     hold_on_failure: _duration_pb2.Duration
     """How long the pod is held when a step fails. Not set: not at all."""
-    def __init__(self, run_id: _Optional[str] = ..., run_number: _Optional[int] = ..., task_id: _Optional[str] = ..., task_name: _Optional[str] = ..., runtime: _Optional[_Union[_definition_pb2.Runtime, _Mapping]] = ..., environment: _Optional[_Mapping[str, str]] = ..., working_dir: _Optional[str] = ..., shell: _Optional[str] = ..., user: _Optional[str] = ..., steps: _Optional[_Iterable[_Union[StepSpecification, _Mapping]]] = ..., timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., grace: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., source: _Optional[_Union[_definition_pb2.Source, _Mapping]] = ..., masks: _Optional[_Iterable[bytes]] = ..., log_limit_bytes: _Optional[int] = ..., resources: _Optional[_Union[_definition_pb2.Resources, _Mapping]] = ..., clone_credentials: _Optional[_Union[CloneCredentials, _Mapping]] = ..., docker_registries_auth: _Optional[_Mapping[str, _definition_pb2.RegistryAuth]] = ..., hold_on_failure: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+    id_tokens: _containers.RepeatedScalarFieldContainer[str]
+    """The names of the task's id tokens, which `IssueIdToken` issues."""
+    id_tokens_withheld: str
+    """Why the task gets no id tokens although its definition has some, for the log of the setup. Empty: it gets them."""
+    def __init__(self, run_id: _Optional[str] = ..., run_number: _Optional[int] = ..., task_id: _Optional[str] = ..., task_name: _Optional[str] = ..., runtime: _Optional[_Union[_definition_pb2.Runtime, _Mapping]] = ..., environment: _Optional[_Mapping[str, str]] = ..., working_dir: _Optional[str] = ..., shell: _Optional[str] = ..., user: _Optional[str] = ..., steps: _Optional[_Iterable[_Union[StepSpecification, _Mapping]]] = ..., timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., grace: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., source: _Optional[_Union[_definition_pb2.Source, _Mapping]] = ..., masks: _Optional[_Iterable[bytes]] = ..., log_limit_bytes: _Optional[int] = ..., resources: _Optional[_Union[_definition_pb2.Resources, _Mapping]] = ..., clone_credentials: _Optional[_Union[CloneCredentials, _Mapping]] = ..., docker_registries_auth: _Optional[_Mapping[str, _definition_pb2.RegistryAuth]] = ..., hold_on_failure: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., id_tokens: _Optional[_Iterable[str]] = ..., id_tokens_withheld: _Optional[str] = ...) -> None: ...
 
 class Assign(_message.Message):
     """Run an assignment."""
@@ -775,6 +781,40 @@ class GetSpecificationResponse(_message.Message):
     specification: Specification
     """The specification."""
     def __init__(self, specification: _Optional[_Union[Specification, _Mapping]] = ...) -> None: ...
+
+class IssueIdTokenRequest(_message.Message):
+    """The request of `IssueIdToken`."""
+    __slots__ = ("executor_id", "session_id", "session_secret", "assignment_id", "epoch", "name")
+    EXECUTOR_ID_FIELD_NUMBER: _ClassVar[int]
+    SESSION_ID_FIELD_NUMBER: _ClassVar[int]
+    SESSION_SECRET_FIELD_NUMBER: _ClassVar[int]
+    ASSIGNMENT_ID_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    executor_id: str
+    """The executor's id."""
+    session_id: str
+    """The executor's session."""
+    session_secret: str
+    """The secret of the session."""
+    assignment_id: str
+    """The assignment's id."""
+    epoch: Epoch
+    """The epoch of the assignment."""
+    name: str
+    """The name of the token in the task's definition."""
+    def __init__(self, executor_id: _Optional[str] = ..., session_id: _Optional[str] = ..., session_secret: _Optional[str] = ..., assignment_id: _Optional[str] = ..., epoch: _Optional[_Union[Epoch, _Mapping]] = ..., name: _Optional[str] = ...) -> None: ...
+
+class IssueIdTokenResponse(_message.Message):
+    """The response of `IssueIdToken`."""
+    __slots__ = ("token", "refresh_after")
+    TOKEN_FIELD_NUMBER: _ClassVar[int]
+    REFRESH_AFTER_FIELD_NUMBER: _ClassVar[int]
+    token: str
+    """The token: a JSON Web Token (RFC 7519)."""
+    refresh_after: _duration_pb2.Duration
+    """When another one is to be requested: at half of its time."""
+    def __init__(self, token: _Optional[str] = ..., refresh_after: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
 
 class PutArchiveRequest(_message.Message):
     """A message of `PutArchive`."""

@@ -55,6 +55,11 @@ class ExecutorServiceStub:
                 request_serializer=sluiceway_dot_api_dot_executor_dot_v1_dot_executor__service__pb2.GetSpecificationRequest.SerializeToString,
                 response_deserializer=sluiceway_dot_api_dot_executor_dot_v1_dot_executor__service__pb2.GetSpecificationResponse.FromString,
                 _registered_method=True)
+        self.IssueIdToken = channel.unary_unary(
+                '/sluiceway.api.executor.v1.ExecutorService/IssueIdToken',
+                request_serializer=sluiceway_dot_api_dot_executor_dot_v1_dot_executor__service__pb2.IssueIdTokenRequest.SerializeToString,
+                response_deserializer=sluiceway_dot_api_dot_executor_dot_v1_dot_executor__service__pb2.IssueIdTokenResponse.FromString,
+                _registered_method=True)
         self.PutArchive = channel.stream_unary(
                 '/sluiceway.api.executor.v1.ExecutorService/PutArchive',
                 request_serializer=sluiceway_dot_api_dot_executor_dot_v1_dot_executor__service__pb2.PutArchiveRequest.SerializeToString,
@@ -138,6 +143,20 @@ class ExecutorServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def IssueIdToken(self, request, context):
+        """Issues an id token of a task that the executor runs. Each call issues another one.
+
+        The audience is that of the task's definition. The token is not stored, and not logged.
+
+        Errors:
+        - NOT_FOUND: The executor does not hold the assignment, or its task has no such token.
+        - FAILED_PRECONDITION: The epoch is another one, the assignment is final, the task is of a fork whose project does
+        not allow it (`ID_TOKENS_WITHHELD`), or the server has no public URL or no master key.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def PutArchive(self, request_iterator, context):
         """Stores the archive of a step: files for other tasks, a cache, or an artifact.
 
@@ -199,6 +218,11 @@ def add_ExecutorServiceServicer_to_server(servicer, server):
                     servicer.GetSpecification,
                     request_deserializer=sluiceway_dot_api_dot_executor_dot_v1_dot_executor__service__pb2.GetSpecificationRequest.FromString,
                     response_serializer=sluiceway_dot_api_dot_executor_dot_v1_dot_executor__service__pb2.GetSpecificationResponse.SerializeToString,
+            ),
+            'IssueIdToken': grpc.unary_unary_rpc_method_handler(
+                    servicer.IssueIdToken,
+                    request_deserializer=sluiceway_dot_api_dot_executor_dot_v1_dot_executor__service__pb2.IssueIdTokenRequest.FromString,
+                    response_serializer=sluiceway_dot_api_dot_executor_dot_v1_dot_executor__service__pb2.IssueIdTokenResponse.SerializeToString,
             ),
             'PutArchive': grpc.stream_unary_rpc_method_handler(
                     servicer.PutArchive,
@@ -325,6 +349,33 @@ class ExecutorService:
             '/sluiceway.api.executor.v1.ExecutorService/GetSpecification',
             sluiceway_dot_api_dot_executor_dot_v1_dot_executor__service__pb2.GetSpecificationRequest.SerializeToString,
             sluiceway_dot_api_dot_executor_dot_v1_dot_executor__service__pb2.GetSpecificationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def IssueIdToken(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sluiceway.api.executor.v1.ExecutorService/IssueIdToken',
+            sluiceway_dot_api_dot_executor_dot_v1_dot_executor__service__pb2.IssueIdTokenRequest.SerializeToString,
+            sluiceway_dot_api_dot_executor_dot_v1_dot_executor__service__pb2.IssueIdTokenResponse.FromString,
             options,
             channel_credentials,
             insecure,

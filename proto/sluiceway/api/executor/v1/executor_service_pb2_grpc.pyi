@@ -83,6 +83,16 @@ class ExecutorServiceStub:
     - NOT_FOUND: The executor does not hold the assignment.
     - FAILED_PRECONDITION: The epoch is another one, or the assignment is final.
     """
+    IssueIdToken: _grpc.UnaryUnaryMultiCallable[_executor_service_pb2.IssueIdTokenRequest, _executor_service_pb2.IssueIdTokenResponse]
+    """Issues an id token of a task that the executor runs. Each call issues another one.
+
+    The audience is that of the task's definition. The token is not stored, and not logged.
+
+    Errors:
+    - NOT_FOUND: The executor does not hold the assignment, or its task has no such token.
+    - FAILED_PRECONDITION: The epoch is another one, the assignment is final, the task is of a fork whose project does
+      not allow it (`ID_TOKENS_WITHHELD`), or the server has no public URL or no master key.
+    """
     PutArchive: _grpc.StreamUnaryMultiCallable[_executor_service_pb2.PutArchiveRequest, _executor_service_pb2.PutArchiveResponse]
     """Stores the archive of a step: files for other tasks, a cache, or an artifact.
 
@@ -161,6 +171,16 @@ class ExecutorServiceAsyncStub(ExecutorServiceStub):
     Errors:
     - NOT_FOUND: The executor does not hold the assignment.
     - FAILED_PRECONDITION: The epoch is another one, or the assignment is final.
+    """
+    IssueIdToken: _aio.UnaryUnaryMultiCallable[_executor_service_pb2.IssueIdTokenRequest, _executor_service_pb2.IssueIdTokenResponse]  # type: ignore[assignment]
+    """Issues an id token of a task that the executor runs. Each call issues another one.
+
+    The audience is that of the task's definition. The token is not stored, and not logged.
+
+    Errors:
+    - NOT_FOUND: The executor does not hold the assignment, or its task has no such token.
+    - FAILED_PRECONDITION: The epoch is another one, the assignment is final, the task is of a fork whose project does
+      not allow it (`ID_TOKENS_WITHHELD`), or the server has no public URL or no master key.
     """
     PutArchive: _aio.StreamUnaryMultiCallable[_executor_service_pb2.PutArchiveRequest, _executor_service_pb2.PutArchiveResponse]  # type: ignore[assignment]
     """Stores the archive of a step: files for other tasks, a cache, or an artifact.
@@ -261,6 +281,22 @@ class ExecutorServiceServicer(metaclass=_abc_1.ABCMeta):
         Errors:
         - NOT_FOUND: The executor does not hold the assignment.
         - FAILED_PRECONDITION: The epoch is another one, or the assignment is final.
+        """
+
+    @_abc_1.abstractmethod
+    def IssueIdToken(
+        self,
+        request: _executor_service_pb2.IssueIdTokenRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_executor_service_pb2.IssueIdTokenResponse, _abc.Awaitable[_executor_service_pb2.IssueIdTokenResponse]]:
+        """Issues an id token of a task that the executor runs. Each call issues another one.
+
+        The audience is that of the task's definition. The token is not stored, and not logged.
+
+        Errors:
+        - NOT_FOUND: The executor does not hold the assignment, or its task has no such token.
+        - FAILED_PRECONDITION: The epoch is another one, the assignment is final, the task is of a fork whose project does
+          not allow it (`ID_TOKENS_WITHHELD`), or the server has no public URL or no master key.
         """
 
     @_abc_1.abstractmethod

@@ -17,7 +17,7 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 class Project(_message.Message):
     """A project."""
-    __slots__ = ("id", "name", "etag", "create_time", "parent_id", "visibility", "path", "remote_source_id", "repository_path", "concurrency", "cancel_superseded", "pass_variables_to_forks", "deploy_key", "git")
+    __slots__ = ("id", "name", "etag", "create_time", "parent_id", "visibility", "path", "remote_source_id", "repository_path", "concurrency", "cancel_superseded", "pass_variables_to_forks", "deploy_key", "git", "issue_id_tokens_to_forks")
     ID_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     ETAG_FIELD_NUMBER: _ClassVar[int]
@@ -32,6 +32,7 @@ class Project(_message.Message):
     PASS_VARIABLES_TO_FORKS_FIELD_NUMBER: _ClassVar[int]
     DEPLOY_KEY_FIELD_NUMBER: _ClassVar[int]
     GIT_FIELD_NUMBER: _ClassVar[int]
+    ISSUE_ID_TOKENS_TO_FORKS_FIELD_NUMBER: _ClassVar[int]
     id: str
     """The project's id, a UUIDv7."""
     name: str
@@ -64,7 +65,9 @@ class Project(_message.Message):
     """A repository at a host that is no git provider. Its branches and tags are listed from time to time. Without
     `remote_source_id`. An update replaces it as a whole, in a project that was created with one.
     """
-    def __init__(self, id: _Optional[str] = ..., name: _Optional[str] = ..., etag: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., parent_id: _Optional[str] = ..., visibility: _Optional[_Union[_visibility_pb2.Visibility, str]] = ..., path: _Optional[str] = ..., remote_source_id: _Optional[str] = ..., repository_path: _Optional[str] = ..., concurrency: _Optional[int] = ..., cancel_superseded: _Optional[bool] = ..., pass_variables_to_forks: _Optional[bool] = ..., deploy_key: _Optional[str] = ..., git: _Optional[_Union[GitRepository, _Mapping]] = ...) -> None: ...
+    issue_id_tokens_to_forks: bool
+    """Whether the tasks of a fork's pull request get id tokens."""
+    def __init__(self, id: _Optional[str] = ..., name: _Optional[str] = ..., etag: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., parent_id: _Optional[str] = ..., visibility: _Optional[_Union[_visibility_pb2.Visibility, str]] = ..., path: _Optional[str] = ..., remote_source_id: _Optional[str] = ..., repository_path: _Optional[str] = ..., concurrency: _Optional[int] = ..., cancel_superseded: _Optional[bool] = ..., pass_variables_to_forks: _Optional[bool] = ..., deploy_key: _Optional[str] = ..., git: _Optional[_Union[GitRepository, _Mapping]] = ..., issue_id_tokens_to_forks: _Optional[bool] = ...) -> None: ...
 
 class GitRepository(_message.Message):
     """A repository that is read with git alone."""

@@ -394,9 +394,17 @@ class StepDefinition(_message.Message):
     """Save test reports."""
     def __init__(self, name: _Optional[str] = ..., always: _Optional[bool] = ..., skip: _Optional[bool] = ..., run: _Optional[_Union[RunStep, _Mapping]] = ..., clone: _Optional[_Union[CloneStep, _Mapping]] = ..., save_to_workspace: _Optional[_Union[SaveToWorkspaceStep, _Mapping]] = ..., restore_workspace: _Optional[_Union[RestoreWorkspaceStep, _Mapping]] = ..., save_cache: _Optional[_Union[SaveCacheStep, _Mapping]] = ..., restore_cache: _Optional[_Union[RestoreCacheStep, _Mapping]] = ..., save_artifacts: _Optional[_Union[SaveArtifactsStep, _Mapping]] = ..., save_reports: _Optional[_Union[SaveReportsStep, _Mapping]] = ...) -> None: ...
 
+class IdToken(_message.Message):
+    """An id token that a task gets (OpenID Connect)."""
+    __slots__ = ("audiences",)
+    AUDIENCES_FIELD_NUMBER: _ClassVar[int]
+    audiences: _containers.RepeatedScalarFieldContainer[str]
+    """The audiences, the claim `aud`: who is to accept the token."""
+    def __init__(self, audiences: _Optional[_Iterable[str]] = ...) -> None: ...
+
 class TaskDefinition(_message.Message):
     """The definition of a task."""
-    __slots__ = ("name", "runtime", "environment", "working_dir", "shell", "user", "steps", "depends", "ignore_failure", "approval", "lock", "skip", "docker_registries_auth", "task_timeout_interval", "retry", "labels", "priority", "resources", "wait_timeout", "hold_on_failure")
+    __slots__ = ("name", "runtime", "environment", "working_dir", "shell", "user", "steps", "depends", "ignore_failure", "approval", "lock", "skip", "docker_registries_auth", "task_timeout_interval", "retry", "labels", "priority", "resources", "wait_timeout", "hold_on_failure", "id_tokens")
     class EnvironmentEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -418,6 +426,13 @@ class TaskDefinition(_message.Message):
         key: str
         value: str
         def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    class IdTokensEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: IdToken
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[_Union[IdToken, _Mapping]] = ...) -> None: ...
     NAME_FIELD_NUMBER: _ClassVar[int]
     RUNTIME_FIELD_NUMBER: _ClassVar[int]
     ENVIRONMENT_FIELD_NUMBER: _ClassVar[int]
@@ -438,6 +453,7 @@ class TaskDefinition(_message.Message):
     RESOURCES_FIELD_NUMBER: _ClassVar[int]
     WAIT_TIMEOUT_FIELD_NUMBER: _ClassVar[int]
     HOLD_ON_FAILURE_FIELD_NUMBER: _ClassVar[int]
+    ID_TOKENS_FIELD_NUMBER: _ClassVar[int]
     name: str
     """The task's name, unique in the run. No control characters."""
     runtime: Runtime
@@ -480,7 +496,11 @@ class TaskDefinition(_message.Message):
     """How long the pod is held when a step fails, for a person to look at it and to continue. Not set: not at all. At
     most 24 hours. Ignored in runs of forks.
     """
-    def __init__(self, name: _Optional[str] = ..., runtime: _Optional[_Union[Runtime, _Mapping]] = ..., environment: _Optional[_Mapping[str, EnvironmentValue]] = ..., working_dir: _Optional[str] = ..., shell: _Optional[str] = ..., user: _Optional[str] = ..., steps: _Optional[_Iterable[_Union[StepDefinition, _Mapping]]] = ..., depends: _Optional[_Iterable[_Union[Depend, _Mapping]]] = ..., ignore_failure: _Optional[bool] = ..., approval: _Optional[_Union[Approval, _Mapping]] = ..., lock: _Optional[str] = ..., skip: _Optional[bool] = ..., docker_registries_auth: _Optional[_Mapping[str, RegistryAuth]] = ..., task_timeout_interval: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., retry: _Optional[_Union[Retry, _Mapping]] = ..., labels: _Optional[_Mapping[str, str]] = ..., priority: _Optional[int] = ..., resources: _Optional[_Union[Resources, _Mapping]] = ..., wait_timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., hold_on_failure: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+    id_tokens: _containers.MessageMap[str, IdToken]
+    """The id tokens that the task gets, by the name of the variable that each is in. A second variable, with `_FILE` at
+    the end of its name, has the path of a file with a token that is replaced before it expires.
+    """
+    def __init__(self, name: _Optional[str] = ..., runtime: _Optional[_Union[Runtime, _Mapping]] = ..., environment: _Optional[_Mapping[str, EnvironmentValue]] = ..., working_dir: _Optional[str] = ..., shell: _Optional[str] = ..., user: _Optional[str] = ..., steps: _Optional[_Iterable[_Union[StepDefinition, _Mapping]]] = ..., depends: _Optional[_Iterable[_Union[Depend, _Mapping]]] = ..., ignore_failure: _Optional[bool] = ..., approval: _Optional[_Union[Approval, _Mapping]] = ..., lock: _Optional[str] = ..., skip: _Optional[bool] = ..., docker_registries_auth: _Optional[_Mapping[str, RegistryAuth]] = ..., task_timeout_interval: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., retry: _Optional[_Union[Retry, _Mapping]] = ..., labels: _Optional[_Mapping[str, str]] = ..., priority: _Optional[int] = ..., resources: _Optional[_Union[Resources, _Mapping]] = ..., wait_timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., hold_on_failure: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., id_tokens: _Optional[_Mapping[str, IdToken]] = ...) -> None: ...
 
 class Source(_message.Message):
     """Where a run came from."""

@@ -180,7 +180,7 @@ class ProjectGroup(_message.Message):
 
 class Project(_message.Message):
     """A project."""
-    __slots__ = ("name", "parent_id", "visibility", "create_time", "concurrency", "cancel_superseded", "pass_variables_to_forks", "remote_source_id", "repository_id", "repository_path", "deploy_key", "git")
+    __slots__ = ("name", "parent_id", "visibility", "create_time", "concurrency", "cancel_superseded", "pass_variables_to_forks", "remote_source_id", "repository_id", "repository_path", "deploy_key", "git", "issue_id_tokens_to_forks")
     NAME_FIELD_NUMBER: _ClassVar[int]
     PARENT_ID_FIELD_NUMBER: _ClassVar[int]
     VISIBILITY_FIELD_NUMBER: _ClassVar[int]
@@ -193,6 +193,7 @@ class Project(_message.Message):
     REPOSITORY_PATH_FIELD_NUMBER: _ClassVar[int]
     DEPLOY_KEY_FIELD_NUMBER: _ClassVar[int]
     GIT_FIELD_NUMBER: _ClassVar[int]
+    ISSUE_ID_TOKENS_TO_FORKS_FIELD_NUMBER: _ClassVar[int]
     name: str
     """Unique among the project groups and projects of the same parent, without regard to case."""
     parent_id: str
@@ -217,7 +218,29 @@ class Project(_message.Message):
     """The public half of the deploy key, as one line. Empty: there is none, or an earlier version made it."""
     git: _project_service_pb2.GitRepository
     """The repository, if it is read with git alone; without its password."""
-    def __init__(self, name: _Optional[str] = ..., parent_id: _Optional[str] = ..., visibility: _Optional[_Union[_visibility_pb2.Visibility, str]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., concurrency: _Optional[int] = ..., cancel_superseded: _Optional[bool] = ..., pass_variables_to_forks: _Optional[bool] = ..., remote_source_id: _Optional[str] = ..., repository_id: _Optional[str] = ..., repository_path: _Optional[str] = ..., deploy_key: _Optional[str] = ..., git: _Optional[_Union[_project_service_pb2.GitRepository, _Mapping]] = ...) -> None: ...
+    issue_id_tokens_to_forks: bool
+    """Whether the tasks of a fork's pull request get id tokens."""
+    def __init__(self, name: _Optional[str] = ..., parent_id: _Optional[str] = ..., visibility: _Optional[_Union[_visibility_pb2.Visibility, str]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., concurrency: _Optional[int] = ..., cancel_superseded: _Optional[bool] = ..., pass_variables_to_forks: _Optional[bool] = ..., remote_source_id: _Optional[str] = ..., repository_id: _Optional[str] = ..., repository_path: _Optional[str] = ..., deploy_key: _Optional[str] = ..., git: _Optional[_Union[_project_service_pb2.GitRepository, _Mapping]] = ..., issue_id_tokens_to_forks: _Optional[bool] = ...) -> None: ...
+
+class IdentityKey(_message.Message):
+    """A key that signs id tokens. Its id is its thumbprint (RFC 7638)."""
+    __slots__ = ("encrypted_private_key", "modulus", "exponent", "create_time", "sign_time")
+    ENCRYPTED_PRIVATE_KEY_FIELD_NUMBER: _ClassVar[int]
+    MODULUS_FIELD_NUMBER: _ClassVar[int]
+    EXPONENT_FIELD_NUMBER: _ClassVar[int]
+    CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
+    SIGN_TIME_FIELD_NUMBER: _ClassVar[int]
+    encrypted_private_key: bytes
+    """The private key in PKCS #8, as DER, encrypted."""
+    modulus: str
+    """The modulus, in base64url."""
+    exponent: str
+    """The exponent, in base64url."""
+    create_time: _timestamp_pb2.Timestamp
+    """When it was made."""
+    sign_time: _timestamp_pb2.Timestamp
+    """From when on it signs; it is published before."""
+    def __init__(self, encrypted_private_key: _Optional[bytes] = ..., modulus: _Optional[str] = ..., exponent: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., sign_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class Quota(_message.Message):
     """What a node of the tree may have. Its id is that of the node. A field that is 0 limits nothing."""

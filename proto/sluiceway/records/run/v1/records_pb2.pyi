@@ -29,7 +29,7 @@ EXECUTOR_USE_FIRST: ExecutorUse
 
 class RunRecord(_message.Message):
     """A run: what people see of it, and what only the rules need."""
-    __slots__ = ("run", "from_fork", "notes", "created_warnings", "forced_time", "forced_by", "config_digest", "scope")
+    __slots__ = ("run", "from_fork", "notes", "created_warnings", "forced_time", "forced_by", "config_digest", "scope", "event")
     RUN_FIELD_NUMBER: _ClassVar[int]
     FROM_FORK_FIELD_NUMBER: _ClassVar[int]
     NOTES_FIELD_NUMBER: _ClassVar[int]
@@ -38,6 +38,7 @@ class RunRecord(_message.Message):
     FORCED_BY_FIELD_NUMBER: _ClassVar[int]
     CONFIG_DIGEST_FIELD_NUMBER: _ClassVar[int]
     SCOPE_FIELD_NUMBER: _ClassVar[int]
+    EVENT_FIELD_NUMBER: _ClassVar[int]
     run: _run_pb2.Run
     """What people see."""
     from_fork: bool
@@ -54,7 +55,11 @@ class RunRecord(_message.Message):
     """SHA-256 in hex of its configuration."""
     scope: str
     """The first two segments of its group: where numbers count and locks hold."""
-    def __init__(self, run: _Optional[_Union[_run_pb2.Run, _Mapping]] = ..., from_fork: _Optional[bool] = ..., notes: _Optional[_Iterable[_Union[_run_pb2.Reason, _Mapping]]] = ..., created_warnings: _Optional[_Iterable[str]] = ..., forced_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., forced_by: _Optional[str] = ..., config_digest: _Optional[str] = ..., scope: _Optional[str] = ...) -> None: ...
+    event: str
+    """The event that made it, whose commit the server has read: `push`, `tag`, `pull_request`, `schedule` or `manual`.
+    Empty: a caller made it, and its source is what the caller said.
+    """
+    def __init__(self, run: _Optional[_Union[_run_pb2.Run, _Mapping]] = ..., from_fork: _Optional[bool] = ..., notes: _Optional[_Iterable[_Union[_run_pb2.Reason, _Mapping]]] = ..., created_warnings: _Optional[_Iterable[str]] = ..., forced_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., forced_by: _Optional[str] = ..., config_digest: _Optional[str] = ..., scope: _Optional[str] = ..., event: _Optional[str] = ...) -> None: ...
 
 class AttemptEnd(_message.Message):
     """How the attempt before the present one ended."""
