@@ -40,7 +40,7 @@ class ListPlan:
         wheres: the disjoint lists to merge, at least one: each is pairs of column and value.
         order: the ordering columns; then the id.
         after: the end of the page before.
-        fingerprint: of type, filter and order; part of tokens.
+        type_name, query: what was checked.
     """
 
     wheres: tuple[tuple[tuple[str, Value], ...], ...]
@@ -48,7 +48,13 @@ class ListPlan:
     descending: bool
     size: int
     after: Place | None
-    fingerprint: str
+    type_name: str
+    query: Query
+
+    @property
+    def fingerprint(self) -> str:
+        """Return the fingerprint of type, filter and order, a part of tokens. Most lists need none."""
+        return _fingerprint(self.type_name, self.query)
 
     def holds(self, fields: Fields) -> bool:
         return any(all(fields[name] == value for name, value in where) for where in self.wheres)
@@ -110,10 +116,13 @@ def plan_list(type_: RecordType[Any], query: Query) -> ListPlan:
         violations.append(Violation("filter", f"allows {merged} combinations of values, not 1 to {MAX_MERGED}"))
     if violations:
         raise InvalidInput(violations)
-    text = json.dumps([type_.name, sorted(query.where.items()), query.order])
-    fingerprint = hashlib.sha256(text.encode()).hexdigest()[:16]
-    after = place_of(query.token, fingerprint, len(order)) if query.token else None
-    return ListPlan(tuple(product(*choices)), order, descending, query.size, after, fingerprint)
+    after = place_of(query.token, _fingerprint(type_.name, query), len(order)) if query.token else None
+    return ListPlan(tuple(product(*choices)), order, descending, query.size, after, type_.name, query)
+
+
+def _fingerprint(type_name: str, query: Query) -> str:
+    text = json.dumps([type_name, sorted(query.where.items()), query.order])
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def check_indexes(type_: RecordType[Any]) -> None:

@@ -8,8 +8,8 @@ Everything here runs in the writer's thread. A record is looked for, from new to
 4. SQLite.
 
 So a caller gets its result as soon as etcd has the entry, and SQLite is written while the next entry is on its way.
-Scans and lists need SQLite's own order: before one, 2 is committed to SQLite, and 1 is written into an open SQLite
-transaction that is rolled back when the batch is ready.
+Scans and lists need SQLite's own order: before one, 2 is committed to SQLite, and the records of 1 of the listed type
+are written into an open SQLite transaction that is rolled back when the batch is ready.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from google.protobuf.message import Message
 
@@ -28,7 +29,7 @@ from sluiceway_server.datamanager.caches import (
     weight_of_version,
 )
 from sluiceway_server.datamanager.log.entries import Catalogue, LogEntry, LoggedTransaction, decode_transactions
-from sluiceway_server.datamanager.model import Delete, LogSequence, Position, Put, View
+from sluiceway_server.datamanager.model import Delete, LogSequence, Position, Put, RecordType, View
 from sluiceway_server.datamanager.replica.cold_bodies import NO_BODIES, FetchedBodies
 from sluiceway_server.datamanager.replica.deleted_subtrees import TOMBSTONE, deleted_subtrees, tombstone_target
 from sluiceway_server.datamanager.replica.replica import Replica
@@ -117,7 +118,7 @@ class State(Overlay):
         self._committed = Effects()
         self._unapplied: list[LogEntry] = []  # the entries of `_committed`
         self._batch = Effects()
-        self._unwritten: Records = {}  # effects of the batch that the open SQLite transaction lacks
+        self._unwritten: dict[str, Records] = {}  # by type, effects of the batch that the open SQLite transaction lacks
         self._written = database.applied_up_to()
         self._writes = 0
         self._deleted: set[RecordKey] = deleted_subtrees(database)
@@ -140,7 +141,8 @@ class State(Overlay):
         """Add a transaction to the batch: the next one sees its effects."""
         effects = effects_of(transaction)
         self._batch.add(effects)
-        self._unwritten.update(effects.records)
+        for key, version in effects.records.items():
+            self._unwritten.setdefault(key[0], {})[key] = version
         self._batch_deleted.update(effects.tombstones())
 
     def forget_batch(self) -> Effects:
@@ -225,10 +227,10 @@ class State(Overlay):
             self._group_cache.put(name, known, WEIGHT_OF_KEY)
         return known[0]
 
-    def write_to_replica(self) -> None:
+    def write_to_replica(self, type_: RecordType[Any]) -> None:
         self._write_committed()
-        if self._unwritten:
+        unwritten = self._unwritten.pop(type_.name, None)
+        if unwritten is not None:
             if not self._database.in_transaction:
                 self._database.begin()
-            self._database.write(self._unwritten, {})
-            self._unwritten = {}
+            self._database.write(unwritten, {})

@@ -189,14 +189,19 @@ class Replica:
                 unknown = [(name, id_, pack(version.revision), version.body) for id_, version in there]
                 execute("INSERT OR REPLACE INTO unknown VALUES (?, ?, ?, ?)", unknown)
                 continue
-            execute(table.delete, [(id_,) for id_ in gone])
-            execute(table.put, [table.values(id_, version) for id_, version in there])
+            # Even with no rows, a statement costs as much as with one.
+            if gone:
+                execute(table.delete, [(id_,) for id_ in gone])
+            if there:
+                execute(table.put, [table.values(id_, version) for id_, version in there])
             if times_us is not None and table.is_remote:
                 settled = [(id_, version.revision) for id_, version in there if table.type.is_settled(version.message)]
                 times = [(pack(revision), name, id_, times_us[revision.sequence]) for id_, revision in settled]
-                execute("INSERT OR REPLACE INTO resting VALUES (?, ?, ?, ?)", times)
-        rows = [(name, pack(revision)) for name, revision in groups.items()]
-        execute("INSERT OR REPLACE INTO change_groups VALUES (?, ?)", rows)
+                if times:
+                    execute("INSERT OR REPLACE INTO resting VALUES (?, ?, ?, ?)", times)
+        if groups:
+            rows = [(name, pack(revision)) for name, revision in groups.items()]
+            execute("INSERT OR REPLACE INTO change_groups VALUES (?, ?)", rows)
 
     def drop_bodies(self, *, covered: LogSequence, before_us: int, limit: int) -> int:
         """Drop the bodies of settled records that are in the object storage.

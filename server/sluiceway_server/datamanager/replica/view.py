@@ -46,8 +46,8 @@ class Overlay:
         """Return the revision of a change group."""
         return replica.group(name)
 
-    def write_to_replica(self) -> None:
-        """Write what is newer into the replica, because SQLite is about to list records."""
+    def write_to_replica(self, type_: RecordType[Any]) -> None:
+        """Write what is newer of a type into the replica, because SQLite is about to list its records."""
 
 
 class ReplicaView:
@@ -93,7 +93,7 @@ class ReplicaView:
         return self._overlay.group(self._replica, name)
 
     def scan(self, type_: RecordType[M], prefix: str = "", *, after: str = "") -> Iterator[tuple[str, M]]:
-        self._overlay.write_to_replica()
+        self._overlay.write_to_replica(type_)
         rows = self._replica.scan(type_, prefix, after)
         for row in rows:
             message = self._message(type_, row)
@@ -103,17 +103,17 @@ class ReplicaView:
             yield row.id, message
 
     def select(self, type_: RecordType[M], query: Query) -> Page[M]:
-        self._overlay.write_to_replica()
+        self._overlay.write_to_replica(type_)
         rows, token = self._replica.select(type_, query)
         return Page(tuple(zip((row.id for row in rows), self._messages(type_, rows), strict=True)), token)
 
     def rows(self, type_: RecordType[Any], query: Query) -> Page[Fields]:
-        self._overlay.write_to_replica()
+        self._overlay.write_to_replica(type_)
         rows, token = self._replica.select_rows(type_, query)
         return Page(tuple(rows), token)
 
     def count(self, type_: RecordType[Any], where: Where, *, limit: int) -> int:
-        self._overlay.write_to_replica()
+        self._overlay.write_to_replica(type_)
         return self._replica.count(type_, Query(where=where, size=limit))
 
     def _messages(self, type_: RecordType[M], rows: Sequence[Row]) -> list[M]:
