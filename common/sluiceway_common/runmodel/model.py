@@ -1,13 +1,7 @@
-"""A run, its tasks and their assignments: records as values, and the enums of their states.
+"""A run, its tasks and their assignments: records as values.
 
 Everything here is frozen. Only the functions of this package make new values; nobody assigns to a phase, a result or
-a status. There are three state machines, coupled in one direction only:
-
-    assignment (one attempt on one executor)  ->  task  ->  run
-
-An assignment ends by its executor's report, or as `lost`. A task has the status
-of its last assignment, or one that the rules set while it has had none. The state of a run follows from its tasks, and
-from a stop or a timeout. The only effect in the other direction is that a stopped run orders its assignments to stop.
+a status (`phases`).
 
 The records have what rules and placement need. What only an executor needs (commands, images, environments) is in the
 configuration of the run, which no rule reads.
@@ -26,6 +20,14 @@ from types import MappingProxyType
 from sluiceway_common.runmodel.conditions import Condition, RetryCause
 from sluiceway_common.runmodel.hold_state import Hold, HoldAction, HoldOrder
 from sluiceway_common.runmodel.limits import DEFAULT_APPROVAL_TIMEOUT
+from sluiceway_common.runmodel.phases import (
+    ApprovalState,
+    AssignmentPhase,
+    RestartKind,
+    RunPhase,
+    RunResult,
+    TaskStatus,
+)
 from sluiceway_common.runmodel.reasons import Reason, ReasonCode
 from sluiceway_common.runmodel.steps import Steps
 
@@ -70,90 +72,6 @@ AssignmentId = str
 ExecutorId = str
 
 _NOTHING: Mapping[str, str] = MappingProxyType({})
-
-
-class RunPhase(StrEnum):
-    """The phase of a run. A terminal phase never changes."""
-
-    SETUP_ERROR = "setup_error"
-    QUEUED = "queued"
-    CANCELLED = "cancelled"
-    RUNNING = "running"
-    FINISHED = "finished"
-
-    @property
-    def is_terminal(self) -> bool:
-        """All but queued and running."""
-        return self is not RunPhase.QUEUED and self is not RunPhase.RUNNING
-
-
-class RunResult(StrEnum):
-    """The result of a run. Set once."""
-
-    UNSET = "unset"
-    SUCCESS = "success"
-    FAILED = "failed"
-    STOPPED = "stopped"
-
-
-class TaskStatus(StrEnum):
-    """The status of a task. It is `running` from the moment that it is assigned."""
-
-    NOT_STARTED = "not_started"
-    SKIPPED = "skipped"
-    CANCELLED = "cancelled"
-    RUNNING = "running"
-    STOPPED = "stopped"
-    SUCCESS = "success"
-    FAILED = "failed"
-    LOST = "lost"
-
-    @property
-    def is_finished(self) -> bool:
-        """All but not_started and running: the task *counts* for its children."""
-        return self is not TaskStatus.NOT_STARTED and self is not TaskStatus.RUNNING
-
-    @property
-    def is_failure(self) -> bool:
-        """Failed or lost: what `on_failure` matches."""
-        return self is TaskStatus.FAILED or self is TaskStatus.LOST
-
-
-class AssignmentPhase(StrEnum):
-    """The phase of an attempt, in order; the last five are final."""
-
-    ASSIGNED = "assigned"
-    ACCEPTED = "accepted"
-    RUNNING = "running"
-    SUCCESS = "success"
-    FAILED = "failed"
-    STOPPED = "stopped"
-    CANCELLED = "cancelled"
-    LOST = "lost"
-
-    @property
-    def is_final(self) -> bool:
-        """Whether the attempt is over."""
-        return self not in (AssignmentPhase.ASSIGNED, AssignmentPhase.ACCEPTED, AssignmentPhase.RUNNING)
-
-
-class ApprovalState(StrEnum):
-    """The state of the approval of a task, as in events."""
-
-    NOT_NEEDED = "not_needed"
-    NOT_ASKED = "not_asked"
-    WAITING = "waiting"
-    GIVEN = "given"
-    EXPIRED = "expired"
-    REJECTED = "rejected"
-
-
-class RestartKind(StrEnum):
-    """What was restarted."""
-
-    FROM_START = "from_start"
-    FROM_FAILED = "from_failed"
-    FROM_TASKS = "from_tasks"
 
 
 @dataclass(frozen=True, slots=True, order=True)
