@@ -3,8 +3,8 @@
 The contract is docs/design/run-model.md. Read in this order:
 
 - `model`: a run, its tasks and their assignments, with `phases`, `conditions`, `limits`, `reasons`, `steps` and
-  `definitions` as parts. `state`: one run as a value, and what changed between two of them (`events_between`). `invariants`: what always
-  holds.
+  `definitions` as parts. `state`: one run as a value, and what changed between two of them (`events_between`).
+  `invariants`: what always holds.
 - `rules`: the pass (`advance`), which repeats the `decisions` (R1-R12) until nothing changes. `stopping`: R7 and R16,
   timeouts and orders to stop. `requests`: R0, R17 and R18, what people ask for. `updates`: R13-R15, what the scheduler
   and executors do to an attempt.

@@ -128,6 +128,8 @@ def advance(state: RunState, now: datetime, *, since: RunState | None = None) ->
 def settle(change: Change, now: datetime) -> Advanced:
     """Apply the pass that follows a change; events, tasks and assignments are those since the stored state."""
     after = advance(change.state, now, since=change.before)
+    if not change.assignments:
+        return after
     merged = {a.id: a for a in (*change.assignments, *after.assignments)}
     return replace(after, assignments=by_id(merged))
 

@@ -86,6 +86,8 @@ class Tally:
             if old.status is not new.status:
                 was.append(old)
                 now.append(new)
+        if not was:
+            return self
         before, after = count(was), count(now)
         return replace(
             self,
@@ -155,7 +157,7 @@ class RunState:
         old = tasks[task.id]
         tasks[task.id] = task
         tally = self.tally.moved([(old, task)]) if self.tally is not None else None
-        return replace(self, tasks=tasks, tally=tally, dirty=self.dirty | {task.id})
+        return RunState(self.run, tasks, self.assignments, self.graph, tally, self.dirty | {task.id})
 
     def with_assignment(self, assignment: Assignment) -> RunState:
         """Replace or add one assignment; a final one is removed."""
@@ -164,7 +166,7 @@ class RunState:
             live.pop(assignment.id, None)
         else:
             live[assignment.id] = assignment
-        return replace(self, assignments=live, dirty=self.dirty | {assignment.task_id})
+        return RunState(self.run, self.tasks, live, self.graph, self.tally, self.dirty | {assignment.task_id})
 
     def in_order(self, ids: Iterable[TaskId]) -> tuple[TaskId, ...]:
         """Sort by level, name, id."""
