@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup web browser docker run serve demo-forge test lint format generate chaos-db chaos-webhooks chaos-executors chaos-servers chaos-rules bench bench-full clean
+.PHONY: help setup web browser docker run serve demo-forge test lint format generate chaos-db chaos-webhooks chaos-executors chaos-servers chaos-rules chaos-logs bench bench-full clean
 
 BIN := .venv/bin
 PYTHON := $(BIN)/python
@@ -91,6 +91,10 @@ chaos-servers: $(STAMP) ## RUNS runs on three servers, one of which is killed ev
 
 chaos-rules: $(STAMP) ## COUNT histories of runs, from seed START: the rules and a second model of them agree.
 	HISTORIES=$(COUNT) START=$(START) $(PYTHON) -m pytest -q -n 2 --dist load tests/unit/runmodel/test_second_model.py
+
+LOG_MEGABYTES ?= 1000
+chaos-logs: $(STAMP) ## A log of LOG_MEGABYTES with the object storage away for AWAY seconds, followed on two servers: no byte is lost, and memory stays.
+	LOG_MEGABYTES=$(LOG_MEGABYTES) AWAY=$(AWAY) $(PYTHON) -m pytest -q -s tests/system/test_log_outage.py
 
 bench: $(STAMP) ## All figures, small.
 	$(PYTHON) -m bench

@@ -34,6 +34,8 @@ __all__ = ["LogPusher", "PushTimes"]
 log = structlog.get_logger(__name__)
 
 _CHUNK_BYTES = 64 * 1024
+# Of a log on disk, so much is read at once: each read is a hop to a thread.
+_READ_BYTES = 8 * _CHUNK_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,17 @@ class _Progress:
     may_wait: bool = False
     since: float | None = None
     begun: bool = False
+    ahead: bytes = b""
+    """What was read and not sent; it ends at `ahead_end`."""
+    ahead_end: int = 0
+
+    def take(self, offset: int, limit: int) -> bytes:
+        """Return what was read of a log from an offset on, and drop what is before it; empty: nothing was."""
+        begin = offset - (self.ahead_end - len(self.ahead))
+        data = self.ahead[begin : begin + limit] if 0 <= begin < len(self.ahead) else b""
+        if not data or offset + len(data) == self.ahead_end:
+            self.ahead = b""
+        return data
 
 
 class LogPusher:
@@ -241,7 +254,12 @@ class LogPusher:
         offset = progress.sent
         ended = spool.ended
         try:
-            data = await self._spools.read(spool, offset, _CHUNK_BYTES)
+            data = progress.take(offset, _CHUNK_BYTES)
+            if not data:
+                read = await self._spools.read(spool, offset, _READ_BYTES)
+                data = read[:_CHUNK_BYTES]
+                if len(read) > len(data):
+                    progress.ahead, progress.ahead_end = read, offset + len(read)
         except (OSError, IndexError):
             # Stored, released or refused while it was read.
             progress.sent, progress.end_sent = max(offset, spool.stored), spool.complete

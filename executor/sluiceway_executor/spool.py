@@ -34,7 +34,7 @@ __all__ = ["LogName", "Spool", "Spools"]
 log = structlog.get_logger(__name__)
 
 _PART_BYTES = 4 << 20
-_MEMORY_BYTES = 64 << 10
+_MEMORY_BYTES = 256 << 10
 """The bytes of one log that may be in memory only; more is written to disk at once."""
 _WRITE_SECONDS = 1.0
 """How long bytes of a log may be in memory only."""

@@ -229,7 +229,7 @@ class LogBuffer:
             await self._buffers.store_complete(self)
             return
         store = self._buffers.store
-        data = self._memory.bytes_from(self.stored, self._buffers.settings.cut_bytes)
+        data = self._memory.bytes_from(self.stored, self._buffers.settings.segment_bytes)
         if data:
             self._is_putting = True
             try:

@@ -183,7 +183,7 @@ async def test_large_log_is_cut_and_composed() -> None:
     clock = FakeClock()
     storage = FakeObjectStorage(clock)
     store = LogStore(storage, clock)
-    live = LogBuffers(store, clock, settings=LogBufferSettings(cut_bytes=100_000))
+    live = LogBuffers(store, clock, settings=LogBufferSettings(cut_bytes=100_000, segment_bytes=100_000))
     server = LogServer(storage, store, live, States())
     body = b"".join(f"line {i}\n".encode() for i in range(100_000))
     async with live, asyncio.TaskGroup() as tasks:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from sluiceway.api.executor.v1 import executor_service_pb2 as pb
 from sluiceway_common.foundation.clock import SystemClock
 from sluiceway_executor.journal import Journal
 from sluiceway_executor.log_pusher import LogPusher, PushTimes
@@ -66,3 +67,36 @@ async def test_end_is_sent_again_when_the_log_is_waited_for(tmp_path: Path) -> N
     over.set()
     spools.changed.set()
     assert await following is None
+
+
+async def test_large_log_is_sent_in_order_and_again_after_a_rewind(tmp_path: Path) -> None:
+    spools = Spools(tmp_path / "logs", limit_bytes=1 << 30)
+    journal = await Journal.open(tmp_path / "journal.json")
+    pusher = LogPusher(no_channel, spools, journal, connected=asyncio.Event(), clock=SystemClock())
+    spool = await spools.create(LogName("a1", 0))
+    written = b"".join(b"%07d\n" % number for number in range(200_000))
+    await spools.append(spool, written, datetime.now(UTC))
+    assert spool.is_on_disk
+    await spools.end(spool)
+    over = asyncio.Event()
+    requests = pusher._requests(journal.session_id, over)
+    await anext(requests)  # the proof of the session
+
+    async def sent(start: int, *, until: int) -> None:
+        position = start
+        while position < until:
+            request = await anext(requests)
+            assert request.offset == position
+            assert 0 < len(request.data) <= 65536
+            assert request.data == written[position : position + len(request.data)]
+            position += len(request.data)
+            assert request.end == (position == len(written))
+
+    await sent(0, until=1_000_000)
+    stored = 100_001
+    rewind = pb.PushLogsResponse(log=pb.LogReference(assignment_id="a1", step=0), stored_offset=stored, rewind=True)
+    await pusher._handle(rewind)
+    await sent(stored, until=len(written))
+    over.set()
+    spools.changed.set()
+    spools.close()
