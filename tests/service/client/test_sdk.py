@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from datetime import timedelta
 from typing import Any
@@ -13,9 +12,7 @@ import pytest
 
 from sluiceway.api.run.v1 import definition_pb2
 from sluiceway.api.run.v1 import run_pb2 as api
-from sluiceway.api.run.v1 import run_service_pb2 as pb
-from sluiceway.api.run.v1 import run_service_pb2_grpc as pb_grpc
-from sluiceway.client import Client, RunPhase, blocking, connect
+from sluiceway.client import Client, RunPhase, connect
 from sluiceway_common.foundation.clock import UuidSource
 from sluiceway_common.foundation.errors import (
     FailedPrecondition,
@@ -27,86 +24,12 @@ from sluiceway_common.foundation.errors import (
     Unavailable,
     Violation,
 )
-from sluiceway_common.foundation.rpc.caller import Caller, CallerKind, requested_position, set_response_position
-from sluiceway_common.foundation.rpc.server import RpcServer
 from sluiceway_server.logs.reader import LogDescription, LogLines
 from sluiceway_server.runs.executor_times import ExecutorTimes
 from sluiceway_server.runs.explainer import Explainer
 from sluiceway_server.runs.service import RunServicer
 from tests.support.run_engine import World, definition, everything_is_allowed, request
-
-ADMIN = Caller(CallerKind.USER, "admin", frozenset({"*"}))
-
-
-class Tokens:
-    async def authenticate(self, token: str) -> Caller | None:
-        return ADMIN if token == "good" else None
-
-
-class Scripted(pb_grpc.RunServiceServicer):
-    """Plays the next script for each stream; records the requests."""
-
-    def __init__(self) -> None:
-        self.asked: list[Any] = []
-        self.positions: list[str | None] = []
-        self.answer = ""
-        self.fault: SluicewayError | None = None
-        self.scripts: list[Iterable[Any]] = []
-        self.left = asyncio.Event()
-
-    def _note(self, request: Any) -> None:
-        self.asked.append(request)
-        self.positions.append(requested_position())
-        if self.answer:
-            set_response_position(self.answer)
-        if self.fault is not None:
-            raise self.fault
-
-    async def GetRun(self, request: Any, context: Any) -> pb.GetRunResponse:  # noqa: N802 - named by the proto
-        self._note(request)
-        return pb.GetRunResponse(run={"id": request.run_id})
-
-    async def CreateRun(self, request: Any, context: Any) -> pb.CreateRunResponse:  # noqa: N802 - as above
-        self._note(request)
-        return pb.CreateRunResponse(run={"id": "r1"})
-
-    async def WatchRun(self, request: Any, context: Any) -> AsyncIterator[pb.WatchRunResponse]:  # noqa: N802 - as above
-        async for message in self._play(request):
-            yield message
-
-    async def ReadLogs(self, request: Any, context: Any) -> AsyncIterator[pb.ReadLogsResponse]:  # noqa: N802 - as above
-        async for message in self._play(request):
-            yield message
-
-    async def _play(self, request: Any) -> AsyncIterator[Any]:
-        self._note(request)
-        try:
-            for message in self.scripts.pop(0):
-                if isinstance(message, SluicewayError):
-                    raise message
-                yield message
-            if not self.scripts and request.run_id == "endless":
-                await asyncio.Event().wait()
-        finally:
-            self.left.set()
-
-
-@asynccontextmanager
-async def serving(servicer: pb_grpc.RunServiceServicer) -> AsyncIterator[str]:
-    server = RpcServer(authenticator=Tokens(), ids=UuidSource())
-    server.add(pb_grpc.add_RunServiceServicer_to_server, servicer)
-    port = await server.start("127.0.0.1:0")
-    try:
-        yield f"127.0.0.1:{port}"
-    finally:
-        await server.drain(timedelta(0))
-
-
-@asynccontextmanager
-async def scripted(*, patience: timedelta = timedelta(seconds=30)) -> AsyncIterator[tuple[Scripted, Client]]:
-    servicer = Scripted()  # type: ignore[abstract]  # the rest is not offered
-    async with serving(servicer) as address, connect(address, token="good", patience=patience) as client:
-        yield servicer, client
+from tests.support.scripted_runs import Scripted, change, chunk, scripted, serving
 
 
 class NoLogs:
@@ -154,14 +77,6 @@ async def real() -> AsyncIterator[tuple[World, Client]]:
     )
     async with serving(servicer) as address, connect(address, token="good") as client:
         yield world, client
-
-
-def change(position: str, phase: api.RunPhase = api.RUN_PHASE_RUNNING) -> pb.WatchRunResponse:
-    return pb.WatchRunResponse(position=position, run=api.Run(id="r1", phase=phase))
-
-
-def chunk(next_offset: int, data: bytes) -> pb.ReadLogsResponse:
-    return pb.ReadLogsResponse(next_offset=next_offset, data=data)
 
 
 # --- positions --------------------------------------------------------------------------------------------------
@@ -410,93 +325,3 @@ async def test_run_is_followed_explained_approved_and_stopped() -> None:
         with pytest.raises(FailedPrecondition) as caught:
             await client.runs.cancel(run.id)
         assert caught.value.reason == "RUN_NOT_QUEUED"
-
-
-# --- blocking client ----------------------------------------------------------------------------------------------
-
-
-async def in_thread(work: Callable[[str], Any], servicer: pb_grpc.RunServiceServicer) -> Any:
-    async with serving(servicer) as address, asyncio.timeout(30):
-        return await asyncio.to_thread(work, address)
-
-
-async def test_blocking_client_calls_and_raises() -> None:
-    def work(address: str) -> None:
-        with blocking.connect(address, token="good") as client:
-            assert client.runs.get("r1").id == "r1"
-        with blocking.connect(address, token="bad") as client, pytest.raises(Unauthenticated):
-            client.runs.get("r1")
-
-    await in_thread(work, Scripted())  # type: ignore[abstract]  # the rest is not offered
-
-
-async def test_blocking_stream_is_iterated_to_its_end() -> None:
-    def work(address: str) -> bytes:
-        with blocking.connect(address, token="good") as client:
-            return b"".join(client.runs.logs("r1", "t1"))
-
-    server = Scripted()  # type: ignore[abstract]  # the rest is not offered
-    server.scripts = [[chunk(3, b"abc"), chunk(5, b"de")]]
-    assert await in_thread(work, server) == b"abcde"
-
-
-async def test_blocking_stream_left_early_keeps_the_connection() -> None:
-    def work(address: str) -> str:
-        with blocking.connect(address, token="good") as client:
-            for message in client.runs.watch("endless"):
-                assert message.position == "1"
-                break
-            return client.runs.get("r1").id
-
-    server = Scripted()  # type: ignore[abstract]  # the rest is not offered
-    server.scripts = [[change("1")]]
-    assert await in_thread(work, server) == "r1"
-    async with asyncio.timeout(30):
-        await server.left.wait()
-
-
-def methods_of(face: object) -> dict[str, inspect.Signature]:
-    return {
-        name: inspect.signature(method)
-        for name, method in inspect.getmembers(face, callable)
-        if not name.startswith("_")
-    }
-
-
-async def test_blocking_client_has_the_methods_of_the_async_client() -> None:
-    def work(address: str) -> dict[str, dict[str, inspect.Signature]]:
-        with blocking.connect(address, token="good") as client:
-            return {name: methods_of(getattr(client, name)) for name in areas}
-
-    async with serving(Scripted()) as address, connect(address, token="good") as client:  # type: ignore[abstract]  # as above
-        areas = set(vars(client)) - {"connection"}
-        found = await asyncio.to_thread(work, address)
-        for name, methods in found.items():
-            assert methods == methods_of(getattr(client, name))
-    assert "limit" in found["runs"]["list"].parameters
-
-
-async def test_blocking_client_raises_after_close() -> None:
-    def work(address: str) -> None:
-        with blocking.connect(address, token="good") as client:
-            client.runs.get("r1")
-        for call in (lambda: client.runs.get("r1"), lambda: next(client.runs.logs("r1", "t1"))):
-            with pytest.raises(FailedPrecondition) as caught:
-                call()
-            assert caught.value.reason == "CONNECTION_CLOSED"
-
-    await in_thread(work, Scripted())  # type: ignore[abstract]  # the rest is not offered
-
-
-async def test_blocking_stream_may_outlive_its_connection() -> None:
-    def work(address: str) -> None:
-        with blocking.connect(address, token="good") as client:
-            stream = client.runs.watch("endless")
-            assert next(stream).position == "1"
-        del stream
-
-    server = Scripted()  # type: ignore[abstract]  # the rest is not offered
-    server.scripts = [[change("1")]]
-    await in_thread(work, server)
-    async with asyncio.timeout(30):
-        await server.left.wait()
