@@ -4,6 +4,9 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .PHONY: help setup web browser docker run serve demo-forge test lint format generate chaos-db chaos-webhooks chaos-executors chaos-servers chaos-rules chaos-logs bench bench-full clean
 
+# Where it is set, as in many containers, each process would compile what it imports: a process of the tests all tests, in 9 s.
+unexport PYTHONDONTWRITEBYTECODE
+
 BIN := .venv/bin
 PYTHON := $(BIN)/python
 STAMP := .venv/.setup
