@@ -68,6 +68,7 @@ _ROOTS = (
     run_service_pb2.SearchLogsResponse,
     run_service_pb2.WatchRunResponse,
     run_service_pb2.WatchRunsResponse,
+    delivery_service_pb2.ListConfiguredRunsResponse,
     schedule_service_pb2.ListSchedulesResponse,
     secret_service_pb2.ListSecretsResponse,
     token_service_pb2.CreateTokenResponse,

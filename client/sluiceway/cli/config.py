@@ -22,11 +22,13 @@ import click
 
 from sluiceway.cli.commands import EnumChoice, option
 from sluiceway.cli.repository import open_commit
+from sluiceway.cli.values import parse_assignments
 from sluiceway_common.foundation.errors import InvalidInput, NotFound
 from sluiceway_common.runconfig.capabilities import DRIVERS, Capabilities
 from sluiceway_common.runconfig.compile import LoadResult, load, load_source
 from sluiceway_common.runconfig.files import MAX_FILE_BYTES, FolderFiles, RepositoryFiles
 from sluiceway_common.runconfig.graphs import GraphFormat, render_graph
+from sluiceway_common.runconfig.inputs import input_faults
 from sluiceway_common.runconfig.runs import find_run
 from sluiceway_common.runconfig.schema import json_schema
 from sluiceway_common.runconfig.when import Context
@@ -78,9 +80,13 @@ def source_options(command: Callable[..., int]) -> Callable[..., int]:
         tag: str,
         pull_request_id: str,
         commit_sha: str,
+        inputs: tuple[str, ...],
         **others: Any,
     ) -> int:
-        given = _given(ref_type, ref, branch, tag, pull_request_id, commit_sha)
+        given = replace(
+            _given(ref_type, ref, branch, tag, pull_request_id, commit_sha),
+            inputs=parse_assignments("--input", inputs),
+        )
         return command(source=Source(path, at, given), **others)
 
     decorated: Callable[..., int] = with_source
@@ -96,6 +102,7 @@ def source_options(command: Callable[..., int]) -> Callable[..., int]:
             option("--tag", default="", help="The value of ctx.tag."),
             option("--pull-request-id", default="", metavar="ID", help="The value of ctx.pull_request_id."),
             option("--commit-sha", default="", metavar="SHA", help="The value of ctx.commit_sha."),
+            option("--input", "inputs", multiple=True, metavar="NAME=VALUE", help="A value of ctx.inputs."),
         )
     ):
         decorated = add(decorated)
@@ -196,7 +203,18 @@ def load_configuration(source: Source, drivers: Sequence[Capabilities] = DRIVERS
 
     Raises:
         NotFound, InvalidInput: there is no such file, folder or ref.
+        InvalidInput: no run has an input that was given, or it cannot have this value.
     """
+    loaded, context = _loaded(source, drivers)
+    if loaded.config is not None and context.inputs:
+        runs = (run.declared_inputs() for run in loaded.config.runs)
+        faults = input_faults(runs, context.inputs, are_all_needed=False)
+        if faults:
+            raise InvalidInput(faults)
+    return loaded, context
+
+
+def _loaded(source: Source, drivers: Sequence[Capabilities]) -> tuple[LoadResult, Context]:
     path, at, given = source.path, source.at, source.context
     if not path.exists():
         raise NotFound(f"there is no file or folder {path}")
@@ -261,7 +279,7 @@ def _merged(given: Context, found: Context) -> Context:
     """Use the ref that was found if none was given; a commit that was given has precedence."""
     if given.ref_type or given.ref:
         return given
-    return replace(found, commit_sha=given.commit_sha or found.commit_sha)
+    return replace(found, commit_sha=given.commit_sha or found.commit_sha, inputs=given.inputs)
 
 
 def _checked_out(root: Path) -> Context:

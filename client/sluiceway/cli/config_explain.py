@@ -12,7 +12,7 @@ import click
 from sluiceway.cli.commands import EnumChoice, option
 from sluiceway.cli.config import CheckFormat, Source, load_configuration, print_problems, source_options
 from sluiceway.cli.terminal import clean
-from sluiceway_common.runconfig.runs import Explained, explain_when, shown_ref
+from sluiceway_common.runconfig.runs import Explained, context_of_run, explain_when, missing_inputs, shown_ref
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -67,14 +67,16 @@ def explain(source: Source, changed: tuple[str, ...], output: CheckFormat) -> in
 
 
 def _explained(config: Config, context: Context, changed: Collection[str] | None) -> list[_Run]:
-    return [
-        _Run(
-            run.name,
-            explain_when(run.when, context, changed),
-            tuple(_Task(task.name, explain_when(task.when, context, changed)) for task in run.tasks),
-        )
-        for run in config.runs
-    ]
+    explained = []
+    for run in config.runs:
+        own = context_of_run(run, context)
+        found = explain_when(run.when, own, changed)
+        missing = missing_inputs(run, context.inputs)
+        if found.applies and missing:
+            found = Explained(False, missing)
+        tasks = tuple(_Task(task.name, explain_when(task.when, own, changed)) for task in run.tasks)
+        explained.append(_Run(run.name, found, tasks))
+    return explained
 
 
 def _as_json(run: _Run) -> dict[str, Any]:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from uuid import uuid4
 
 from sluiceway.api.run.v1 import run_service_pb2
 from sluiceway.cli.repository import Checkout, ref_name
-from sluiceway_common.foundation.errors import NotFound
+from sluiceway_common.foundation.errors import InvalidInput, NotFound
 from sluiceway_common.foundation.texts import as_name
 from sluiceway_common.runconfig.compile import load
 from sluiceway_common.runconfig.environment import skips_ci
 from sluiceway_common.runconfig.files import FileRefused, FolderFiles
+from sluiceway_common.runconfig.inputs import input_faults
 from sluiceway_common.runconfig.locate import find_source
 from sluiceway_common.runconfig.run_requests import RunOrigin, run_request
 from sluiceway_common.runconfig.runs import find_run, runs_that_apply
@@ -24,7 +27,13 @@ _SKIPPED = "the commit's message asks for no run; a person asked for this one"
 
 
 def requests_for(
-    checkout: Checkout, *, name: str | None, group: str | None, request_id: str | None, project_id: str = ""
+    checkout: Checkout,
+    *,
+    name: str | None,
+    group: str | None,
+    request_id: str | None,
+    project_id: str = "",
+    inputs: Mapping[str, str] = MappingProxyType({}),
 ) -> Sequence[run_service_pb2.CreateRunRequest]:
     """Make a request for each run that is wanted.
 
@@ -35,14 +44,17 @@ def requests_for(
             `/user/me/<repository>/<ref>`, where the server puts the caller's id for `me`.
         request_id: makes a repeated call harmless.
         project_id: of the project of the runs; empty: they have none. Its variables are resolved by the server.
+        inputs: values for inputs that the runs declare.
 
     Returns:
         At least one. A configuration that cannot be used gives one request with all its errors, and no task.
 
     Raises:
         NotFound: the configuration has no such run, or no run applies to this ref.
+        InvalidInput: no run declares such an input, it cannot have this value, or a value is missing.
     """
-    loaded = load(checkout.files, checkout.context)
+    context = replace(checkout.context, inputs=inputs)
+    loaded = load(checkout.files, context)
     origin = RunOrigin(
         checkout.repository,
         checkout.context,
@@ -63,16 +75,19 @@ def requests_for(
         find_run(loaded.config, name)
         names: tuple[str, ...] = (name,)
     else:
-        names = runs_that_apply(loaded.config, checkout.context)
+        names = runs_that_apply(loaded.config, context)
         if not names:
             raise NotFound(
                 f"no run of the configuration applies to {checkout.context.ref}; name one with --name",
                 reason="NO_RUN_APPLIES",
             )
+    faults = input_faults((find_run(loaded.config, each).declared_inputs() for each in names), inputs)
+    if faults:
+        raise InvalidInput(faults)
     requests = []
     for run_name in names:
         variables = project_variables(loaded.config, run_name) if project_id else None
-        tasks = tasks_of_run(loaded.config, run_name, checkout.context, variables=variables)
+        tasks = tasks_of_run(loaded.config, run_name, context, variables=variables)
         # Of our own when the caller named none, so that a retry makes no second run.
         own_id = _request_id_of(request_id, run_name, alone=len(names) == 1) if request_id else str(uuid4())
         requests.append(run_request(origin, loaded, run_name, request_id=own_id, tasks=tasks, warnings=warnings))

@@ -35,6 +35,13 @@ _FORMATS = tuple(each for each in ALL_FORMATS if each is not Format.WIDE)
     metavar="NAME=VALUE",
     help="An environment variable of all tasks, which everybody who sees the run sees. May be repeated.",
 )
+@option(
+    "--input",
+    "inputs",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="A value for an input that the runs declare. No secrets: it is shown with the run. May be repeated.",
+)
 @option("--request-id", default="", metavar="ID", help="A repeated call with the same id creates no second run.")
 @option("--watch", is_flag=True, help="Follow the runs until they are over. The exit code says how they ended.")
 @output_option(*_FORMATS)
@@ -46,6 +53,7 @@ def run(
     pull_request: int | None,
     name: str,
     variables: tuple[str, ...],
+    inputs: tuple[str, ...],
     request_id: str,
     watch: bool,
     output: Format,
@@ -57,6 +65,7 @@ def run(
     from sluiceway.cli.values import parse_assignments
 
     chosen = parse_assignments("--var", variables)
+    given = parse_assignments("--input", inputs)
     if pull_request is not None and (ref or commit):
         raise click.UsageError("--pull-request excludes --ref and --commit")
 
@@ -70,6 +79,7 @@ def run(
             pull_request=pull_request,
             run_name=name,
             variables=chosen,
+            inputs=given,
             request_id=request_id,
         )
         found = await _worked(client, project, made)
@@ -189,6 +199,7 @@ def _print_decisions(delivery: pb.Delivery) -> None:
             "state": _phase(delivery),
             "decision": delivery.sentence,
             "variables": assignments(delivery.variables),
+            "inputs": assignments(delivery.inputs),
         },
     )
     if delivery.decisions:

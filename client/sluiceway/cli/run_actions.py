@@ -12,6 +12,7 @@ from sluiceway.cli.commands import ALL_FORMATS, DurationType, Format, option, ou
 from sluiceway.cli.connecting import with_client
 from sluiceway.cli.references import RUN_HELP, find_task, resolve, run_argument, short_id, title_of
 from sluiceway.cli.terminal import clean, say
+from sluiceway.cli.values import parse_assignments
 from sluiceway.cli.waiting import check_wait, wait_options, within
 from sluiceway_common.foundation.errors import FailedPrecondition
 
@@ -84,6 +85,13 @@ def cancel(run: str, wait: bool, timeout: timedelta | None, server: str | None, 
     metavar="DURATION",
     help="Keep the pod of a task for so long when a step fails, such as 30m; see `sluice task shell`.",
 )
+@option(
+    "--input",
+    "inputs",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Another value for an input; the others keep theirs. Only if all tasks run again. May be repeated.",
+)
 @option("--request-id", default="", metavar="ID", help="A repeated call with the same id creates no second run.")
 @option("--watch", is_flag=True, help="Follow the new run until it is over. The exit code says how it ended.")
 @output_option(*ALL_FORMATS)
@@ -93,6 +101,7 @@ def restart(
     failed: bool,
     tasks: tuple[str, ...],
     hold_on_failure: timedelta | None,
+    inputs: tuple[str, ...],
     request_id: str,
     watch: bool,
     output: Format,
@@ -103,6 +112,7 @@ def restart(
 
     Without --failed and --task, all tasks run again. Other tasks are kept, with their logs.
     """
+    given = parse_assignments("--input", inputs)
 
     async def conversation(client: Client) -> int:
         from sluiceway.cli.run_create import follow
@@ -119,6 +129,7 @@ def restart(
             tasks=chosen,
             request_id=request_id,
             hold_on_failure=hold_on_failure,
+            inputs=given,
         )
         if not (watch and output.is_for_people):
             RunList(output).print([new])

@@ -39,6 +39,13 @@ if TYPE_CHECKING:
     metavar="DURATION",
     help="Keep the pod of a task for so long when a step fails, such as 30m; see `sluice task shell`.",
 )
+@option(
+    "--input",
+    "inputs",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="A value for an input that the run declares. No secrets: it is shown with the run. May be repeated.",
+)
 @option("--request-id", metavar="ID", help="A repeated call with the same id creates no second run.")
 @option("--watch", is_flag=True, help="Follow the runs until they are over. The exit code says how they ended.")
 @option("--logs", is_flag=True, help="With --watch: print the logs of the tasks too.")
@@ -51,6 +58,7 @@ def create(
     project: str | None,
     group: str | None,
     hold_on_failure: timedelta | None,
+    inputs: tuple[str, ...],
     request_id: str | None,
     watch: bool,
     logs: bool,
@@ -67,7 +75,9 @@ def create(
 
     from sluiceway.cli.repository import open_commit
     from sluiceway.cli.terminal import waiting
+    from sluiceway.cli.values import parse_assignments
 
+    given = parse_assignments("--input", inputs)
     if logs and not watch:
         raise click.UsageError("--logs goes with --watch")
     if logs and not output.is_for_people:
@@ -82,7 +92,9 @@ def create(
         imports.join()
         from sluiceway.cli.creating import requests_for
 
-        requests = requests_for(checkout, name=name, group=group, request_id=request_id, project_id=project_id)
+        requests = requests_for(
+            checkout, name=name, group=group, request_id=request_id, project_id=project_id, inputs=given
+        )
     if hold_on_failure is not None:
         for request in requests:
             request.run.hold_on_failure.FromTimedelta(hold_on_failure)

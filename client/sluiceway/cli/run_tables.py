@@ -90,6 +90,7 @@ def show_run(run: run_pb2.Run, tasks: Sequence[run_pb2.Task], *, wide: bool = Fa
             "created": " by ".join(part for part in (created, run.created_by_name or run.created_by) if part),
             "took": run_took(run),
             "variables": assignments(run.variables),
+            "inputs": assignments({each.name: each.value for each in run.inputs}),
         },
     )
     for kind, texts in (("error", run.setup_errors), ("warning", run.warnings)):

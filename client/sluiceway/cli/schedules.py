@@ -21,6 +21,13 @@ _FORMATS = tuple(each for each in ALL_FORMATS if each is not Format.WIDE)
 @option("--time-zone", default="", metavar="ZONE", help="The time zone, such as Europe/Berlin. Default: UTC.")
 @option("--ref", default="", metavar="REF", help="A branch, or a full ref of a tag. Default: the default branch.")
 @option("--name", default="", metavar="RUN", help="Only this run, whether its `when` matches or not.")
+@option(
+    "--input",
+    "inputs",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="A value for an input that the runs declare. May be repeated.",
+)
 @output_option(*_FORMATS)
 @server_options
 def create(
@@ -29,15 +36,21 @@ def create(
     time_zone: str,
     ref: str,
     name: str,
+    inputs: tuple[str, ...],
     output: Format,
     server: str | None,
     token: str | None,
 ) -> None:
     """Create a schedule. CRON is "MINUTE HOUR DAY MONTH WEEKDAY", such as "30 2 * * mon-fri"."""
+    from sluiceway.cli.values import parse_assignments
+
+    given = parse_assignments("--input", inputs)
     made = with_client(
         server,
         token,
-        lambda client: client.schedules.create(project, cron, time_zone=time_zone, ref=ref, run_name=name),
+        lambda client: client.schedules.create(
+            project, cron, time_zone=time_zone, ref=ref, run_name=name, inputs=given
+        ),
     )
     _print(made, output, f"created schedule {made.id}; {_next(made)}")
 

@@ -389,6 +389,7 @@ class Deliveries:
         self.list = loop.call(deliveries.list)
         self.get = loop.call(deliveries.get)
         self.run = loop.call(deliveries.run)
+        self.configured_runs = loop.call(deliveries.configured_runs)
         self.redeliver = loop.call(deliveries.redeliver)
 
 

@@ -37,6 +37,7 @@ class Deliveries:
         pull_request: int | None = None,
         run_name: str = "",
         variables: Mapping[str, str] | None = None,
+        inputs: Mapping[str, str] | None = None,
         request_id: str = "",
     ) -> pb.Delivery:
         """Create the runs of a branch, a tag or a pull request by hand.
@@ -48,6 +49,7 @@ class Deliveries:
             pull_request: the number of a pull or merge request, in place of `ref` and `commit_sha`.
             run_name: only this run, whether its `when` matches or not.
             variables: environment variables of all tasks. Whoever can see the runs can see them.
+            inputs: values for inputs that the runs declare, as text. Whoever can see the runs can see them.
             request_id: a repeated call with the same id has no further effect.
         """
         request = self._connection.request(
@@ -58,9 +60,30 @@ class Deliveries:
             pull_request_id="" if pull_request is None else str(pull_request),
             run_name=run_name,
             variables=variables or {},
+            inputs=inputs or {},
             request_id=request_id,
         )
         return (await self._connection.call(self._stub.RunProject, request)).delivery
+
+    async def configured_runs(
+        self, project: str, *, ref: str = "", commit_sha: str = "", pull_request: int | None = None
+    ) -> pb.ListConfiguredRunsResponse:
+        """Read the configuration of a branch, a tag or a pull request: its runs, and the inputs that they declare.
+
+        Args:
+            project: its id or path.
+            ref: as of `run`.
+            commit_sha: as of `run`.
+            pull_request: as of `run`.
+        """
+        request = self._connection.request(
+            pb.ListConfiguredRunsRequest,
+            project_id=project,
+            ref=ref,
+            commit_sha=commit_sha,
+            pull_request_id="" if pull_request is None else str(pull_request),
+        )
+        return await self._connection.call(self._stub.ListConfiguredRuns, request)
 
     async def redeliver(self, project: str, delivery: str) -> pb.Delivery:
         """Make the server work on a delivery once more."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from datetime import datetime, timedelta
 
@@ -103,6 +103,7 @@ class Runs:
         tasks: Sequence[str] = (),
         request_id: str = "",
         hold_on_failure: timedelta | None = None,
+        inputs: Mapping[str, str] | None = None,
     ) -> run_pb2.Run:
         """Run a run that is over again, as a new run, which is returned.
 
@@ -113,6 +114,7 @@ class Runs:
                 Without both, all tasks run again.
             request_id: a repeated call with the same id creates no second run.
             hold_on_failure: how long the pod of a task is held when a step fails; None: as in the restarted run.
+            inputs: other values for inputs, as text; only if all tasks run again. The others keep their values.
         """
         request = self._connection.request(
             pb.RestartRunRequest,
@@ -122,6 +124,7 @@ class Runs:
             task_ids=tasks,
             request_id=request_id,
             hold_on_failure=hold_on_failure,
+            inputs=inputs or {},
         )
         return (await self._connection.call(self._stub.RestartRun, request)).run
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from google.protobuf.field_mask_pb2 import FieldMask
 
@@ -21,7 +21,14 @@ class Schedules:
         self._stub = pb_grpc.ScheduleServiceStub(connection.channel)
 
     async def create(
-        self, project: str, cron: str, *, time_zone: str = "", ref: str = "", run_name: str = ""
+        self,
+        project: str,
+        cron: str,
+        *,
+        time_zone: str = "",
+        ref: str = "",
+        run_name: str = "",
+        inputs: Mapping[str, str] | None = None,
     ) -> pb.Schedule:
         """Create a schedule.
 
@@ -31,8 +38,11 @@ class Schedules:
             time_zone: such as `Europe/Berlin`; empty: UTC.
             ref: a branch, or the full name of a branch or tag; empty: the default branch.
             run_name: only this run, whether its `when` matches or not.
+            inputs: values for inputs that the runs declare, as text.
         """
-        schedule = self._connection.request(pb.Schedule, cron=cron, time_zone=time_zone, ref=ref, run_name=run_name)
+        schedule = self._connection.request(
+            pb.Schedule, cron=cron, time_zone=time_zone, ref=ref, run_name=run_name, inputs=inputs or {}
+        )
         request = self._connection.request(pb.CreateScheduleRequest, project_id=project, schedule=schedule)
         return (await self._connection.call(self._stub.CreateSchedule, request)).schedule
 
@@ -56,9 +66,17 @@ class Schedules:
         ref: str | None = None,
         run_name: str | None = None,
         paused: bool | None = None,
+        inputs: Mapping[str, str] | None = None,
     ) -> pb.Schedule:
-        """Change what is not None."""
-        wanted = {"cron": cron, "time_zone": time_zone, "ref": ref, "run_name": run_name, "paused": paused}
+        """Change what is not None. `inputs` replaces all values."""
+        wanted = {
+            "cron": cron,
+            "time_zone": time_zone,
+            "ref": ref,
+            "run_name": run_name,
+            "paused": paused,
+            "inputs": inputs,
+        }
         changes = {name: value for name, value in wanted.items() if value is not None}
         changed = self._connection.request(pb.Schedule, id=schedule, **changes)  # type: ignore[arg-type]  # by name
         request = self._connection.request(

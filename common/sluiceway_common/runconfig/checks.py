@@ -11,6 +11,7 @@ from typing import Any
 
 from sluiceway_common.foundation import graph
 from sluiceway_common.runconfig.capabilities import DRIVERS, Capabilities, unsupported_parts, without_effect
+from sluiceway_common.runconfig.inputs import variable_of
 from sluiceway_common.runconfig.likely_mistakes import (
     carriage_return,
     never_applies,
@@ -49,13 +50,32 @@ def check_runs(
         drivers: those that may run the tasks.
     """
     _check_names("run", ((r.name, r.path) for r in runs), error, warning)
+    _check_inputs(runs, error)
     for run in runs:
+        system = {*system, *(variable_of(name) for name in run.inputs)}
         _check_counts(run, error)
         _check_names("task", ((t.name, t.path) for t in run.tasks), error, warning)
         for task in run.tasks:
             _check_task(task, error, warning, system=system, drivers=drivers)
         edges = _check_edges(run, error)
         _check_cycles(run, edges, error, warning)
+
+
+def _check_inputs(runs: Sequence[RunOutline], error: Report) -> None:
+    """Check that `when` asks for inputs that there are, and that inputs of one name are one."""
+    first: dict[str, tuple[object, str | None]] = {}
+    for run in runs:
+        for name, declared in run.inputs.items():
+            known, owner = first.setdefault(name, (declared, run.name))
+            if known != declared:
+                message = (
+                    f"run {quoted(owner or '')} declares an input {quoted(name)} too, and not alike: `ctx.inputs` has"
+                    " one value for a name, so runs that share an input must declare it in the same way"
+                )
+                error((*run.path, "inputs", name), message)
+        for name, path in run.wanted_inputs:
+            if name not in run.inputs:
+                error(path, f"the run declares no input {quoted(name)}{did_you_mean(name, run.inputs)}")
 
 
 def _check_task(

@@ -6,7 +6,8 @@ are in the result; other failures (the repository is unavailable) are raised, be
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -16,8 +17,9 @@ from sluiceway_common.runconfig.capabilities import DRIVERS, Capabilities
 from sluiceway_common.runconfig.checks import check_runs, check_values
 from sluiceway_common.runconfig.documents import Document, DocumentError, decode_source
 from sluiceway_common.runconfig.environment import system_variables
-from sluiceway_common.runconfig.evaluation import Evaluation, EvaluationError
+from sluiceway_common.runconfig.evaluation import Evaluation, EvaluationError, declarations
 from sluiceway_common.runconfig.files import FileRefused, RepositoryFiles
+from sluiceway_common.runconfig.input_model import values_for_jsonnet
 from sluiceway_common.runconfig.json_documents import parse_json
 from sluiceway_common.runconfig.locate import (
     CANDIDATES,
@@ -36,6 +38,7 @@ from sluiceway_common.runconfig.outline import outline
 from sluiceway_common.runconfig.problems import DocumentPath, Problem, format_path, quoted
 from sluiceway_common.runconfig.when import Context
 
+_INPUTS: Final = "inputs"
 # More than a person reads, and fewer than the errors that a run may be created with.
 MAX_PROBLEMS: Final = 500
 
@@ -50,6 +53,7 @@ class LoadResult:
         errors: all faults; if there are none, runs can be created from it.
         warnings: what is allowed but probably a mistake.
         source_path: the file, from the root of the repository; empty when none was found.
+        is_made_with_inputs: whether it is jsonnet that may use the values of inputs: with others it may be another one.
     """
 
     config: Config | None
@@ -57,6 +61,7 @@ class LoadResult:
     errors: tuple[Problem, ...] = ()
     warnings: tuple[Problem, ...] = ()
     source_path: str = ""
+    is_made_with_inputs: bool = False
 
     @property
     def is_agola(self) -> bool:
@@ -100,6 +105,7 @@ class _Loading:
         self._files = files
         self._context = context
         self._evaluation: Evaluation | None = None
+        self._is_made_with_inputs = False
 
     def load(self) -> LoadResult:
         try:
@@ -126,7 +132,8 @@ class _Loading:
             from sluiceway_common.runconfig.agola.adapting import adapted  # noqa: PLC0415 - few repositories need it
 
             document = adapted(document)
-        return check_document(document, source.path, drivers=self._drivers)
+        checked = check_document(document, source.path, drivers=self._drivers)
+        return replace(checked, is_made_with_inputs=self._is_made_with_inputs)
 
     def _parse(self, source: Source) -> Document:
         # Imported on use: the command line reads one file, in one syntax.
@@ -143,8 +150,36 @@ class _Loading:
         from sluiceway_common.runconfig.rendered_documents import parse_rendered  # noqa: PLC0415 - see above
 
         text = decode_source(source.content)
-        evaluation = self._evaluation = Evaluation(source.path, text, self._files, self._context)
-        return parse_rendered(evaluation.run(), text, evaluation.imported)
+        output = self._evaluated(source.path, text)
+        assert self._evaluation is not None  # noqa: S101 - the line above made it
+        return parse_rendered(output, text, self._evaluation.imported)
+
+    def _evaluated(self, path: str, text: str) -> str:
+        """Evaluate jsonnet with the values of the inputs that it declares.
+
+        Most configurations declare none, and are evaluated once. Where a text has the word, the declarations are
+        evaluated first: what the whole is evaluated with follows from them.
+        """
+        if _INPUTS not in text:
+            try:
+                output = self._evaluate(path, text, {})
+            except EvaluationError:
+                if not self._imports_mention_inputs():
+                    raise
+            else:
+                if not self._imports_mention_inputs():
+                    return output
+        evaluation = self._evaluation = declarations(path, text, self._files, self._context)
+        values = values_for_jsonnet(json.loads(evaluation.run()), self._context.inputs)
+        self._is_made_with_inputs = bool(values)
+        return self._evaluate(path, text, values)
+
+    def _evaluate(self, path: str, text: str, inputs: Mapping[str, str | float | bool]) -> str:
+        evaluation = self._evaluation = Evaluation(path, text, self._files, self._context, inputs=inputs)
+        return evaluation.run()
+
+    def _imports_mention_inputs(self) -> bool:
+        return self._evaluation is not None and any(_INPUTS in each for each in self._evaluation.imported.values())
 
 
 def check_document(

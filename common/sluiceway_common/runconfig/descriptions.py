@@ -41,6 +41,23 @@ DESCRIPTIONS: Final[Mapping[str, Mapping[str, str]]] = {
         "task_timeout_interval": _TASK_TIMEOUT,
         "timeout": "The time limit of the run, without the time in which it only waits for approvals. Default: none.",
         "priority": "Runs with a higher priority start first.",
+        "inputs": (
+            "Values that whoever starts the run may choose, by name: lower-case letters, digits and underscores. Tasks"
+            " have them as `SLUICE_INPUT_NAME`, jsonnet as `ctx.inputs`. Everybody who sees the run sees them: no"
+            " secrets."
+        ),
+    },
+    "Input": {
+        ITSELF: "A value that whoever starts the run may choose.",
+        "type": "What the value is.",
+        "default": "The value if none is given. Default: the empty string, 0, false or the first option.",
+        "options": "The values that an input of type `choice` may have.",
+        "pattern": "A regular expression (RE2) that must match the whole value of an input of type `string`.",
+        "description": "What it is for; shown where a value is asked for.",
+        "required": (
+            "Whether a value must be given if there is no default. Pushes do not start such a run: people, schedules"
+            " and programs do, with a value."
+        ),
     },
     "Task": {
         ITSELF: "A node of the graph of a run. It runs in one pod.",
@@ -132,6 +149,7 @@ DESCRIPTIONS: Final[Mapping[str, Mapping[str, str]]] = {
         "tag": "Rules for tags.",
         "ref": "Rules for full refs, such as `refs/heads/main`.",
         "paths": "Rules for changed files, with `*` and `**` or an expression. They must hold as well as the others.",
+        "inputs": "Rules for the values of inputs, by name. They must hold as well as the others.",
     },
     "RefRules": {
         ITSELF: "Rules of two kinds: what is included, and what of that is excluded.",

@@ -19,6 +19,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import IO, Final
 
 from sluiceway_common.foundation.errors import Unavailable
@@ -32,6 +33,21 @@ MAX_IMPORTS: Final = 1_000
 MAX_IMPORTED_BYTES: Final = 16 << 20
 _MAX_MESSAGE_BYTES: Final = 2 * jsonnet_child.OUTPUT_BYTES
 _MAX_SHOWN_CHARACTERS: Final = 2_000
+
+
+_NOT_KNOWN: Final = (
+    "the values of inputs are not known while the runs and their `inputs` are listed: neither may depend on "
+    "`ctx.inputs`"
+)
+
+
+# Whatever is malformed is left out here: it is reported when the whole is checked.
+_DECLARATIONS: Final = """local config = import %s;
+function(ctx)
+  local made = if std.isFunction(config) then config(ctx=ctx) else config;
+  local runs = if std.isObject(made) && 'runs' in made then made.runs else [];
+  [run.inputs for run in (if std.isArray(runs) then runs else []) if std.isObject(run) && 'inputs' in run]
+"""
 
 
 class EvaluationError(ValueError):
@@ -55,6 +71,28 @@ def evaluate(path: str, text: str, files: FileReader, context: Context) -> str:
         Unavailable: the child could not be started, or `files` cannot be read.
     """
     return Evaluation(path, text, files, context).run()
+
+
+def declarations(path: str, text: str, files: FileReader, context: Context) -> Evaluation:
+    """Return the evaluation of what the runs of a configuration declare as their `inputs`, a list.
+
+    It imports the configuration, so that its places and its own imports are those of an evaluation of the whole;
+    jsonnet evaluates of it only what the list needs.
+    """
+    own = _WithOwn(path, text, files)
+    return Evaluation(path, _DECLARATIONS % json.dumps(posixpath.basename(path)), own, context, inputs=None)
+
+
+@dataclass(frozen=True, slots=True)
+class _WithOwn:
+    """The files of a repository, with the text of the configuration as it was read."""
+
+    path: str
+    text: str
+    files: FileReader
+
+    def read(self, path: str) -> bytes | None:
+        return self.text.encode() if path == self.path else self.files.read(path)
 
 
 @dataclass(slots=True)
@@ -91,11 +129,29 @@ def _refusal(message: str) -> bytes:
 class Evaluation:
     """One evaluation. Call `run` once; `kill` may be called from any thread, at any time, repeatedly."""
 
-    def __init__(self, path: str, text: str, files: FileReader, context: Context) -> None:
+    def __init__(
+        self,
+        path: str,
+        text: str,
+        files: FileReader,
+        context: Context,
+        *,
+        inputs: Mapping[str, str | float | bool] | None = MappingProxyType({}),
+    ) -> None:
+        """Create the evaluation.
+
+        Args:
+            path: as of `evaluate`.
+            text: as of `evaluate`.
+            files: as of `evaluate`.
+            context: as of `evaluate`.
+            inputs: the values of `ctx.inputs`. None: they are not known, and using one is an error.
+        """
         self._path = path
         self._text = text
         self._imports = _Imports(files)
         self._context = context
+        self._inputs = inputs
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._killed = False
@@ -162,8 +218,11 @@ class Evaluation:
 
     def _converse(self, to_child: IO[bytes], from_child: IO[bytes], source: bytes) -> tuple[bytes, str] | None:
         """Handle imports until the child sends its result; None if it died before."""
-        ctx = json.dumps(self._context.as_dict()).encode()
-        outgoing = jsonnet_child.pack(b"S", self._path.encode(), source, ctx)
+        # `ctx` is jsonnet: what is evaluated only when it is used may be an error.
+        ctx = json.dumps({**self._context.as_dict(), "inputs": dict(self._inputs or {})})
+        if self._inputs is None:
+            ctx += f" + {{ inputs: error {json.dumps(_NOT_KNOWN)} }}"
+        outgoing = jsonnet_child.pack(b"S", self._path.encode(), source, ctx.encode())
         while True:
             try:
                 to_child.write(outgoing)
@@ -229,7 +288,7 @@ def _as_error(path: str, text: str) -> EvaluationError:
     first = re.match(r"\s*(\S+:[\d():-]+)", trace)
     if message.startswith(f"{path}:"):
         message = re.sub(r"\A\S*?:[\d():-]+:? ", "", message)
-    elif first and first[1]:
+    elif first and first[1] and not first[1].startswith("tla:"):
         message = f"{message} (at {first[1]})"
     if len(message) > _MAX_SHOWN_CHARACTERS:
         message = message[:_MAX_SHOWN_CHARACTERS] + "…"

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from pydantic import BaseModel
 
-from sluiceway_common.runconfig import model, step_model, when_model
+from sluiceway_common.runconfig import input_model, model, step_model, when_model
 from sluiceway_common.runconfig.documents import Document
 from sluiceway_common.runconfig.model import Config
 from sluiceway_common.runconfig.problems import DocumentPath, boolean_word, describe_type, did_you_mean, quoted
@@ -30,6 +30,7 @@ _MODEL_BY_FIELD: Final[dict[str, type[BaseModel]]] = {
     "depends": model.Depend,
     "approval": model.Approval,
     "retry": model.Retry,
+    "inputs": input_model.Input,
     **step_model.STEP_MODELS,
 }
 
@@ -122,6 +123,8 @@ def _model_at(location: tuple[str | int, ...]) -> type[BaseModel]:
     names = [part for part in location if isinstance(part, str)]
     if len(names) >= 2 and names[-2] == "docker_registries_auth":
         return model.RegistryAuth
+    if len(names) >= 2 and names[-2] == "inputs":
+        return when_model.RefRules if "when" in names else input_model.Input
     return _MODEL_BY_FIELD.get(names[-1], Config) if names else Config
 
 

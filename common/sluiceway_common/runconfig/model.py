@@ -12,8 +12,10 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
+from sluiceway.api.run.v1 import definition_pb2 as api
 from sluiceway_common.runconfig import durations
 from sluiceway_common.runconfig.environment import id_token_variables
+from sluiceway_common.runconfig.input_model import Inputs
 from sluiceway_common.runconfig.problems import boolean_word, describe_type, quoted
 from sluiceway_common.runconfig.step_model import Step
 from sluiceway_common.runconfig.values import (
@@ -269,6 +271,11 @@ class Run(Model):
     task_timeout_interval: Duration | None = None
     timeout: Duration | None = None
     priority: Priority = 0
+    inputs: Inputs
+
+    def declared_inputs(self) -> tuple[api.Input, ...]:
+        """Return its inputs as the API has them, without values."""
+        return tuple(each.declared(name) for name, each in self.inputs.items())
 
 
 class Config(Model):

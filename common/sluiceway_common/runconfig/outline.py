@@ -7,6 +7,7 @@ validation with the model reports it. Pure.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -86,19 +87,48 @@ class TaskOutline:
 
 @dataclass(frozen=True, slots=True)
 class RunOutline:
-    """A run; `name` is None where it cannot be read."""
+    """A run.
+
+    Attributes:
+        path: where it is.
+        name: None where it cannot be read.
+        tasks: those that can be read.
+        inputs: what it declares, as written, by name.
+        wanted_inputs: the names that `when` of the run, its tasks and their steps ask for, with their places.
+    """
 
     path: DocumentPath
     name: str | None
     tasks: tuple[TaskOutline, ...]
+    inputs: Mapping[str, object]
+    wanted_inputs: tuple[tuple[str, DocumentPath], ...]
 
 
 def outline(document: Any) -> tuple[RunOutline, ...]:
     """Read the runs of any document, as many as the limits allow."""
     return tuple(
-        RunOutline(path, _name(run), tuple(_task(t, p) for t, p in _maps(run, "tasks", path, MAX_TASKS)))
+        RunOutline(
+            path,
+            _name(run),
+            tuple(_task(t, p) for t, p in _maps(run, "tasks", path, MAX_TASKS)),
+            _map(run, "inputs"),
+            tuple(_wanted_inputs(run, path)),
+        )
         for run, path in _maps(document, "runs", (), MAX_RUNS)
     )
+
+
+def _wanted_inputs(run: dict[str, Any], path: DocumentPath) -> Iterator[tuple[str, DocumentPath]]:
+    holders = [(run, path)]
+    for task, of_task in _maps(run, "tasks", path, MAX_TASKS):
+        holders.append((task, of_task))
+        for step, of_step in _maps(task, "steps", of_task, MAX_STEPS):
+            # In a short form, the fields are one level below.
+            holders += [(step, of_step), *((body, (*of_step, key)) for key, body in step.items() if key != "when")]
+    for holder, where in holders:
+        if isinstance(holder, dict):
+            for name in _map(_map(holder, "when"), "inputs"):
+                yield name, (*where, "when", "inputs", name)
 
 
 def _maps(holder: Any, field: str, path: DocumentPath, limit: int) -> list[tuple[dict[str, Any], DocumentPath]]:

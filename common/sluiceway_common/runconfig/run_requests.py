@@ -68,6 +68,10 @@ def run_request(
         source=_source(origin),
         request_id=request_id,
         warnings=all_warnings,
+        inputs=tasks.inputs if tasks is not None else (),
+        inputs_make_tasks=tasks is not None
+        and bool(tasks.inputs)
+        and (tasks.are_made_with_inputs or loaded.is_made_with_inputs),
     )
 
 

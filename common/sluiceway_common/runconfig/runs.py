@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, replace
 
 from sluiceway_common.foundation.errors import NotFound
+from sluiceway_common.runconfig.inputs import is_missing, with_values
 from sluiceway_common.runconfig.model import Config, RegistryAuth, Run
 from sluiceway_common.runconfig.problems import did_you_mean, quoted
 from sluiceway_common.runconfig.step_model import RunStep
 from sluiceway_common.runconfig.values import Value
-from sluiceway_common.runconfig.when import Context, deciding_rule, matches
+from sluiceway_common.runconfig.when import Context, deciding_rule, differing_input, matches
 from sluiceway_common.runconfig.when_model import When
 
 
@@ -30,7 +31,31 @@ def find_run(config: Config, name: str) -> Run:
 
 def runs_that_apply(config: Config, context: Context, changed_paths: Collection[str] | None = None) -> tuple[str, ...]:
     """List the names of the runs whose `when` matches, in the order of the file."""
-    return tuple(r.name for r in config.runs if applies(r.when, context, changed_paths))
+    return tuple(r.name for r in config.runs if applies(r.when, context_of_run(r, context), changed_paths))
+
+
+def context_of_run(run: Run, context: Context) -> Context:
+    """Return the context with the values of all inputs of a run, instead of those that were given."""
+    if not run.inputs and not context.inputs:
+        return context
+    inputs = with_values(run.declared_inputs(), context.inputs)
+    return replace(context, inputs={each.name: each.value for each in inputs})
+
+
+def missing_inputs(run: Run, given: Mapping[str, str]) -> str:
+    """Say in a sentence which inputs of a run have to get a value, and do not; empty: none."""
+    missing = [each.name for each in run.declared_inputs() if is_missing(each, given)]
+    if not missing:
+        return ""
+    return f"it needs a value of {', '.join(missing)}: run it by hand or by a schedule, with a value"
+
+
+def uses_inputs_in_when(run: Run) -> bool:
+    """Return whether the `when` of a run, a task or a step asks for an input."""
+    whens = [run.when]
+    for task in run.tasks:
+        whens += [task.when, *(step.when for step in task.steps)]
+    return any(when is not None and when.inputs for when in whens)
 
 
 def variables_of_run(config: Config, run_name: str) -> tuple[str, ...]:
@@ -79,15 +104,20 @@ def explain_when(when: When | None, context: Context, changed_paths: Collection[
     if when is None:
         return Explained(True, "it has no `when`")
     compiled = when.compiled()
+    of_refs = replace(compiled, inputs={})
     rule = deciding_rule(compiled, context)
-    if not matches(compiled, context, None):
+    if not matches(of_refs, context, None):
         if rule is None:
             return Explained(False, f"its `when` does not match {shown_ref(context)}")
         return Explained(False, f"`{rule.kind}` of its `when` excludes {shown_ref(context)}, by {quoted(rule.rule)}")
-    if not matches(compiled, context, changed_paths):
+    if not matches(of_refs, context, changed_paths):
         count = len(changed_paths or ())
         sentence = f"its `paths` match none of the {count} changed files" if count else "no file has changed"
         return Explained(False, sentence, by_paths=True)
+    differing = differing_input(compiled, context)
+    if differing is not None:
+        value = quoted(context.inputs.get(differing, ""))
+        return Explained(False, f"`inputs` of its `when` wants another value of {differing} than {value}")
     if rule is None:
         sentence = (
             "its `paths` match" if changed_paths is not None else "its `paths` agree, as the changes are not known"

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from sluiceway_common.runconfig.descriptions import CONFIGURATION, DESCRIPTIONS, ITSELF
+from sluiceway_common.runconfig.inputs import InputType
 from sluiceway_common.runconfig.model import Config
 from sluiceway_common.runconfig.step_model import STEP_MODELS
 from sluiceway_common.runmodel.conditions import Condition, RetryAvoid, RetryCause
@@ -42,7 +43,12 @@ def json_schema() -> dict[str, Any]:
     definitions["RefRules"]["properties"] = {"include": _nullable(*rules), "exclude": _nullable(*rules)}
     for name in ("branch", "tag", "ref", "paths"):
         definitions["When"]["properties"][name] = _nullable(*rules, {"$ref": "#/$defs/RefRules"})
-    for name in ("Condition", "RetryAvoid", "RetryCause", "Depend"):
+    values = tuple({"type": kind} for kind in ("string", "number", "boolean"))
+    definitions["When"]["properties"]["inputs"]["additionalProperties"] = {
+        "anyOf": [*values, {"type": "array", "items": {"anyOf": list(values)}}, {"$ref": "#/$defs/RefRules"}]
+    }
+    definitions["Input"]["properties"]["type"] = {"enum": [each.value for each in InputType], "default": "string"}
+    for name in ("Condition", "InputType", "RetryAvoid", "RetryCause", "Depend"):
         # The forms above have taken their place.
         definitions.pop(name, None)
     for definition in (schema, *definitions.values()):

@@ -15,9 +15,16 @@ from google.protobuf.duration_pb2 import Duration
 
 from sluiceway.api.run.v1 import definition_pb2 as api
 from sluiceway_common.runconfig import durations
+from sluiceway_common.runconfig.inputs import with_values
 from sluiceway_common.runconfig.model import Approval, Config, Container, Depend, RegistryAuth, Resources, Run, Task
 from sluiceway_common.runconfig.problems import quoted
-from sluiceway_common.runconfig.runs import applies, find_run, variables_of_run
+from sluiceway_common.runconfig.runs import (
+    applies,
+    context_of_run,
+    find_run,
+    uses_inputs_in_when,
+    variables_of_run,
+)
 from sluiceway_common.runconfig.step_model import (
     ArchiveContents,
     CloneStep,
@@ -50,6 +57,8 @@ class RunTasks:
         priority: of the run.
         timeout: of the run; None for none.
         warnings: what the run should carry for people, such as variables that are not set.
+        inputs: of the run, with their values.
+        are_made_with_inputs: whether a `when` of the run, its tasks or their steps asks for an input.
     """
 
     name: str
@@ -58,6 +67,8 @@ class RunTasks:
     priority: int
     timeout: Duration | None
     warnings: tuple[str, ...]
+    inputs: tuple[api.Input, ...] = ()
+    are_made_with_inputs: bool = False
 
 
 def tasks_of_run(
@@ -74,7 +85,8 @@ def tasks_of_run(
     Args:
         config: without errors (`LoadResult.config`).
         run_name: which run.
-        context: the branch, tag or pull request of the run.
+        context: the branch, tag or pull request of the run, and values for its inputs; values of other inputs, and
+            those that `input_faults` reports, are passed over.
         changed_paths: the files that have changed, where known; see `when`.
         variables: the values of variables: a clear text, or a value; see `project_variables`. One that is missing is
             an empty string, with a warning.
@@ -84,6 +96,8 @@ def tasks_of_run(
         NotFound: there is no such run.
     """
     run = find_run(config, run_name)
+    inputs = with_values(run.declared_inputs(), context.inputs)
+    context = context_of_run(run, context)
     making = _Making(config, run, context, changed_paths, variables=variables or {}, from_fork=from_fork)
     tasks = tuple(making.task(t) for t in run.tasks)
     return RunTasks(
@@ -93,6 +107,8 @@ def tasks_of_run(
         priority=0 if from_fork else run.priority,
         timeout=None if run.timeout is None else _duration(run.timeout),
         warnings=tuple(making.warnings),
+        inputs=inputs,
+        are_made_with_inputs=uses_inputs_in_when(run),
     )
 
 

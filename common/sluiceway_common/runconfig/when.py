@@ -5,7 +5,8 @@ with "no"; for `branch` (branches only), `tag` (tags only) and `ref` (always), i
 "yes" and after it a matching exclude sets "no". So a rule with excludes only never says "yes". Then `paths`, when
 given, must agree too: some changed file is included (all are, where no include is given) and not excluded. If the
 changed files are unknown (a first push, a manual start), `paths` agrees: it is worse to miss a test than to run one too
-many.
+many. `inputs` must agree too: the value of each input that is named is included (any is, where no include is given) and
+not excluded.
 
 A rule between slashes or hashes (`/^v[0-9]/`, `#^feat/#`) is a regular expression of RE2, searched; any other is
 compared as it is, except under `paths`, where it is a pattern of files: `*` and `?` stay inside a folder, `**` crosses
@@ -16,7 +17,7 @@ Pure.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -34,9 +35,11 @@ class Context:
     tag: str = ""
     pull_request_id: str = ""
     commit_sha: str = ""
+    inputs: Mapping[str, str] = field(default_factory=dict, hash=False)
+    """The values of inputs by name: those that were given; for the `when` of a run, those of all that it declares."""
 
     def as_dict(self) -> dict[str, str]:
-        """Return the object that a jsonnet function receives."""
+        """Return the object that a jsonnet function receives, but for the inputs."""
         return {
             "ref_type": self.ref_type,
             "ref": self.ref,
@@ -63,13 +66,15 @@ class When:
     tag: Rules | None = None
     ref: Rules | None = None
     paths: Rules | None = field(default=None)
+    inputs: Mapping[str, Rules] = field(default_factory=dict, hash=False)
 
 
 def matches(when: When | None, context: Context, changed_paths: Collection[str] | None = None) -> bool:
     """Return whether `when` applies to `context`; `changed_paths` None means that they are not known."""
     if when is None:
         return True
-    return _ref_agrees(when, context) and _paths_agree(when.paths, changed_paths)
+    agrees = _ref_agrees(when, context) and _paths_agree(when.paths, changed_paths)
+    return agrees and differing_input(when, context) is None
 
 
 def _ref_agrees(when: When, context: Context) -> bool:
@@ -77,6 +82,16 @@ def _ref_agrees(when: When, context: Context) -> bool:
         return True
     decided = deciding_rule(when, context)
     return decided is not None and decided.includes
+
+
+def differing_input(when: When, context: Context) -> str | None:
+    """Return the name of the first input whose value `when` does not want; None: there is none."""
+    for name, rules in when.inputs.items():
+        value = context.inputs.get(name, "")
+        is_included = not rules.include or any(_ref_rule_matches(rule, value) for rule in rules.include)
+        if not is_included or any(_ref_rule_matches(rule, value) for rule in rules.exclude):
+            return name
+    return None
 
 
 @dataclass(frozen=True, slots=True)

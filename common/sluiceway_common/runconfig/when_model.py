@@ -10,8 +10,9 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from sluiceway_common.runconfig import when
+from sluiceway_common.runconfig.inputs import as_text
 from sluiceway_common.runconfig.problems import describe_type, quoted
-from sluiceway_common.runconfig.values import Model, fault, filled
+from sluiceway_common.runconfig.values import Model, fault, filled, without_nulls
 
 
 def _rules(value: Any) -> Any:
@@ -57,6 +58,16 @@ class RefRules(Model):
         return when.Rules(tuple(self.include), tuple(self.exclude))
 
 
+def _input_rules(value: Any) -> Any:
+    """Convert rules for the value of an input; numbers and booleans are texts there, as inputs of these types have."""
+    if isinstance(value, bool | int | float):
+        return {"include": [as_text(value)]}
+    if isinstance(value, list):
+        return {"include": [as_text(each) if isinstance(each, bool | int | float) else each for each in value]}
+    return _rules(value)
+
+
+InputRules = Annotated[RefRules, BeforeValidator(_input_rules)]
 AnyRules = Annotated[RefRules, BeforeValidator(_rules)]
 
 
@@ -67,7 +78,10 @@ class When(Model):
     tag: AnyRules | None = None
     ref: AnyRules | None = None
     paths: AnyRules | None = None
+    inputs: Annotated[dict[str, InputRules], BeforeValidator(without_nulls)] = Field(default_factory=dict)
 
     def compiled(self) -> when.When:
         """Return the rules as `when.matches` takes them."""
-        return when.When(*(r.compiled() if r else None for r in (self.branch, self.tag, self.ref, self.paths)))
+        inputs = {name: rules.compiled() for name, rules in self.inputs.items()}
+        branch, tag, ref, paths = (r.compiled() if r else None for r in (self.branch, self.tag, self.ref, self.paths))
+        return when.When(branch, tag, ref, paths, inputs)

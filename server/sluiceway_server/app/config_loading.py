@@ -80,6 +80,7 @@ def _load(
             tag=context.tag,
             pull_request_id=context.pull_request_id,
             commit_sha=context.commit_sha,
+            inputs=dict(context.inputs),
         ),
         drivers=drivers or DRIVERS,
     )

@@ -119,6 +119,7 @@ from sluiceway_server.runs.service import RunServicer
 from sluiceway_server.triggers.audit_subjects import AUDIT_SUBJECTS
 from sluiceway_server.triggers.catching_up import CatchUp
 from sluiceway_server.triggers.clone_access import CloneCredentialsOf
+from sluiceway_server.triggers.event_reading import EventReader
 from sluiceway_server.triggers.git_repositories import access_of
 from sluiceway_server.triggers.grants import Grants
 from sluiceway_server.triggers.linked_accounts import LinkedAccountServicer
@@ -283,12 +284,12 @@ async def services(ground: ServerDependencies, database: DataManager) -> AsyncIt
         cleaner = LinkCleaner(
             database, providers, ground.envelope, clock, settings=ground.triggers, is_elected=is_elected
         )
+        event_reader = EventReader(providers, ConfigProcesses(_LOADED_AT_A_TIME, waiting=_LOADS_WAITING))
         deliveries = DeliveryWorker(
             database,
             engine,
-            providers,
+            event_reader,
             clock,
-            workers=ConfigProcesses(_LOADED_AT_A_TIME, waiting=_LOADS_WAITING),
             settings=ground.triggers,
             is_elected=is_elected,
         )
@@ -436,7 +437,9 @@ async def services(ground: ServerDependencies, database: DataManager) -> AsyncIt
             )
             offer.add(
                 delivery_service_pb2_grpc.add_DeliveryServiceServicer_to_server,
-                DeliveryServicer(audited, providers, ground.envelope, clock, ids=ids, expect=deliveries.expect),
+                DeliveryServicer(
+                    audited, providers, ground.envelope, clock, ids=ids, reader=event_reader, expect=deliveries.expect
+                ),
             )
             offer.add(
                 schedule_service_pb2_grpc.add_ScheduleServiceServicer_to_server,

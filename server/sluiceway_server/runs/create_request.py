@@ -7,7 +7,7 @@ the message, so that what is stored can be sent to an executor without further c
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
@@ -21,6 +21,7 @@ from sluiceway_common.foundation.rpc.fields import field_faults
 from sluiceway_common.foundation.texts import foreign_fault, lines_fault, name_fault, shown
 from sluiceway_common.runconfig.capabilities import without_effect
 from sluiceway_common.runconfig.environment import has_agola_names, system_variables
+from sluiceway_common.runconfig.inputs import message_faults, variable_of, with_values
 from sluiceway_common.runconfig.likely_mistakes import carriage_return, overwritten_variable
 from sluiceway_common.runconfig.problems import DocumentPath, format_path
 from sluiceway_common.runmodel import creation, groups
@@ -118,6 +119,7 @@ def check(
         found += task_faults(f"tasks[{index}]", task)
     found += environment_faults("static_environment", request.static_environment)
     found += environment_faults("environment", request.environment)
+    found += message_faults("inputs", request.inputs)
     preconditions = _preconditions(request.change_groups, found)
     if _is_unreadable(request):
         raise InvalidInput(_with_field_faults(request, found))
@@ -261,8 +263,9 @@ def _with_field_faults(request: service_api.CreateRunRequest, found: list[Violat
 
 def _unsaid_warnings(request: service_api.CreateRunRequest) -> Iterator[str]:
     """Yield likely mistakes in the tasks, except those that the caller's warnings have, with their place in a file."""
+    inputs = {variable_of(each.name) for each in request.inputs}
     for index, task in enumerate(request.tasks):
-        for path, message in _likely_mistakes(task, request.static_environment):
+        for path, message in _likely_mistakes(task, request.static_environment, inputs):
             where = format_path(("tasks", index, *path))
             # Of a step, a configuration's path depends on the form that it is written in.
             known = format_path(("tasks", index, *path[:2])) if path[0] == "steps" else where
@@ -271,10 +274,12 @@ def _unsaid_warnings(request: service_api.CreateRunRequest) -> Iterator[str]:
 
 
 def _likely_mistakes(
-    task: definition_api.TaskDefinition, static: Mapping[str, definition_api.EnvironmentValue]
+    task: definition_api.TaskDefinition,
+    static: Mapping[str, definition_api.EnvironmentValue],
+    inputs: Collection[str],
 ) -> Iterator[tuple[DocumentPath, str]]:
     # What the caller's static environment leaves out, a task may set; see `specification`.
-    system = system_variables(agola=has_agola_names(static)) - ({"CI"} - static.keys())
+    system = (system_variables(agola=has_agola_names(static)) - ({"CI"} - static.keys())) | set(inputs)
     environments: list[tuple[DocumentPath, Mapping[str, definition_api.EnvironmentValue]]] = [((), task.environment)]
     if task.runtime.containers:
         environments.append((("runtime", "containers", 0), task.runtime.containers[0].environment))
@@ -332,7 +337,14 @@ def _records(created: creation.Created, warnings: tuple[str, ...], request: serv
             f"the run is too large: its {len(names)} tasks take {size} bytes in one transaction, at most "
             f"{MAX_CHANGE_BYTES} are possible; give it fewer tasks, fewer edges or shorter names"
         )
-    shown_run = api.Run(setup_errors=created.setup_errors, variables=_plain(request.environment))
+    shown_run = api.Run(
+        setup_errors=created.setup_errors,
+        variables=_plain(request.environment),
+        inputs=with_values(
+            request.inputs, {each.name: each.value for each in request.inputs if each.HasField("value")}
+        ),
+        inputs_make_tasks=request.inputs_make_tasks and bool(request.inputs),
+    )
     if request.run.HasField("hold_on_failure"):
         shown_run.hold_on_failure.CopyFrom(request.run.hold_on_failure)
     record = pb.RunRecord(run=shown_run, created_warnings=warnings)

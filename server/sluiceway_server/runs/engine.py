@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import TypeVar
 
@@ -305,6 +305,7 @@ class Engine:
         by: str,
         chosen: Sequence[str] = (),
         hold_on_failure: timedelta | None = None,
+        inputs: Mapping[str, str] | None = None,
         request_id: str = "",
         audit: Auditor | None = None,
     ) -> Committed[pb.RunRecord]:
@@ -314,8 +315,9 @@ class Engine:
 
         Raises:
             NotFound: there is no such run.
-            InvalidInput: a chosen task is not of the run, or none is chosen.
+            InvalidInput: a chosen task is not of the run, or none is chosen; or an input cannot have this value.
             RunCannotBeRestarted: by its phase or result.
+            InputsMakeTasks: other values would make other tasks.
         """
         try:
             config = await self._db.get(RUN_CONFIG, run_id)
@@ -329,7 +331,9 @@ class Engine:
         new_run_id = self._ids.new_id()
         key = request_key(by, request_id) if request_id else ""
         held = "" if hold_on_failure is None else f" hold {hold_on_failure.total_seconds()}"
-        digest = hashlib.sha256(f"restart {kind} {' '.join(sorted(chosen))} {run_id}{held}".encode()).hexdigest()
+        changed = "".join(f" input {name}={value!r}" for name, value in sorted((inputs or {}).items()))
+        what = f"restart {kind} {' '.join(sorted(chosen))} {run_id}{held}{changed}"
+        digest = hashlib.sha256(what.encode()).hexdigest()
 
         def decide(transaction: RunTransaction) -> str:
             state = transaction.run(run_id)
@@ -350,6 +354,7 @@ class Engine:
                 new_id=self._ids.new_id,
                 config=config,
                 hold_on_failure=hold_on_failure,
+                inputs=inputs,
             )
             transaction.put(*self._with_new_run(transaction.view, created))
             if audit is not None:

@@ -350,6 +350,7 @@ class RunServicer(pb_grpc.RunServiceServicer):
             by=current_caller().id,
             chosen=request.task_ids,
             hold_on_failure=_hold(request),
+            inputs=request.inputs,
             request_id=request.request_id,
             audit=self._auditor(),
         )

@@ -1,9 +1,9 @@
 """The specification of an assignment: what its executor needs. Built when it is sent, never stored. Pure.
 
 The environment follows run-config.md, "What a task's environment holds"; later wins: the task's own, what the server
-knows of the source, the run's static environment, its environment, and last the names of run and task, which
-nothing may replace. The names exist with the prefix `AGOLA_` too if the run's static environment has such names: then
-its configuration was read from `.agola/`.
+knows of the source, the run's static environment, its environment, its inputs, and last the names of run and task,
+which nothing may replace. The names exist with the prefix `AGOLA_` too if the run's static environment has such names:
+then its configuration was read from `.agola/`.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from sluiceway.api.run.v1 import definition_pb2 as definition_api
 from sluiceway.records.run.v1 import records_pb2 as pb
 from sluiceway_common.foundation.errors import FailedPrecondition
 from sluiceway_common.runconfig.environment import has_agola_names, run_environment, static_environment
+from sluiceway_common.runconfig.inputs import input_variables
 from sluiceway_common.runmodel.limits import DEFAULT_TASK_TIMEOUT
 from sluiceway_server.runs.environment_values import SecretTexts, clear_environment, clear_task, context_of
 from sluiceway_server.runs.ports import EngineSettings
@@ -145,5 +146,6 @@ def _environment(
         **of_source,
         **clear_environment(config.static_environment, secrets),
         **clear_environment(config.environment, secrets),
+        **input_variables(run.run.inputs),
         **of_task,
     }

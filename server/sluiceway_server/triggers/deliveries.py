@@ -98,6 +98,7 @@ def new_delivery(
         message=shown(event.message, most=MAX_STORED_MESSAGE),
         phase=api.DELIVERY_PHASE_PENDING,
         variables=event.variables,
+        inputs=event.inputs,
     )
     delivery.receive_time.FromDatetime(now)
     if verdict is not None:

@@ -8,16 +8,17 @@ known at the first call.
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
 
 from sluiceway.api.project.v1 import delivery_service_pb2 as api
 from sluiceway.api.run.v1 import run_service_pb2
 from sluiceway.records.trigger.v1 import records_pb2 as pb
-from sluiceway_common.runconfig.compile import load
+from sluiceway_common.runconfig.compile import LoadResult, load
 from sluiceway_common.runconfig.files import MAX_NAMES, FileRefused, join_inside
+from sluiceway_common.runconfig.inputs import input_faults
 from sluiceway_server.triggers.event_rules import PULL_REQUEST, context_of
-from sluiceway_server.triggers.planning import PlannedRun, needs_paths, plan_runs
+from sluiceway_server.triggers.planning import PlannedRun, chosen_runs, needs_paths, plan_runs
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,11 +103,17 @@ class EventPlan:
         source_path: the file that has the configuration; empty: none was found.
         is_usable: whether the configuration has no errors.
         runs: name, encoded request (None: not made), reason and sentence of each `PlannedRun`.
+        configured: of an event by hand, each run of the configuration, as an encoded `ConfiguredRun`.
+        errors: why the configuration cannot be used.
+        input_faults: of an event by hand, path and message of each wrong value of an input.
     """
 
     source_path: str
     is_usable: bool
     runs: tuple[tuple[str, bytes | None, api.DecisionReason, str], ...]
+    configured: tuple[bytes, ...] = ()
+    errors: tuple[str, ...] = ()
+    input_faults: tuple[tuple[str, str], ...] = ()
 
     def planned(self) -> tuple[PlannedRun, ...]:
         """Return the runs."""
@@ -141,7 +148,7 @@ def make_plan(request: PlanRequest) -> EventPlan | Need:
         changed_paths=request.changed_paths,
         attempt=request.attempt,
     )
-    return EventPlan(
+    made = EventPlan(
         loaded.source_path,
         loaded.config is not None,
         tuple(
@@ -149,3 +156,22 @@ def make_plan(request: PlanRequest) -> EventPlan | Need:
             for each in runs
         ),
     )
+    return _by_hand(made, event, loaded, request.changed_paths) if event.requested_by else made
+
+
+def _by_hand(
+    plan: EventPlan, event: pb.EventRecord, loaded: LoadResult, changed_paths: Collection[str] | None
+) -> EventPlan:
+    """Add what a person who asks for runs is told."""
+    if loaded.config is None:
+        return replace(plan, errors=tuple(problem.in_file(loaded.source_path) for problem in loaded.errors))
+    chosen = chosen_runs(event, loaded.config, changed_paths)
+    names = {run.name for run in chosen}
+    faults = input_faults((run.declared_inputs() for run in chosen), event.inputs, are_all_needed=bool(event.run_name))
+    configured = tuple(
+        api.ConfiguredRun(name=run.name, inputs=run.declared_inputs(), applies=run.name in names).SerializeToString()
+        for run in loaded.config.runs
+    )
+    # Without a run of this name, nothing can be said of its inputs; the decision says that there is none.
+    wrong = faults if chosen or not event.run_name else []
+    return replace(plan, configured=configured, input_faults=tuple((each.path, each.message) for each in wrong))

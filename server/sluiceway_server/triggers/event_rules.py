@@ -85,6 +85,7 @@ def context_of(event: pb.EventRecord) -> Context:
         tag=event.ref.removeprefix(_TAGS) if event.kind == TAG else "",
         pull_request_id=event.pull_request if event.kind == PULL_REQUEST else "",
         commit_sha=event.commit,
+        inputs=dict(event.inputs),
     )
 
 
@@ -166,6 +167,7 @@ def scheduled_event(schedule: schedule_api.Schedule, due: datetime) -> pb.EventR
         run_name=schedule.run_name,
         schedule_id=schedule.id,
         request=f"{schedule.id} {due.isoformat()}",
+        inputs=schedule.inputs,
     )
 
 

@@ -13,8 +13,9 @@ from sluiceway.api.project.v1 import delivery_service_pb2 as api
 from sluiceway.api.run.v1 import definition_pb2
 from sluiceway.records.trigger.v1 import records_pb2 as pb
 from sluiceway_common.foundation.errors import NotFound, Violation
-from sluiceway_common.foundation.texts import shown
+from sluiceway_common.foundation.texts import lines_fault, shown
 from sluiceway_common.runconfig.environment import POD_VARIABLE, system_variables
+from sluiceway_common.runconfig.inputs import MAX_VALUE, VARIABLE_PREFIX, name_fault, path_of
 from sluiceway_server.forges.errors import NotAtForge
 from sluiceway_server.runs.create_request import MAX_ENVIRONMENT_BYTES
 from sluiceway_server.runs.definition_checks import environment_faults
@@ -40,6 +41,7 @@ def run_faults(request: api.RunProjectRequest) -> Iterator[Violation]:
             if getattr(request, name):
                 yield Violation(name, "it goes not together with a pull request, whose head is run")
     yield from _variable_faults(request.variables)
+    yield from given_faults(request.inputs)
 
 
 async def event_by_hand(
@@ -63,7 +65,19 @@ async def event_by_hand(
         event = await _ref(request.ref, request.commit_sha, linked)
     event.requested_by, event.run_name, event.request = user, request.run_name, key
     event.variables.update(request.variables)
+    event.inputs.update(request.inputs)
     return event
+
+
+def given_faults(inputs: Mapping[str, str], *, holder: str = "") -> Iterator[Violation]:
+    """Yield the faults of values of inputs that need no declaration. Pure."""
+    for name in sorted(inputs):
+        fault = name_fault(name)
+        if fault is None and len(inputs[name]) > MAX_VALUE:
+            fault = f"can have at most {MAX_VALUE} characters, not {len(inputs[name])}"
+        fault = fault or lines_fault(inputs[name])
+        if fault is not None:
+            yield Violation(f"{holder}{path_of(name)}", fault)
 
 
 def _variable_faults(variables: Mapping[str, str]) -> Iterator[Violation]:
@@ -73,7 +87,7 @@ def _variable_faults(variables: Mapping[str, str]) -> Iterator[Violation]:
         return
     values = {name: definition_pb2.EnvironmentValue(value=value) for name, value in variables.items()}
     yield from environment_faults("variables", values)
-    for name in sorted(variables.keys() & _OF_THE_SYSTEM):
+    for name in sorted(n for n in variables if n in _OF_THE_SYSTEM or n.startswith(VARIABLE_PREFIX)):
         yield Violation(f'variables["{shown(name, most=100)}"]', "the system sets this variable; choose another name")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from sluiceway.api.project.v1 import delivery_service_pb2 as api
@@ -10,15 +10,16 @@ from sluiceway.api.run.v1 import definition_pb2, run_service_pb2
 from sluiceway.records.trigger.v1 import records_pb2 as pb
 from sluiceway_common.foundation.texts import as_name
 from sluiceway_common.runconfig.compile import LoadResult
+from sluiceway_common.runconfig.inputs import input_faults
 from sluiceway_common.runconfig.model import Config, Run
 from sluiceway_common.runconfig.run_requests import RunOrigin, run_request
-from sluiceway_common.runconfig.runs import explain_when
+from sluiceway_common.runconfig.runs import context_of_run, explain_when, missing_inputs
 from sluiceway_common.runconfig.tasks import project_variables, tasks_of_run
 from sluiceway_common.runconfig.when import Context
 from sluiceway_server.runs.environment_values import values_of_task
 from sluiceway_server.triggers.event_rules import context_of, group_of, request_id_of
 
-__all__ = ["Plan", "PlannedRun", "needs_paths", "plan_runs", "setup_error_run"]
+__all__ = ["Plan", "PlannedRun", "chosen_runs", "needs_paths", "plan_runs", "setup_error_run"]
 
 _SETUP_ERROR = "setup error"
 _MAX_SENTENCE = 1_000
@@ -51,6 +52,14 @@ def needs_paths(config: Config) -> bool:
     return any(when is not None and when.compiled().paths is not None for when in whens)
 
 
+def chosen_runs(event: pb.EventRecord, config: Config, changed_paths: Collection[str] | None) -> list[Run]:
+    """Return the runs that an event is for: the one that it names, or those whose `when` matches."""
+    context = context_of(event)
+    if event.run_name:
+        return [run for run in config.runs if run.name == event.run_name]
+    return [run for run in config.runs if _why_not(run, context, changed_paths) is None]
+
+
 def plan_runs(
     event: pb.EventRecord,
     loaded: LoadResult,
@@ -76,10 +85,16 @@ def plan_runs(
     context = context_of(event)
     origin = _origin(event, project_id)
     planned = []
+    chosen = chosen_runs(event, loaded.config, changed_paths)
+    known = {name for run in chosen for name in run.inputs}
     for run in loaded.config.runs:
         if event.run_name not in {"", run.name}:
             continue
         refused = None if event.run_name else _why_not(run, context, changed_paths)
+        if refused is None:
+            # What another chosen run declares is meant for that one.
+            given = {n: value for n, value in event.inputs.items() if n in run.inputs or n not in known}
+            refused = _refused_inputs(run, given)
         if refused is not None:
             planned.append(refused)
             continue
@@ -128,11 +143,22 @@ def setup_error_run(
 
 
 def _why_not(run: Run, context: Context, changed_paths: Collection[str] | None) -> PlannedRun | None:
-    found = explain_when(run.when, context, changed_paths)
+    found = explain_when(run.when, context_of_run(run, context), changed_paths)
     if found.applies:
         return None
     reason = api.DECISION_REASON_PATHS if found.by_paths else api.DECISION_REASON_WHEN
     return PlannedRun(run.name, None, reason, found.sentence[:_MAX_SENTENCE])
+
+
+def _refused_inputs(run: Run, given: Mapping[str, str]) -> PlannedRun | None:
+    """Refuse a run whose inputs have no value, or a wrong one; None: all is well."""
+    faults = input_faults([run.declared_inputs()], given)
+    if not faults:
+        return None
+    sentence = "; ".join(f"{fault.path}: {fault.message}" for fault in faults)
+    if not given:
+        sentence = missing_inputs(run, given)
+    return PlannedRun(run.name, None, api.DECISION_REASON_INPUTS, sentence[:_MAX_SENTENCE])
 
 
 def _of_secrets(tasks: Iterable[definition_pb2.TaskDefinition]) -> set[str]:

@@ -26,6 +26,7 @@ from sluiceway_server.projects.tree import NodeType, require
 from sluiceway_server.triggers import deliveries
 from sluiceway_server.triggers.changes import Changes
 from sluiceway_server.triggers.event_rules import scheduled_event
+from sluiceway_server.triggers.manual_runs import given_faults
 from sluiceway_server.triggers.providers import Providers
 from sluiceway_server.triggers.records import DELIVERY, LINK, SCHEDULE, delivery_key, schedule_key
 from sluiceway_server.triggers.schedule_rules import full_name, next_time, violations
@@ -37,7 +38,7 @@ log = structlog.get_logger(__name__)
 
 MAX_SCHEDULES = 100
 """Of one project."""
-_CHANGEABLE = ("cron", "time_zone", "ref", "run_name", "paused")
+_CHANGEABLE = ("cron", "time_zone", "ref", "run_name", "paused", "inputs")
 _AT_ONCE = 100
 _RETRY_SECONDS = 5.0
 _PROJECTS = frozenset({NodeType.PROJECT})
@@ -58,7 +59,7 @@ class ScheduleServicer(api_grpc.ScheduleServiceServicer):
         project_id = await self._project(request.project_id)
         made = api.Schedule(id=self._ids.new_id(), project_id=project_id, created_by=current_caller().id)
         for name in _CHANGEABLE:
-            setattr(made, name, getattr(request.schedule, name))
+            _put(made, name, request.schedule)
         made.ref = full_name(made.ref or await self._default_branch(project_id))
         made.create_time.FromDatetime(now)
         _set_next(made, now)
@@ -100,7 +101,7 @@ class ScheduleServicer(api_grpc.ScheduleServiceServicer):
             changed = api.Schedule()
             changed.CopyFrom(_stored(view, project_id, wanted.id))
             for name in fields:
-                setattr(changed, name, getattr(wanted, name))
+                _put(changed, name, wanted)
             _check(changed, now)
             changed.ref = full_name(changed.ref or default)
             _set_next(changed, now)
@@ -212,8 +213,16 @@ class ScheduleWorker:
             log.info("schedule_due", schedule=key, delivery=delivery_id)
 
 
+def _put(schedule: api.Schedule, name: str, wanted: api.Schedule) -> None:
+    if name == "inputs":
+        schedule.ClearField("inputs")
+        schedule.inputs.update(wanted.inputs)
+    else:
+        setattr(schedule, name, getattr(wanted, name))
+
+
 def _check(schedule: api.Schedule, now: datetime) -> None:
-    found = list(violations(schedule, now))
+    found = [*violations(schedule, now), *given_faults(schedule.inputs, holder="schedule.")]
     if found:
         raise InvalidInput(found)
 

@@ -11,17 +11,24 @@ from sluiceway.api.project.v1 import delivery_service_pb2_grpc as api_grpc
 from sluiceway.records.trigger.v1 import records_pb2 as pb
 from sluiceway_common.foundation.clock import Clock, IdSource
 from sluiceway_common.foundation.crashpoints import crash_point, declare_crash_points
-from sluiceway_common.foundation.errors import FailedPrecondition, InvalidInput, NotFound
+from sluiceway_common.foundation.errors import (
+    FailedPrecondition,
+    InvalidInput,
+    NotFound,
+    SluicewayError,
+    Violation,
+)
 from sluiceway_common.foundation.places import Places
 from sluiceway_common.foundation.rpc.caller import current_caller, requested_position, set_response_position
 from sluiceway_server.datamanager.model import Position, Query, View
 from sluiceway_server.datamanager.port import Database
-from sluiceway_server.forges.errors import WebhookRefused
+from sluiceway_server.forges.errors import NotAtForge, WebhookRefused
 from sluiceway_server.forges.port import Event
 from sluiceway_server.projects.envelope import Envelope
 from sluiceway_server.projects.records import PROJECT
 from sluiceway_server.projects.tree import NodeType, require
 from sluiceway_server.triggers import deliveries
+from sluiceway_server.triggers.event_reading import EventReader, ReadEvent
 from sluiceway_server.triggers.event_rules import event_record, judge
 from sluiceway_server.triggers.links import sealed_secret_name
 from sluiceway_server.triggers.manual_runs import event_by_hand, run_faults
@@ -58,9 +65,21 @@ class DeliveryServicer(api_grpc.DeliveryServiceServicer):
         clock: Clock,
         *,
         ids: IdSource,
+        reader: EventReader,
         expect: Expect = _ignore,
     ) -> None:
-        """Create the servicer. `expect` is called for each event that runs may be made of, before it is stored."""
+        """Create the servicer.
+
+        Args:
+            database: of the installation.
+            providers: where repositories are.
+            envelope: decrypts the secrets of webhooks.
+            clock: the time.
+            ids: of deliveries.
+            reader: reads configurations for those who ask for runs.
+            expect: is called for each event that runs may be made of, before it is stored.
+        """
+        self._reader = reader
         self._database = database
         self._providers = providers
         self._envelope = envelope
@@ -128,19 +147,36 @@ class DeliveryServicer(api_grpc.DeliveryServiceServicer):
         known = await self._database.read(lambda view: deliveries.known_as(view, key)) if key else None
         if known is not None:
             return api.RunProjectResponse(delivery=known.delivery)
-        link = await self._database.read(lambda view: view.get(LINK, project_id))
-        if link is None:
-            raise FailedPrecondition(
-                f"project {project_id} has no repository, so there is nothing to run", reason="PROJECT_NOT_LINKED"
-            )
+        link = await self._linked(project_id)
         linked = await self._providers.repository(link)
         event = await event_by_hand(request, linked, user=user, key=key or new_id)
+        await self._check_inputs(event, link)
         record = deliveries.new_delivery(
             project_id, new_id, provider_id="", provider_key=key, event=event, verdict=None, now=self._clock.now()
         )
         committed = await deliveries.receive(self._database, record)
         set_response_position(str(committed.position))
         return api.RunProjectResponse(delivery=committed.value[0].delivery)
+
+    async def ListConfiguredRuns(
+        self, request: api.ListConfiguredRunsRequest, context: Any
+    ) -> api.ListConfiguredRunsResponse:
+        asked = api.RunProjectRequest(
+            ref=request.ref, commit_sha=request.commit_sha, pull_request_id=request.pull_request_id
+        )
+        found = list(run_faults(asked))
+        if found:
+            raise InvalidInput(found)
+        link = await self._linked(await self._project(request.project_id))
+        linked = await self._providers.repository(link)
+        event = await event_by_hand(asked, linked, user=current_caller().id, key="")
+        read = await self._read_event(event, link)
+        return api.ListConfiguredRunsResponse(
+            runs=[api.ConfiguredRun.FromString(each) for each in read.plan.configured],
+            commit_sha=read.event.commit,
+            source_path=read.plan.source_path,
+            errors=read.plan.errors,
+        )
 
     async def RedeliverDelivery(
         self, request: api.RedeliverDeliveryRequest, context: Any
@@ -149,6 +185,55 @@ class DeliveryServicer(api_grpc.DeliveryServiceServicer):
         committed = await deliveries.redeliver(self._database, project_id, request.delivery_id)
         set_response_position(str(committed.position))
         return api.RedeliverDeliveryResponse(delivery=committed.value)
+
+    async def _linked(self, project_id: str) -> pb.LinkRecord:
+        """Return the link of a project to its repository.
+
+        Raises:
+            FailedPrecondition: it has none.
+        """
+        link = await self._database.read(lambda view: view.get(LINK, project_id))
+        if link is None:
+            raise FailedPrecondition(
+                f"project {project_id} has no repository, so there is nothing to run", reason="PROJECT_NOT_LINKED"
+            )
+        return link
+
+    async def _check_inputs(self, event: pb.EventRecord, link: pb.LinkRecord) -> None:
+        """Check the values of inputs of runs that are asked for. Where nothing is to be checked, nothing is read.
+
+        Raises:
+            InvalidInput: with the fault of each value.
+            SluicewayError: values were given, and the configuration cannot be read. Without values the work on the
+                delivery says so.
+        """
+        if not event.inputs and not event.run_name:
+            return
+        try:
+            read = await self._read_event(event, link)
+        except SluicewayError:
+            if event.inputs:
+                raise
+            return
+        if read.plan.input_faults:
+            raise InvalidInput([Violation(path, message) for path, message in read.plan.input_faults])
+
+    async def _read_event(self, event: pb.EventRecord, link: pb.LinkRecord) -> ReadEvent:
+        project_id = link.project_id
+        project = await self._database.read(lambda view: view.get(PROJECT, project_id))
+        name = project.name if project is not None else project_id
+        try:
+            read = await self._reader.read(event, link, project_name=name, attempt=0)
+        except NotAtForge as cause:
+            raise NotFound(
+                f"the repository has no commit {event.commit or event.ref}",
+                reason="NO_SUCH_REF",
+                resource_type="ref",
+                resource_name=event.ref,
+            ) from cause
+        # The message of a commit decides on what nobody asked for only.
+        assert isinstance(read, ReadEvent)  # noqa: S101 - see above
+        return read
 
     async def _link(self, project_id: str) -> tuple[pb.LinkRecord, pb.RemoteSourceRecord, bool]:
         """Return the link of a project, its provider, and whether the project is there.

@@ -29,7 +29,6 @@ from sluiceway_server.datamanager.model import Action, Applied, View
 from sluiceway_server.datamanager.port import Database
 from sluiceway_server.forges.errors import NotAtForge
 from sluiceway_server.projects.records import PROJECT
-from sluiceway_server.runs.config_workers import ConfigWorkers
 from sluiceway_server.runs.engine import Engine
 from sluiceway_server.triggers import deliveries
 from sluiceway_server.triggers.changes import Changes
@@ -38,7 +37,6 @@ from sluiceway_server.triggers.event_reading import EventReader, ReadEvent
 from sluiceway_server.triggers.event_rules import Verdict, origin_of
 from sluiceway_server.triggers.host_work import HostPlaces
 from sluiceway_server.triggers.planning import PlannedRun, setup_error_run
-from sluiceway_server.triggers.providers import Providers
 from sluiceway_server.triggers.records import DELIVERY, LINK
 from sluiceway_server.triggers.settings import TriggerSettings
 
@@ -75,10 +73,9 @@ class DeliveryWorker:
         self,
         database: Database,
         engine: Engine,
-        providers: Providers,
+        reader: EventReader,
         clock: Clock,
         *,
-        workers: ConfigWorkers,
         settings: TriggerSettings,
         is_elected: Callable[[], bool],
     ) -> None:
@@ -95,7 +92,7 @@ class DeliveryWorker:
         self._has_missed = False
         self._was_elected = False
         self._on_free: Callable[[], None] = lambda: None
-        self._reader = EventReader(providers, workers)
+        self._reader = reader
         self._group: asyncio.TaskGroup | None = None
 
     async def run(self) -> None:

@@ -31,6 +31,7 @@ def test_function_is_called_with_ctx() -> None:
         "tag": "",
         "pull_request_id": "",
         "commit_sha": "c" * 40,
+        "inputs": {},
     }
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from sluiceway_common.runconfig.compile import LoadResult, load_source
 from sluiceway_common.runconfig.files import FolderFiles
-from sluiceway_common.runconfig.runs import runs_that_apply
+from sluiceway_common.runconfig.runs import missing_inputs, runs_that_apply
 from sluiceway_common.runconfig.schema import json_schema
 from sluiceway_common.runconfig.tasks import tasks_of_run
 from sluiceway_common.runconfig.when import Context
@@ -31,9 +32,9 @@ def loaded(name: str, context: Context = MAIN) -> LoadResult:
     return load_source(path, (FOLDER / path).read_bytes(), FolderFiles(FOLDER), context)
 
 
-def test_there_are_twelve_and_each_is_in_the_readme() -> None:
+def test_there_are_thirteen_and_each_is_in_the_readme() -> None:
     text = (FOLDER / "README.md").read_text()
-    assert len(NAMES) == 12
+    assert len(NAMES) == 13
     assert [name for name in NAMES if f"[{name}.jsonnet]({name}.jsonnet)" not in text] == []
 
 
@@ -79,6 +80,7 @@ def test_runs_that_apply(name: str, context: Context, paths: list[str] | None, r
         ("shared_library", 2),
         ("notify", 3),
         ("clean_up", 2),
+        ("inputs", 3),
     ],
 )
 def test_tasks_of_the_first_run(name: str, tasks: int) -> None:
@@ -87,6 +89,22 @@ def test_tasks_of_the_first_run(name: str, tasks: int) -> None:
     made = tasks_of_run(config, config.runs[0].name, MAIN, variables=dict.fromkeys(("chat_hook", "deploy_token"), "x"))
     assert len(made.tasks) == tasks
     assert made.warnings == ()
+
+
+def test_inputs_make_the_tasks_of_a_run() -> None:
+    context = replace(
+        MAIN, inputs={"version": "v1.0.0", "environment": "production", "regions": "3", "dry_run": "false"}
+    )
+    config = loaded("inputs", context).config
+    assert config is not None
+    assert missing_inputs(config.runs[0], {}) != ""
+    build, *regions, announce = tasks_of_run(config, "deploy", context).tasks
+    assert [each.name for each in regions] == [f"deploy to region {n}" for n in (1, 2, 3)]
+    assert all(each.HasField("approval") for each in regions)
+    assert (build.skip, announce.skip) == (False, False)
+    tried = loaded("inputs").config
+    assert tried is not None
+    assert [each.skip for each in tasks_of_run(tried, "deploy", MAIN).tasks] == [False, False, True]
 
 
 def test_last_task_of_a_matrix_waits_for_all_cells() -> None:

@@ -31,6 +31,7 @@ from sluiceway_server.runs.config_workers import MOST_TIME
 from sluiceway_server.runs.engine import Engine
 from sluiceway_server.triggers.audit_subjects import AUDIT_SUBJECTS
 from sluiceway_server.triggers.catching_up import CatchUp
+from sluiceway_server.triggers.event_reading import EventReader
 from sluiceway_server.triggers.grants import Grants, sealed_token_name
 from sluiceway_server.triggers.linked_accounts import LinkedAccountServicer
 from sluiceway_server.triggers.links import LinkCleaner, RepositoryLinks, sealed_secret_name
@@ -187,6 +188,7 @@ async def triggers() -> Triggers:
     def is_elected() -> bool:
         return True
 
+    reader = EventReader(providers, InThreads())
     made = Triggers(
         world,
         database,
@@ -200,10 +202,8 @@ async def triggers() -> Triggers:
         accounts=LinkedAccountServicer(audited, providers, envelope, clock, ids=world.ids),
         links=RepositoryLinks(database, providers, envelope, clock, settings=settings),
         cleaner=LinkCleaner(database, providers, envelope, clock, settings=settings, is_elected=is_elected),
-        receiver=DeliveryServicer(audited, providers, envelope, clock, ids=world.ids),
-        worker=DeliveryWorker(
-            database, engine, providers, clock, workers=InThreads(), settings=settings, is_elected=is_elected
-        ),
+        receiver=DeliveryServicer(audited, providers, envelope, clock, ids=world.ids, reader=reader),
+        worker=DeliveryWorker(database, engine, reader, clock, settings=settings, is_elected=is_elected),
         statuses=StatusWorker(
             database, providers, clock, durable=AlreadyDurable(), settings=settings, is_elected=is_elected
         ),

@@ -103,7 +103,13 @@ async def test_worker_reads_ahead_what_is_received(triggers: Triggers) -> None:
         triggers.worker.expect(said, link)
 
     triggers.receiver = DeliveryServicer(
-        triggers.database, triggers.providers, triggers.envelope, triggers.clock, ids=triggers.world.ids, expect=expect
+        triggers.database,
+        triggers.providers,
+        triggers.envelope,
+        triggers.clock,
+        ids=triggers.world.ids,
+        reader=triggers.worker._reader,
+        expect=expect,
     )
     try:
         for commit, calls in ((COMMIT, {"folder", "file"}), (OTHER_COMMIT, {"folder"})):

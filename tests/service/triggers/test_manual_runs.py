@@ -1,12 +1,15 @@
-"""Runs by hand: of branches, tags, commits and pull requests, and with variables."""
+"""Runs by hand: of branches, tags, commits and pull requests, with variables and with values of inputs."""
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 
+from sluiceway.api.project.v1 import delivery_service_pb2 as api
 from sluiceway_common.foundation.errors import FailedPrecondition, InvalidInput, NotFound
+from sluiceway_common.foundation.rpc.caller import as_caller
 from sluiceway_common.runmodel.model import RestartKind
 from sluiceway_server.datamanager.model import Delete
 from sluiceway_server.runrecords.types import RUN, RUN_CONFIG
@@ -174,3 +177,159 @@ async def test_project_without_a_repository_is_not_run(triggers: Triggers) -> No
     await triggers.database.commit([Delete(LINK, PROJECT_ID)])
     with pytest.raises(FailedPrecondition, match="has no repository"):
         await run_project(triggers)
+
+
+# Inputs
+
+INPUTS = {
+    "version": {"required": True, "pattern": "v[0-9]+"},
+    "env": {"type": "choice", "options": ["dev", "prod"], "description": "where"},
+}
+DEPLOY = {"name": "deploy", "inputs": INPUTS}
+
+
+def input_values(run: Any) -> dict[str, str]:
+    return {each.name: each.value for each in run.inputs}
+
+
+async def test_push_does_not_start_a_run_that_needs_a_value(triggers: Triggers) -> None:
+    triggers.forge.files[COMMIT] = configuration(DEPLOY, {"name": "test", "inputs": {"level": {"type": "number"}}})
+    delivery = await triggers.push()
+    assert reasons(delivery) == {"deploy": "INPUTS", "test": "RUN_CREATED"}
+    assert delivery.decisions[0].sentence.startswith("it needs a value of version: run it by hand")
+    (run,) = await triggers.runs()
+    assert input_values(run) == {"level": "0"}
+
+
+async def test_values_of_a_run_by_hand_are_kept_with_it(triggers: Triggers) -> None:
+    triggers.forge.files[COMMIT] = configuration(DEPLOY, {"name": "test"})
+    given = {"version": "v7", "env": "prod"}
+    delivery = await run_project(triggers, ref="main", commit_sha=COMMIT, inputs=given)
+    assert dict(delivery.inputs) == given
+    assert reasons(delivery) == {"deploy": "RUN_CREATED", "test": "RUN_CREATED"}
+    deploy, test = await triggers.runs()
+    assert (input_values(deploy), input_values(test)) == (given, {})
+    assert [(each.name, each.description) for each in deploy.inputs] == [("version", ""), ("env", "where")]
+
+
+async def test_jsonnet_is_evaluated_with_the_values(triggers: Triggers) -> None:
+    text = (
+        "function(ctx) {runs: [{name: 'deploy', inputs: {parts: {type: 'number', default: 1}}, tasks: ["
+        + json.dumps(TASK)
+        + " + {name: 'part ' + n} for n in std.range(1, ctx.inputs.parts)]}]}"
+    )
+    triggers.forge.files[COMMIT] = {".sluice/config.jsonnet": text.encode()}
+    await run_project(triggers, ref="main", commit_sha=COMMIT, inputs={"parts": "3"})
+    (run,) = await triggers.runs()
+    assert (run.task_count, run.inputs_make_tasks) == (3, True)
+    await triggers.push()
+    assert [each.task_count for each in await triggers.runs()] == [3, 1]
+
+
+@pytest.mark.parametrize(
+    ("fields", "found"),
+    [
+        pytest.param({"run_name": "deploy"}, {"version": "a value is required"}, id="missing"),
+        pytest.param(
+            {"inputs": {"version": "7", "env": "prd", "evn": "x"}},
+            {"env": "must be one of", "evn": "did you mean `env`?", "version": "must match the pattern"},
+            id="each",
+        ),
+        pytest.param(
+            {"run_name": "test", "inputs": {"env": "dev"}}, {"env": "declares no inputs"}, id="of another run"
+        ),
+        pytest.param({"inputs": {"Env": "x"}}, {"Env": "no name of an input"}, id="name"),
+        pytest.param({"inputs": {"env": "x" * 5000}}, {"env": "at most 4096"}, id="too long"),
+        pytest.param({"inputs": {"env": "\x1b[1m"}}, {"env": "control character"}, id="control character"),
+    ],
+)
+async def test_wrong_value_of_an_input_is_refused(
+    triggers: Triggers, fields: dict[str, Any], found: dict[str, str]
+) -> None:
+    triggers.forge.files[COMMIT] = configuration(DEPLOY, {"name": "test"})
+    with pytest.raises(InvalidInput) as caught:
+        await run_project(triggers, ref="main", commit_sha=COMMIT, **fields)
+    said = {violation.path: violation.message for violation in caught.value.violations}
+    assert said.keys() == {f'inputs["{name}"]' for name in found}
+    assert all(words in said[f'inputs["{name}"]'] for name, words in found.items()), said
+    assert await triggers.runs() == []
+
+
+async def test_inputs_that_a_configuration_declares_are_listed(triggers: Triggers) -> None:
+    triggers.forge.files[COMMIT] = configuration(DEPLOY, {"name": "test", "when": {"branch": "none"}})
+    triggers.forge.refs_["refs/heads/main"] = COMMIT
+    with as_caller(EVE):
+        request = api.ListConfiguredRunsRequest(project_id=PROJECT_ID)
+        found = await triggers.receiver.ListConfiguredRuns(request, None)
+    assert [(run.name, run.applies) for run in found.runs] == [("deploy", True), ("test", False)]
+    assert (found.commit_sha, found.source_path, list(found.errors)) == (COMMIT, ".sluice/config.json", [])
+    version, env = found.runs[0].inputs
+    assert (version.name, version.required, version.pattern) == ("version", True, "v[0-9]+")
+    assert (list(env.options), env.HasField("value")) == (["dev", "prod"], False)
+    assert await triggers.runs() == []
+
+
+async def test_list_of_a_broken_configuration_has_its_errors(triggers: Triggers) -> None:
+    triggers.forge.files[COMMIT] = configuration({"name": "a", "inputs": {"x": {"type": "strng"}}})
+    with as_caller(EVE):
+        request = api.ListConfiguredRunsRequest(project_id=PROJECT_ID, ref="main", commit_sha=COMMIT)
+        found = await triggers.receiver.ListConfiguredRuns(request, None)
+        assert (list(found.runs), len(found.errors)) == ([], 1)
+        assert "runs[0].inputs.x.type" in found.errors[0]
+        with pytest.raises(InvalidInput):
+            await triggers.receiver.ListConfiguredRuns(
+                api.ListConfiguredRunsRequest(project_id=PROJECT_ID, ref="main", pull_request_id="7"), None
+            )
+
+
+async def test_variable_of_an_input_is_no_variable_of_a_run(triggers: Triggers) -> None:
+    with pytest.raises(InvalidInput, match="the system sets this variable"):
+        await run_project(triggers, variables={"SLUICE_INPUT_ENV": "prod"})
+
+
+RESTARTS = {
+    "another value": ({"env": "prod"}, {"version": "v1", "env": "prod"}),
+    "no values": ({}, {"version": "v1", "env": "dev"}),
+}
+
+
+@pytest.mark.parametrize(("changed", "expected"), RESTARTS.values(), ids=RESTARTS)
+async def test_restart_changes_the_inputs_it_names(
+    triggers: Triggers, changed: dict[str, str], expected: dict[str, str]
+) -> None:
+    triggers.forge.files[COMMIT] = configuration(DEPLOY)
+    await run_project(triggers, ref="main", commit_sha=COMMIT, inputs={"version": "v1"})
+    (run,) = await triggers.runs()
+    await triggers.world.finish(triggers.engine, run.id, "build", "failed")
+    again = await triggers.engine.restart_run(run.id, RestartKind.FROM_START, by=EVE.id, inputs=changed)
+    assert input_values(again.value.run) == expected
+    assert input_values((await triggers.runs())[0]) == {"version": "v1", "env": "dev"}
+
+
+async def test_restart_with_wrong_inputs_is_refused(triggers: Triggers) -> None:
+    triggers.forge.files[COMMIT] = configuration(DEPLOY)
+    await run_project(triggers, ref="main", commit_sha=COMMIT, inputs={"version": "v1"})
+    (run,) = await triggers.runs()
+    await triggers.world.finish(triggers.engine, run.id, "build", "failed")
+    for kind, inputs, words in (
+        (RestartKind.FROM_START, {"env": "prd"}, "must be one of"),
+        (RestartKind.FROM_START, {"evn": "prod"}, "no such input"),
+        (RestartKind.FROM_START, {"version": ""}, "must match the pattern"),
+        (RestartKind.FROM_FAILED, {"env": "prod"}, "only when all tasks run again"),
+    ):
+        with pytest.raises(InvalidInput, match=words):
+            await triggers.engine.restart_run(run.id, kind, by=EVE.id, inputs=inputs)
+    assert len(await triggers.runs()) == 1
+
+
+async def test_restart_does_not_change_what_made_the_tasks(triggers: Triggers) -> None:
+    task = {**TASK, "when": {"inputs": {"env": "prod"}}}
+    triggers.forge.files[COMMIT] = configuration({**DEPLOY, "tasks": [TASK, {**task, "name": "only prod"}]})
+    await run_project(triggers, ref="main", commit_sha=COMMIT, inputs={"version": "v1"})
+    (run,) = await triggers.runs()
+    await triggers.world.finish(triggers.engine, run.id, "build", "failed")
+    with pytest.raises(FailedPrecondition, match="run the commit again") as caught:
+        await triggers.engine.restart_run(run.id, RestartKind.FROM_START, by=EVE.id, inputs={"env": "prod"})
+    assert caught.value.reason == "INPUTS_MAKE_TASKS"
+    same = await triggers.engine.restart_run(run.id, RestartKind.FROM_START, by=EVE.id, inputs={"env": "dev"})
+    assert input_values(same.value.run) == {"version": "v1", "env": "dev"}

@@ -144,3 +144,40 @@ async def test_project_without_a_repository_has_no_default(triggers: Triggers) -
     await triggers.database.commit([Delete(LINK, PROJECT_ID)])
     with pytest.raises(FailedPrecondition, match="has no repository"):
         await create(triggers)
+
+
+async def test_values_of_a_schedule_are_those_of_its_runs(triggers: Triggers) -> None:
+    declared = {"version": {"required": True}, "env": {"type": "choice", "options": ["dev", "prod"]}}
+    triggers.forge.files[COMMIT] = configuration({"name": "nightly", "inputs": declared})
+    triggers.forge.refs_["refs/heads/main"] = COMMIT
+    schedule = await create(triggers, inputs={"version": "v1", "env": "prod"})
+    assert dict(schedule.inputs) == {"version": "v1", "env": "prod"}
+    await fire(triggers)
+    (run,) = await triggers.runs()
+    assert {each.name: each.value for each in run.inputs} == {"version": "v1", "env": "prod"}
+    changed = api.Schedule(id=schedule.id, inputs={"env": "staging"})
+    with as_caller(EVE):
+        request = api.UpdateScheduleRequest(project_id=PROJECT_ID, schedule=changed)
+        assert dict((await triggers.schedules.UpdateSchedule(request, None)).schedule.inputs) == {"env": "staging"}
+    await fire(triggers)
+    assert len(await triggers.runs()) == 1
+    (decision,) = (await deliveries(triggers))[-1].decisions
+    assert decision.reason == delivery_api.DECISION_REASON_INPUTS
+    assert 'inputs["env"]: must be one of' in decision.sentence
+    assert 'inputs["version"]: a value is required' in decision.sentence
+
+
+async def fire(triggers: Triggers) -> None:
+    """Make the deliveries that are due in an hour, and work on them."""
+    triggers.clock.advance(timedelta(hours=1))
+    await triggers.scheduler.fire_due()
+    await triggers.worker.work()
+
+
+async def test_schedule_with_a_wrong_name_of_an_input_is_refused(triggers: Triggers) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        await create(triggers, inputs={"Env": "x", "env": "a\0"})
+    assert [violation.path for violation in caught.value.violations] == [
+        'schedule.inputs["Env"]',
+        'schedule.inputs["env"]',
+    ]

@@ -114,10 +114,53 @@ def test_branch_is_run_by_hand_with_a_variable(project: LinkedProject, page: Bro
     assert page.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     page.check_accessibility()
     page.page.get_by_role("button", name="Run", exact=True).click()
+    page.page.get_by_role("button", name="Start", exact=True).click()
     page.page.get_by_label("What came of it").get_by_role("link", name="build").click()
     page.page.get_by_role("link", name="test: success").wait_for()
     run_id = page.page.url.rpartition("/")[2]
     assert project.site.installation.log(run_id, "test", 0) == b"it says hello\n"
+
+
+def test_inputs_of_a_run_are_asked_for_and_shown(project: LinkedProject, page: BrowserPage, tmp_path: Path) -> None:
+    declared = {
+        "environment": {"type": "choice", "options": ["staging", "production"], "description": "Where it goes."},
+        "version": {"pattern": "v[0-9]+", "required": True},
+        "dry_run": {"type": "boolean", "default": True},
+    }
+    command = 'echo "$SLUICE_INPUT_VERSION to $SLUICE_INPUT_ENVIRONMENT, dry $SLUICE_INPUT_DRY_RUN"'
+    task = {"name": "say", "runtime": HOST_TASK, "steps": [{"run": command}]}
+    config = {"runs": [{"name": "deploy", "inputs": declared, "tasks": [task]}]}
+    files = {".sluice/config.json": json.dumps(config).encode()}
+    project.push(tmp_path / "inputs", files, "Deploy", branch="deploys")
+    page.page.set_viewport_size({"width": 360, "height": 740})
+    page.open(f"/projects/{project.path}/run")
+    page.page.fill("input[name=branch]", "deploys")
+    page.page.locator("input[name=branch]").press("Tab")
+    page.page.get_by_text("Where it goes.").wait_for()
+    page.page.get_by_role("button", name="Run", exact=True).click()
+    # The browser wants the value that is required.
+    page.wait_for("document.activeElement.name === 'input-version'")
+    page.page.fill("input[name=input-version]", "7")
+    page.page.select_option("select[name=input-environment]", "production")
+    page.page.get_by_label("dry_run").uncheck()
+    page.check_accessibility()
+    assert page.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    page.page.get_by_role("button", name="Run", exact=True).click()
+    question = page.page.get_by_role("group", name="Before it starts")
+    question.get_by_text("Start all runs that apply of branch deploys").wait_for()
+    page.expected.append("400 (Bad Request)")
+    question.get_by_role("button", name="Start", exact=True).click()
+    page.wait_for_text("[role=alert]", "must match the pattern")
+    page.page.fill("input[name=input-version]", "v7")
+    page.page.get_by_role("button", name="Run", exact=True).click()
+    page.check_accessibility()
+    question.get_by_role("button", name="Start", exact=True).click()
+    page.page.get_by_label("What came of it").get_by_role("link", name="deploy").click()
+    page.page.get_by_role("link", name="say: success").wait_for()
+    page.wait_for_text(".facts", "Input environment")
+    page.wait_for_text(".facts", "production")
+    run_id = page.page.url.rpartition("/")[2]
+    assert project.site.installation.log(run_id, "say", 0) == b"v7 to production, dry false\n"
 
 
 def test_run_by_hand_that_is_refused_says_why(project: LinkedProject, page: BrowserPage) -> None:
@@ -129,11 +172,13 @@ def test_run_by_hand_that_is_refused_says_why(project: LinkedProject, page: Brow
     page.page.fill("input[name=tag]", "v404")
     page.expected += ["404 (Not Found)", "400 (Bad Request)"]
     page.page.get_by_role("button", name="Run", exact=True).click()
+    page.page.get_by_role("button", name="Start", exact=True).click()
     page.wait_for_text("[role=alert]", "v404")
     # A run that the configuration does not have is a decision of the delivery.
     page.page.get_by_label("branch", exact=True).check()
     page.page.fill("input[name=run]", "nobody")
     page.page.get_by_role("button", name="Run", exact=True).click()
+    page.page.get_by_role("button", name="Start", exact=True).click()
     page.wait_for_text("[aria-label='What came of it']", "nobody")
 
 

@@ -128,6 +128,7 @@ def test_variable_is_used_by_a_run(project: LinkedProject, page: BrowserPage) ->
     assert variable["values"] == [{"secretName": "deploy", "key": "main", "when": when}]
     page.page.get_by_role("link", name="Run by hand").click()
     page.page.get_by_role("button", name="Run", exact=True).click()
+    page.page.get_by_role("button", name="Start", exact=True).click()
     page.page.get_by_label("What came of it").get_by_role("link", name="build").click()
     page.page.get_by_role("link", name="use: success").wait_for()
 

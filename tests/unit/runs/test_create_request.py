@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
@@ -117,3 +118,55 @@ def test_shell_that_is_no_command_is_refused() -> None:
         ("tasks[0].shell", "is not a command: no closing quotation"),
         ("tasks[0].steps[0].run.shell", "is not a command: it is blank"),
     }
+
+
+def version(**fields: Any) -> definition_api.Input:
+    return definition_api.Input(**{"name": "version", "type": definition_api.INPUT_TYPE_STRING, **fields})
+
+
+def test_inputs_are_kept_with_their_values() -> None:
+    wanted = request(definition("a"))
+    wanted.inputs.extend([version(value="v7"), version(name="dry", type=definition_api.INPUT_TYPE_BOOLEAN)])
+    wanted.inputs_make_tasks = True
+    run = checked(wanted).records.run.run
+    assert [(each.name, each.value) for each in run.inputs] == [("version", "v7"), ("dry", "false")]
+    assert run.inputs_make_tasks
+
+
+BAD_INPUTS = {
+    "value": (version(pattern="v.*", value="7"), "inputs[0].value"),
+    "missing value": (version(required=True), "inputs[0].value"),
+    "empty value": (version(required=True, value=""), "inputs[0].value"),
+    "name": (version(name="V"), "inputs[0].name"),
+    "no type": (version(type=0), "inputs[0].type"),
+    "unknown type": (version(type=99), "inputs[0].type"),
+    "pattern": (version(pattern="("), "inputs[0].pattern"),
+    "default": (version(type=definition_api.INPUT_TYPE_NUMBER, default_value="x"), "inputs[0].default_value"),
+    "no options": (version(type=definition_api.INPUT_TYPE_CHOICE), "inputs[0]"),
+    "control character": (version(value="\x1b"), "inputs[0].value"),
+    "large": (version(pattern="x" * 70_000), "inputs"),
+}
+
+
+@pytest.mark.parametrize(("wrong", "path"), BAD_INPUTS.values(), ids=BAD_INPUTS)
+def test_wrong_input_is_refused(wrong: definition_api.Input, path: str) -> None:
+    wanted = request(definition("a"))
+    wanted.inputs.append(wrong)
+    with pytest.raises(InvalidInput) as caught:
+        checked(wanted)
+    assert path in [violation.path for violation in caught.value.violations]
+
+
+def test_two_inputs_of_one_name_are_refused() -> None:
+    wanted = request(definition("a"))
+    wanted.inputs.extend([version(), version()])
+    with pytest.raises(InvalidInput, match="another input has this name"):
+        checked(wanted)
+
+
+def test_variable_of_an_input_in_a_task_is_a_warning() -> None:
+    task = definition("a", environment={"SLUICE_INPUT_VERSION": value("x")})
+    wanted = request(task)
+    wanted.inputs.append(version())
+    (warning,) = checked(wanted).records.run.created_warnings
+    assert warning.startswith("tasks[0].environment.SLUICE_INPUT_VERSION: ")

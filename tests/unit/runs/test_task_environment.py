@@ -15,7 +15,12 @@ def values(**named: str) -> dict[str, definition_api.EnvironmentValue]:
 
 
 def environment(
-    *, task: dict[str, str], static: dict[str, str], environment: dict[str, str], api_url: str = "http://sluice"
+    *,
+    task: dict[str, str],
+    static: dict[str, str],
+    environment: dict[str, str],
+    api_url: str = "http://sluice",
+    **inputs: str,
 ) -> dict[str, str]:
     config = pb.RunConfig(
         tasks=[definition("a", environment=values(**task))],
@@ -23,7 +28,8 @@ def environment(
         environment=values(**environment),
         source=definition_api.Source(repository="u", ref="refs/heads/main", branch="main", commit_sha="c" * 40),
     )
-    run = pb.RunRecord(run=api.Run(id="run", number=7))
+    given = [definition_api.Input(name=name, value=text) for name, text in inputs.items()]
+    run = pb.RunRecord(run=api.Run(id="run", number=7, inputs=given))
     record = pb.TaskRecord(task=api.Task(id="task", name="a"))
     return dict(specify(run, config, record, EngineSettings(server_id="s", api_url=api_url), {}).environment)
 
@@ -64,3 +70,9 @@ def test_agola_names_are_set_if_the_static_environment_has_one() -> None:
     found = environment(task={}, static={"AGOLA_GIT_REF": "r"}, environment={}, api_url="")
     assert (found["AGOLA_RUN_ID"], found["AGOLA_GIT_REF"], found["AGOLA_GIT_BRANCH"]) == ("run", "r", "main")
     assert "SLUICE_API_URL" not in found
+
+
+def test_inputs_are_variables_that_win_over_others() -> None:
+    other = {"SLUICE_INPUT_DRY_RUN": "other", "SLUICE_INPUT_X": "kept"}
+    found = environment(task=other, static=other, environment=other, dry_run="true")
+    assert (found["SLUICE_INPUT_DRY_RUN"], found["SLUICE_INPUT_X"]) == ("true", "kept")

@@ -85,6 +85,16 @@ export interface AuditRecord {
   forwardedFor: string;
 }
 
+/** A run of a configuration. */
+export interface ConfiguredRun {
+  /** The name of the run. */
+  name: string;
+  /** The inputs that it declares, without values. */
+  inputs: Input[];
+  /** Whether its `when` matches the ref. */
+  applies: boolean;
+}
+
 /** The response of `CreateInvitation`. */
 export interface CreateInvitationResponse {
   /** The invitation. */
@@ -118,7 +128,8 @@ export type DecisionReason =
   | "DECISION_REASON_ASKED_FOR"
   | "DECISION_REASON_RUN_UNKNOWN"
   | "DECISION_REASON_VARIABLE_REFUSED"
-  | "DECISION_REASON_QUOTA";
+  | "DECISION_REASON_QUOTA"
+  | "DECISION_REASON_INPUTS";
 
 /** A delivery of a webhook. */
 export interface Delivery {
@@ -156,6 +167,8 @@ export interface Delivery {
   redeliveries: number;
   /** Of runs by hand: the variables that were chosen for them. */
   variables: Record<string, string>;
+  /** Of runs by hand and of a schedule: the values that were given to inputs. */
+  inputs: Record<string, string>;
 }
 
 /** How far a delivery is. */
@@ -328,6 +341,33 @@ export type HoldAction =
   | "HOLD_ACTION_RUN_NEXT_STEP"
   | "HOLD_ACTION_RELEASE";
 
+/** An input of a run: a value that whoever starts the run may choose. Everybody who can see the run can see it, so a secret must not be an input. */
+export interface Input {
+  /** The name: a lower-case letter, then lower-case letters, digits and underscores. Tasks have the value in the environment variable `SLUICE_INPUT_` with the name in upper case. */
+  name: string;
+  /** The type of the value. */
+  type?: InputType;
+  /** The value if none is given. Not set: the empty string, 0, false or the first option. */
+  defaultValue?: string;
+  /** The values that an input of type choice may have. */
+  options: string[];
+  /** A regular expression (RE2) that matches the whole value of an input of type string. Empty: any. */
+  pattern: string;
+  /** What it is for. */
+  description: string;
+  /** Whether a value must be given if there is no default. */
+  required: boolean;
+  /** The value, as text. In a request, not set: the default. */
+  value?: string;
+}
+
+/** The type of an input. */
+export type InputType =
+  | "INPUT_TYPE_STRING"
+  | "INPUT_TYPE_NUMBER"
+  | "INPUT_TYPE_BOOLEAN"
+  | "INPUT_TYPE_CHOICE";
+
 /** An invitation. */
 export interface Invitation {
   /** The invitation's id, a UUIDv7. */
@@ -386,6 +426,18 @@ export interface ListAuditRecordsResponse {
   auditRecords: AuditRecord[];
   /** The token of the next page. Empty: this is the last page. */
   nextPageToken: string;
+}
+
+/** The response of `ListConfiguredRuns`. */
+export interface ListConfiguredRunsResponse {
+  /** The runs, in the order of the file. */
+  runs: ConfiguredRun[];
+  /** The commit whose configuration was read. */
+  commitSha: string;
+  /** The file that has the configuration. Empty: there is none. */
+  sourcePath: string;
+  /** Why the configuration cannot be used. It has no runs then. */
+  errors: string[];
 }
 
 /** The response of `ListDeliveries`. */
@@ -879,6 +931,10 @@ export interface Run {
   createdByName: string;
   /** How long the pod of each task is held when a step fails, instead of what the task says. Not set: as the task says. At most 24 hours. Ignored in runs of forks. */
   holdOnFailure?: string;
+  /** The inputs of the run, with their values. In a request, use `CreateRunRequest.inputs`. */
+  inputs: Input[];
+  /** Whether the tasks were made with the values of the inputs, so that `RestartRun` cannot change these. */
+  inputsMakeTasks: boolean;
 }
 
 /** The decision on one run of the configuration. */
@@ -975,6 +1031,8 @@ export interface Schedule {
   lastTime?: string;
   /** The id of the delivery that was made then. */
   lastDeliveryId: string;
+  /** Values for inputs of the runs, by name. They are checked each time it is due: the decisions of the delivery say what is wrong with them. */
+  inputs: Record<string, string>;
 }
 
 /** A message of `SearchLogs`: one of its fields is set. */

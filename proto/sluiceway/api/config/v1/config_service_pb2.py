@@ -27,7 +27,7 @@ from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior_
 from sluiceway.api.options.v1 import options_pb2 as sluiceway_dot_api_dot_options_dot_v1_dot_options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,sluiceway/api/config/v1/config_service.proto\x12\x17sluiceway.api.config.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a&sluiceway/api/options/v1/options.proto\"\xb0\x01\n\x0b\x43onfigFiles\x12s\n\x05\x66iles\x18\x01 \x03(\x0b\x32/.sluiceway.api.config.v1.ConfigFiles.FilesEntryB3\xe2\x41\x01\x02\xa2\x94#+{\".sluice/config.json\": \"eyJydW5zIjogW119\"}\x1a,\n\nFilesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x0c:\x02\x38\x01\"\x9c\x01\n\rConfigContext\x12\x16\n\x08ref_type\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12\x11\n\x03ref\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12\x14\n\x06\x62ranch\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\x12\x11\n\x03tag\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01\x12\x1d\n\x0fpull_request_id\x18\x05 \x01(\tB\x04\xe2\x41\x01\x01\x12\x18\n\ncommit_sha\x18\x06 \x01(\tB\x04\xe2\x41\x01\x01\"L\n\rConfigProblem\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x0c\n\x04line\x18\x02 \x01(\x05\x12\x0e\n\x06\x63olumn\x18\x03 \x01(\x05\x12\x0f\n\x07message\x18\x04 \x01(\t\"\xa8\x01\n\x15\x43heckRunConfigRequest\x12:\n\x06\x63onfig\x18\x01 \x01(\x0b\x32$.sluiceway.api.config.v1.ConfigFilesB\x04\xe2\x41\x01\x02\x12=\n\x07\x63ontext\x18\x02 \x01(\x0b\x32&.sluiceway.api.config.v1.ConfigContextB\x04\xe2\x41\x01\x01\x12\x14\n\x06\x64river\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"\x8a\x01\n\x16\x43heckRunConfigResponse\x12\x36\n\x06\x65rrors\x18\x01 \x03(\x0b\x32&.sluiceway.api.config.v1.ConfigProblem\x12\x38\n\x08warnings\x18\x02 \x03(\x0b\x32&.sluiceway.api.config.v1.ConfigProblem\"\x93\x01\n\x16RenderRunConfigRequest\x12:\n\x06\x63onfig\x18\x01 \x01(\x0b\x32$.sluiceway.api.config.v1.ConfigFilesB\x04\xe2\x41\x01\x02\x12=\n\x07\x63ontext\x18\x02 \x01(\x0b\x32&.sluiceway.api.config.v1.ConfigContextB\x04\xe2\x41\x01\x01\"_\n\x17RenderRunConfigResponse\x12\x0c\n\x04json\x18\x01 \x01(\t\x12\x36\n\x06\x65rrors\x18\x02 \x03(\x0b\x32&.sluiceway.api.config.v1.ConfigProblem\"\xa8\x01\n\x15GraphRunConfigRequest\x12:\n\x06\x63onfig\x18\x01 \x01(\x0b\x32$.sluiceway.api.config.v1.ConfigFilesB\x04\xe2\x41\x01\x02\x12=\n\x07\x63ontext\x18\x02 \x01(\x0b\x32&.sluiceway.api.config.v1.ConfigContextB\x04\xe2\x41\x01\x01\x12\x14\n\x06\x66ormat\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"_\n\x16GraphRunConfigResponse\x12\r\n\x05graph\x18\x01 \x01(\t\x12\x36\n\x06\x65rrors\x18\x02 \x03(\x0b\x32&.sluiceway.api.config.v1.ConfigProblem2\x94\x04\n\rConfigService\x12\xa8\x01\n\x0e\x43heckRunConfig\x12..sluiceway.api.config.v1.CheckRunConfigRequest\x1a/.sluiceway.api.config.v1.CheckRunConfigResponse\"5\x8a\x94#\x0f\x08\x02\x12\x0b\x63onfig:read\x82\xd3\xe4\x93\x02\x1c\"\x17/api/v1/runConfig:check:\x01*\x12\xac\x01\n\x0fRenderRunConfig\x12/.sluiceway.api.config.v1.RenderRunConfigRequest\x1a\x30.sluiceway.api.config.v1.RenderRunConfigResponse\"6\x8a\x94#\x0f\x08\x02\x12\x0b\x63onfig:read\x82\xd3\xe4\x93\x02\x1d\"\x18/api/v1/runConfig:render:\x01*\x12\xa8\x01\n\x0eGraphRunConfig\x12..sluiceway.api.config.v1.GraphRunConfigRequest\x1a/.sluiceway.api.config.v1.GraphRunConfigResponse\"5\x8a\x94#\x0f\x08\x02\x12\x0b\x63onfig:read\x82\xd3\xe4\x93\x02\x1c\"\x17/api/v1/runConfig:graph:\x01*b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,sluiceway/api/config/v1/config_service.proto\x12\x17sluiceway.api.config.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a&sluiceway/api/options/v1/options.proto\"\xb0\x01\n\x0b\x43onfigFiles\x12s\n\x05\x66iles\x18\x01 \x03(\x0b\x32/.sluiceway.api.config.v1.ConfigFiles.FilesEntryB3\xe2\x41\x01\x02\xa2\x94#+{\".sluice/config.json\": \"eyJydW5zIjogW119\"}\x1a,\n\nFilesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x0c:\x02\x38\x01\"\x9b\x02\n\rConfigContext\x12\x16\n\x08ref_type\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12\x11\n\x03ref\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12\x14\n\x06\x62ranch\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\x12\x11\n\x03tag\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01\x12\x1d\n\x0fpull_request_id\x18\x05 \x01(\tB\x04\xe2\x41\x01\x01\x12\x18\n\ncommit_sha\x18\x06 \x01(\tB\x04\xe2\x41\x01\x01\x12N\n\x06inputs\x18\x07 \x03(\x0b\x32\x32.sluiceway.api.config.v1.ConfigContext.InputsEntryB\n\xe2\x41\x01\x01\x9a\x94#\x02 2\x1a-\n\x0bInputsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"L\n\rConfigProblem\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x0c\n\x04line\x18\x02 \x01(\x05\x12\x0e\n\x06\x63olumn\x18\x03 \x01(\x05\x12\x0f\n\x07message\x18\x04 \x01(\t\"\xa8\x01\n\x15\x43heckRunConfigRequest\x12:\n\x06\x63onfig\x18\x01 \x01(\x0b\x32$.sluiceway.api.config.v1.ConfigFilesB\x04\xe2\x41\x01\x02\x12=\n\x07\x63ontext\x18\x02 \x01(\x0b\x32&.sluiceway.api.config.v1.ConfigContextB\x04\xe2\x41\x01\x01\x12\x14\n\x06\x64river\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"\x8a\x01\n\x16\x43heckRunConfigResponse\x12\x36\n\x06\x65rrors\x18\x01 \x03(\x0b\x32&.sluiceway.api.config.v1.ConfigProblem\x12\x38\n\x08warnings\x18\x02 \x03(\x0b\x32&.sluiceway.api.config.v1.ConfigProblem\"\x93\x01\n\x16RenderRunConfigRequest\x12:\n\x06\x63onfig\x18\x01 \x01(\x0b\x32$.sluiceway.api.config.v1.ConfigFilesB\x04\xe2\x41\x01\x02\x12=\n\x07\x63ontext\x18\x02 \x01(\x0b\x32&.sluiceway.api.config.v1.ConfigContextB\x04\xe2\x41\x01\x01\"_\n\x17RenderRunConfigResponse\x12\x0c\n\x04json\x18\x01 \x01(\t\x12\x36\n\x06\x65rrors\x18\x02 \x03(\x0b\x32&.sluiceway.api.config.v1.ConfigProblem\"\xa8\x01\n\x15GraphRunConfigRequest\x12:\n\x06\x63onfig\x18\x01 \x01(\x0b\x32$.sluiceway.api.config.v1.ConfigFilesB\x04\xe2\x41\x01\x02\x12=\n\x07\x63ontext\x18\x02 \x01(\x0b\x32&.sluiceway.api.config.v1.ConfigContextB\x04\xe2\x41\x01\x01\x12\x14\n\x06\x66ormat\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"_\n\x16GraphRunConfigResponse\x12\r\n\x05graph\x18\x01 \x01(\t\x12\x36\n\x06\x65rrors\x18\x02 \x03(\x0b\x32&.sluiceway.api.config.v1.ConfigProblem2\x94\x04\n\rConfigService\x12\xa8\x01\n\x0e\x43heckRunConfig\x12..sluiceway.api.config.v1.CheckRunConfigRequest\x1a/.sluiceway.api.config.v1.CheckRunConfigResponse\"5\x8a\x94#\x0f\x08\x02\x12\x0b\x63onfig:read\x82\xd3\xe4\x93\x02\x1c\"\x17/api/v1/runConfig:check:\x01*\x12\xac\x01\n\x0fRenderRunConfig\x12/.sluiceway.api.config.v1.RenderRunConfigRequest\x1a\x30.sluiceway.api.config.v1.RenderRunConfigResponse\"6\x8a\x94#\x0f\x08\x02\x12\x0b\x63onfig:read\x82\xd3\xe4\x93\x02\x1d\"\x18/api/v1/runConfig:render:\x01*\x12\xa8\x01\n\x0eGraphRunConfig\x12..sluiceway.api.config.v1.GraphRunConfigRequest\x1a/.sluiceway.api.config.v1.GraphRunConfigResponse\"5\x8a\x94#\x0f\x08\x02\x12\x0b\x63onfig:read\x82\xd3\xe4\x93\x02\x1c\"\x17/api/v1/runConfig:graph:\x01*b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,6 +38,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CONFIGFILES_FILESENTRY']._serialized_options = b'8\001'
   _globals['_CONFIGFILES'].fields_by_name['files']._loaded_options = None
   _globals['_CONFIGFILES'].fields_by_name['files']._serialized_options = b'\342A\001\002\242\224#+{\".sluice/config.json\": \"eyJydW5zIjogW119\"}'
+  _globals['_CONFIGCONTEXT_INPUTSENTRY']._loaded_options = None
+  _globals['_CONFIGCONTEXT_INPUTSENTRY']._serialized_options = b'8\001'
   _globals['_CONFIGCONTEXT'].fields_by_name['ref_type']._loaded_options = None
   _globals['_CONFIGCONTEXT'].fields_by_name['ref_type']._serialized_options = b'\342A\001\001'
   _globals['_CONFIGCONTEXT'].fields_by_name['ref']._loaded_options = None
@@ -50,6 +52,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CONFIGCONTEXT'].fields_by_name['pull_request_id']._serialized_options = b'\342A\001\001'
   _globals['_CONFIGCONTEXT'].fields_by_name['commit_sha']._loaded_options = None
   _globals['_CONFIGCONTEXT'].fields_by_name['commit_sha']._serialized_options = b'\342A\001\001'
+  _globals['_CONFIGCONTEXT'].fields_by_name['inputs']._loaded_options = None
+  _globals['_CONFIGCONTEXT'].fields_by_name['inputs']._serialized_options = b'\342A\001\001\232\224#\002 2'
   _globals['_CHECKRUNCONFIGREQUEST'].fields_by_name['config']._loaded_options = None
   _globals['_CHECKRUNCONFIGREQUEST'].fields_by_name['config']._serialized_options = b'\342A\001\002'
   _globals['_CHECKRUNCONFIGREQUEST'].fields_by_name['context']._loaded_options = None
@@ -77,21 +81,23 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CONFIGFILES_FILESENTRY']._serialized_start=309
   _globals['_CONFIGFILES_FILESENTRY']._serialized_end=353
   _globals['_CONFIGCONTEXT']._serialized_start=356
-  _globals['_CONFIGCONTEXT']._serialized_end=512
-  _globals['_CONFIGPROBLEM']._serialized_start=514
-  _globals['_CONFIGPROBLEM']._serialized_end=590
-  _globals['_CHECKRUNCONFIGREQUEST']._serialized_start=593
-  _globals['_CHECKRUNCONFIGREQUEST']._serialized_end=761
-  _globals['_CHECKRUNCONFIGRESPONSE']._serialized_start=764
-  _globals['_CHECKRUNCONFIGRESPONSE']._serialized_end=902
-  _globals['_RENDERRUNCONFIGREQUEST']._serialized_start=905
-  _globals['_RENDERRUNCONFIGREQUEST']._serialized_end=1052
-  _globals['_RENDERRUNCONFIGRESPONSE']._serialized_start=1054
-  _globals['_RENDERRUNCONFIGRESPONSE']._serialized_end=1149
-  _globals['_GRAPHRUNCONFIGREQUEST']._serialized_start=1152
-  _globals['_GRAPHRUNCONFIGREQUEST']._serialized_end=1320
-  _globals['_GRAPHRUNCONFIGRESPONSE']._serialized_start=1322
-  _globals['_GRAPHRUNCONFIGRESPONSE']._serialized_end=1417
-  _globals['_CONFIGSERVICE']._serialized_start=1420
-  _globals['_CONFIGSERVICE']._serialized_end=1952
+  _globals['_CONFIGCONTEXT']._serialized_end=639
+  _globals['_CONFIGCONTEXT_INPUTSENTRY']._serialized_start=594
+  _globals['_CONFIGCONTEXT_INPUTSENTRY']._serialized_end=639
+  _globals['_CONFIGPROBLEM']._serialized_start=641
+  _globals['_CONFIGPROBLEM']._serialized_end=717
+  _globals['_CHECKRUNCONFIGREQUEST']._serialized_start=720
+  _globals['_CHECKRUNCONFIGREQUEST']._serialized_end=888
+  _globals['_CHECKRUNCONFIGRESPONSE']._serialized_start=891
+  _globals['_CHECKRUNCONFIGRESPONSE']._serialized_end=1029
+  _globals['_RENDERRUNCONFIGREQUEST']._serialized_start=1032
+  _globals['_RENDERRUNCONFIGREQUEST']._serialized_end=1179
+  _globals['_RENDERRUNCONFIGRESPONSE']._serialized_start=1181
+  _globals['_RENDERRUNCONFIGRESPONSE']._serialized_end=1276
+  _globals['_GRAPHRUNCONFIGREQUEST']._serialized_start=1279
+  _globals['_GRAPHRUNCONFIGREQUEST']._serialized_end=1447
+  _globals['_GRAPHRUNCONFIGRESPONSE']._serialized_start=1449
+  _globals['_GRAPHRUNCONFIGRESPONSE']._serialized_end=1544
+  _globals['_CONFIGSERVICE']._serialized_start=1547
+  _globals['_CONFIGSERVICE']._serialized_end=2079
 # @@protoc_insertion_point(module_scope)

@@ -26,13 +26,21 @@ class ConfigFiles(_message.Message):
 
 class ConfigContext(_message.Message):
     """The argument of a configuration that is a function (run-config.md, `ctx`). Fields that do not apply are empty."""
-    __slots__ = ("ref_type", "ref", "branch", "tag", "pull_request_id", "commit_sha")
+    __slots__ = ("ref_type", "ref", "branch", "tag", "pull_request_id", "commit_sha", "inputs")
+    class InputsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
     REF_TYPE_FIELD_NUMBER: _ClassVar[int]
     REF_FIELD_NUMBER: _ClassVar[int]
     BRANCH_FIELD_NUMBER: _ClassVar[int]
     TAG_FIELD_NUMBER: _ClassVar[int]
     PULL_REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     COMMIT_SHA_FIELD_NUMBER: _ClassVar[int]
+    INPUTS_FIELD_NUMBER: _ClassVar[int]
     ref_type: str
     """The kind of the ref: `branch`, `tag` or `pull_request`."""
     ref: str
@@ -45,7 +53,9 @@ class ConfigContext(_message.Message):
     """The id of the pull request. Empty for branches and tags."""
     commit_sha: str
     """The commit id: 40 or 64 hex digits."""
-    def __init__(self, ref_type: _Optional[str] = ..., ref: _Optional[str] = ..., branch: _Optional[str] = ..., tag: _Optional[str] = ..., pull_request_id: _Optional[str] = ..., commit_sha: _Optional[str] = ...) -> None: ...
+    inputs: _containers.ScalarMap[str, str]
+    """Values of inputs by name, as text, for `ctx.inputs`. An input that is not named has its default."""
+    def __init__(self, ref_type: _Optional[str] = ..., ref: _Optional[str] = ..., branch: _Optional[str] = ..., tag: _Optional[str] = ..., pull_request_id: _Optional[str] = ..., commit_sha: _Optional[str] = ..., inputs: _Optional[_Mapping[str, str]] = ...) -> None: ...
 
 class ConfigProblem(_message.Message):
     """An error or a warning about a run configuration."""

@@ -26,9 +26,10 @@ from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from sluiceway.api.options.v1 import options_pb2 as sluiceway_dot_api_dot_options_dot_v1_dot_options__pb2
+from sluiceway.api.run.v1 import definition_pb2 as sluiceway_dot_api_dot_run_dot_v1_dot_definition__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n/sluiceway/api/project/v1/delivery_service.proto\x12\x18sluiceway.api.project.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a&sluiceway/api/options/v1/options.proto\"{\n\x0bRunDecision\x12\x10\n\x08run_name\x18\x01 \x01(\t\x12\x38\n\x06reason\x18\x02 \x01(\x0e\x32(.sluiceway.api.project.v1.DecisionReason\x12\x10\n\x08sentence\x18\x03 \x01(\t\x12\x0e\n\x06run_id\x18\x04 \x01(\t\"\xdf\x04\n\x08\x44\x65livery\x12\x10\n\x02id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12\x12\n\nproject_id\x18\x02 \x01(\t\x12\x13\n\x0bprovider_id\x18\x03 \x01(\t\x12\x30\n\x0creceive_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05\x65vent\x18\x05 \x01(\t\x12\x0b\n\x03ref\x18\x06 \x01(\t\x12\x12\n\ncommit_sha\x18\x07 \x01(\t\x12\x17\n\x0fpull_request_id\x18\x08 \x01(\t\x12\x11\n\tfrom_fork\x18\t \x01(\x08\x12\x0f\n\x07message\x18\n \x01(\t\x12\x36\n\x05phase\x18\x0b \x01(\x0e\x32\'.sluiceway.api.project.v1.DeliveryPhase\x12\x38\n\x06reason\x18\x0c \x01(\x0e\x32(.sluiceway.api.project.v1.DecisionReason\x12\x10\n\x08sentence\x18\r \x01(\t\x12\x38\n\tdecisions\x18\x0e \x03(\x0b\x32%.sluiceway.api.project.v1.RunDecision\x12-\n\tdone_time\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0credeliveries\x18\x10 \x01(\x05\x12\x44\n\tvariables\x18\x11 \x03(\x0b\x32\x31.sluiceway.api.project.v1.Delivery.VariablesEntry\x1a\x30\n\x0eVariablesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xcc\x01\n\x16ReceiveDeliveryRequest\x12\x18\n\nproject_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12T\n\x07headers\x18\x02 \x03(\x0b\x32=.sluiceway.api.project.v1.ReceiveDeliveryRequest.HeadersEntryB\x04\xe2\x41\x01\x01\x12\x12\n\x04\x62ody\x18\x03 \x01(\x0c\x42\x04\xe2\x41\x01\x01\x1a.\n\x0cHeadersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"@\n\x17ReceiveDeliveryResponse\x12\x13\n\x0b\x64\x65livery_id\x18\x01 \x01(\t\x12\x10\n\x08sentence\x18\x02 \x01(\t\"I\n\x12GetDeliveryRequest\x12\x18\n\nproject_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x19\n\x0b\x64\x65livery_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\"K\n\x13GetDeliveryResponse\x12\x34\n\x08\x64\x65livery\x18\x01 \x01(\x0b\x32\".sluiceway.api.project.v1.Delivery\"\x87\x01\n\x15ListDeliveriesRequest\x12\x18\n\nproject_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12 \n\tpage_size\x18\x02 \x01(\x05\x42\r\xe2\x41\x01\x01\x9a\x94#\x05\x08\x00\x10\xe8\x07\x12\x18\n\npage_token\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\x12\x18\n\x03ref\x18\x04 \x01(\tB\x0b\xe2\x41\x01\x01\x9a\x94#\x03\x18\x80\x08\"i\n\x16ListDeliveriesResponse\x12\x36\n\ndeliveries\x18\x01 \x03(\x0b\x32\".sluiceway.api.project.v1.Delivery\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xd7\x02\n\x11RunProjectRequest\x12\x18\n\nproject_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x18\n\x03ref\x18\x02 \x01(\tB\x0b\xe2\x41\x01\x01\x9a\x94#\x03\x18\x80\x08\x12\x1e\n\ncommit_sha\x18\x03 \x01(\tB\n\xe2\x41\x01\x01\x9a\x94#\x02\x18@\x12\x1c\n\x08run_name\x18\x04 \x01(\tB\n\xe2\x41\x01\x01\x9a\x94#\x02\x18\x64\x12\x1e\n\nrequest_id\x18\x05 \x01(\tB\n\xe2\x41\x01\x01\x9a\x94#\x02\x18\x64\x12#\n\x0fpull_request_id\x18\x06 \x01(\tB\n\xe2\x41\x01\x01\x9a\x94#\x02\x18\x12\x12Y\n\tvariables\x18\x07 \x03(\x0b\x32:.sluiceway.api.project.v1.RunProjectRequest.VariablesEntryB\n\xe2\x41\x01\x01\x9a\x94#\x02 d\x1a\x30\n\x0eVariablesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"J\n\x12RunProjectResponse\x12\x34\n\x08\x64\x65livery\x18\x01 \x01(\x0b\x32\".sluiceway.api.project.v1.Delivery\"O\n\x18RedeliverDeliveryRequest\x12\x18\n\nproject_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x19\n\x0b\x64\x65livery_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\"Q\n\x19RedeliverDeliveryResponse\x12\x34\n\x08\x64\x65livery\x18\x01 \x01(\x0b\x32\".sluiceway.api.project.v1.Delivery*\x7f\n\rDeliveryPhase\x12\x1e\n\x1a\x44\x45LIVERY_PHASE_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x44\x45LIVERY_PHASE_PENDING\x10\x01\x12\x17\n\x13\x44\x45LIVERY_PHASE_DONE\x10\x02\x12\x19\n\x15\x44\x45LIVERY_PHASE_FAILED\x10\x03*\xb7\x04\n\x0e\x44\x65\x63isionReason\x12\x1f\n\x1b\x44\x45\x43ISION_REASON_UNSPECIFIED\x10\x00\x12\x1f\n\x1b\x44\x45\x43ISION_REASON_RUN_CREATED\x10\x01\x12\x1e\n\x1a\x44\x45\x43ISION_REASON_RUN_EXISTS\x10\x02\x12\x1f\n\x1b\x44\x45\x43ISION_REASON_SETUP_ERROR\x10\x03\x12\x18\n\x14\x44\x45\x43ISION_REASON_WHEN\x10\x04\x12\x19\n\x15\x44\x45\x43ISION_REASON_PATHS\x10\x05\x12\x1d\n\x19\x44\x45\x43ISION_REASON_SKIP_WORD\x10\x06\x12\x1f\n\x1b\x44\x45\x43ISION_REASON_REF_DELETED\x10\x07\x12\x1f\n\x1b\x44\x45\x43ISION_REASON_COMMIT_GONE\x10\x08\x12!\n\x1d\x44\x45\x43ISION_REASON_EVENT_IGNORED\x10\t\x12$\n DECISION_REASON_OTHER_REPOSITORY\x10\n\x12&\n\"DECISION_REASON_CONFIGURATION_READ\x10\x0b\x12\x1a\n\x16\x44\x45\x43ISION_REASON_FAILED\x10\x0c\x12\x1d\n\x19\x44\x45\x43ISION_REASON_ASKED_FOR\x10\r\x12\x1f\n\x1b\x44\x45\x43ISION_REASON_RUN_UNKNOWN\x10\x0e\x12$\n DECISION_REASON_VARIABLE_REFUSED\x10\x0f\x12\x19\n\x15\x44\x45\x43ISION_REASON_QUOTA\x10\x10\x32\xbb\x08\n\x0f\x44\x65liveryService\x12~\n\x0fReceiveDelivery\x12\x30.sluiceway.api.project.v1.ReceiveDeliveryRequest\x1a\x31.sluiceway.api.project.v1.ReceiveDeliveryResponse\"\x06\x8a\x94#\x02\x08\x01\x12\xd7\x01\n\x0bGetDelivery\x12,.sluiceway.api.project.v1.GetDeliveryRequest\x1a-.sluiceway.api.project.v1.GetDeliveryResponse\"k\x8a\x94#\x1f\x08\x02\x12\rprojects:read\x1a\nproject_id \x01\x82\xd3\xe4\x93\x02\x42\x12\x36/api/v1/projects/{project_id}/deliveries/{delivery_id}b\x08\x64\x65livery\x12\xc8\x01\n\x0eListDeliveries\x12/.sluiceway.api.project.v1.ListDeliveriesRequest\x1a\x30.sluiceway.api.project.v1.ListDeliveriesResponse\"S\x8a\x94#\x1f\x08\x02\x12\rprojects:read\x1a\nproject_id \x01\x82\xd3\xe4\x93\x02*\x12(/api/v1/projects/{project_id}/deliveries\x12\x88\x02\n\nRunProject\x12+.sluiceway.api.project.v1.RunProjectRequest\x1a,.sluiceway.api.project.v1.RunProjectResponse\"\x9e\x01\x8a\x94#\x1c\x08\x02\x12\nruns:write\x1a\nproject_id \x02\x92\x94#D\x08\xc9\x01\x12?/api/v1/projects/{delivery.project_id}/deliveries/{delivery.id}\x82\xd3\xe4\x93\x02\x30\"!/api/v1/projects/{project_id}:run:\x01*b\x08\x64\x65livery\x12\xf7\x01\n\x11RedeliverDelivery\x12\x32.sluiceway.api.project.v1.RedeliverDeliveryRequest\x1a\x33.sluiceway.api.project.v1.RedeliverDeliveryResponse\"y\x8a\x94# \x08\x02\x12\x0eprojects:write\x1a\nproject_id \x02\x82\xd3\xe4\x93\x02O\"@/api/v1/projects/{project_id}/deliveries/{delivery_id}:redeliver:\x01*b\x08\x64\x65liveryb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n/sluiceway/api/project/v1/delivery_service.proto\x12\x18sluiceway.api.project.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a&sluiceway/api/options/v1/options.proto\x1a%sluiceway/api/run/v1/definition.proto\"{\n\x0bRunDecision\x12\x10\n\x08run_name\x18\x01 \x01(\t\x12\x38\n\x06reason\x18\x02 \x01(\x0e\x32(.sluiceway.api.project.v1.DecisionReason\x12\x10\n\x08sentence\x18\x03 \x01(\t\x12\x0e\n\x06run_id\x18\x04 \x01(\t\"\xce\x05\n\x08\x44\x65livery\x12\x10\n\x02id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12\x12\n\nproject_id\x18\x02 \x01(\t\x12\x13\n\x0bprovider_id\x18\x03 \x01(\t\x12\x30\n\x0creceive_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05\x65vent\x18\x05 \x01(\t\x12\x0b\n\x03ref\x18\x06 \x01(\t\x12\x12\n\ncommit_sha\x18\x07 \x01(\t\x12\x17\n\x0fpull_request_id\x18\x08 \x01(\t\x12\x11\n\tfrom_fork\x18\t \x01(\x08\x12\x0f\n\x07message\x18\n \x01(\t\x12\x36\n\x05phase\x18\x0b \x01(\x0e\x32\'.sluiceway.api.project.v1.DeliveryPhase\x12\x38\n\x06reason\x18\x0c \x01(\x0e\x32(.sluiceway.api.project.v1.DecisionReason\x12\x10\n\x08sentence\x18\r \x01(\t\x12\x38\n\tdecisions\x18\x0e \x03(\x0b\x32%.sluiceway.api.project.v1.RunDecision\x12-\n\tdone_time\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0credeliveries\x18\x10 \x01(\x05\x12\x44\n\tvariables\x18\x11 \x03(\x0b\x32\x31.sluiceway.api.project.v1.Delivery.VariablesEntry\x12>\n\x06inputs\x18\x12 \x03(\x0b\x32..sluiceway.api.project.v1.Delivery.InputsEntry\x1a\x30\n\x0eVariablesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a-\n\x0bInputsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xcc\x01\n\x16ReceiveDeliveryRequest\x12\x18\n\nproject_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12T\n\x07headers\x18\x02 \x03(\x0b\x32=.sluiceway.api.project.v1.ReceiveDeliveryRequest.HeadersEntryB\x04\xe2\x41\x01\x01\x12\x12\n\x04\x62ody\x18\x03 \x01(\x0c\x42\x04\xe2\x41\x01\x01\x1a.\n\x0cHeadersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"@\n\x17ReceiveDeliveryResponse\x12\x13\n\x0b\x64\x65livery_id\x18\x01 \x01(\t\x12\x10\n\x08sentence\x18\x02 \x01(\t\"I\n\x12GetDeliveryRequest\x12\x18\n\nproject_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x19\n\x0b\x64\x65livery_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\"K\n\x13GetDeliveryResponse\x12\x34\n\x08\x64\x65livery\x18\x01 \x01(\x0b\x32\".sluiceway.api.project.v1.Delivery\"\x87\x01\n\x15ListDeliveriesRequest\x12\x18\n\nproject_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12 \n\tpage_size\x18\x02 \x01(\x05\x42\r\xe2\x41\x01\x01\x9a\x94#\x05\x08\x00\x10\xe8\x07\x12\x18\n\npage_token\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\x12\x18\n\x03ref\x18\x04 \x01(\tB\x0b\xe2\x41\x01\x01\x9a\x94#\x03\x18\x80\x08\"i\n\x16ListDeliveriesResponse\x12\x36\n\ndeliveries\x18\x01 \x03(\x0b\x32\".sluiceway.api.project.v1.Delivery\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xdb\x03\n\x11RunProjectRequest\x12\x18\n\nproject_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x18\n\x03ref\x18\x02 \x01(\tB\x0b\xe2\x41\x01\x01\x9a\x94#\x03\x18\x80\x08\x12\x1e\n\ncommit_sha\x18\x03 \x01(\tB\n\xe2\x41\x01\x01\x9a\x94#\x02\x18@\x12\x1c\n\x08run_name\x18\x04 \x01(\tB\n\xe2\x41\x01\x01\x9a\x94#\x02\x18\x64\x12\x1e\n\nrequest_id\x18\x05 \x01(\tB\n\xe2\x41\x01\x01\x9a\x94#\x02\x18\x64\x12#\n\x0fpull_request_id\x18\x06 \x01(\tB\n\xe2\x41\x01\x01\x9a\x94#\x02\x18\x12\x12Y\n\tvariables\x18\x07 \x03(\x0b\x32:.sluiceway.api.project.v1.RunProjectRequest.VariablesEntryB\n\xe2\x41\x01\x01\x9a\x94#\x02 d\x12S\n\x06inputs\x18\x08 \x03(\x0b\x32\x37.sluiceway.api.project.v1.RunProjectRequest.InputsEntryB\n\xe2\x41\x01\x01\x9a\x94#\x02 2\x1a\x30\n\x0eVariablesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a-\n\x0bInputsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x94\x01\n\x19ListConfiguredRunsRequest\x12\x18\n\nproject_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x18\n\x03ref\x18\x02 \x01(\tB\x0b\xe2\x41\x01\x01\x9a\x94#\x03\x18\x80\x08\x12\x1e\n\ncommit_sha\x18\x03 \x01(\tB\n\xe2\x41\x01\x01\x9a\x94#\x02\x18@\x12#\n\x0fpull_request_id\x18\x04 \x01(\tB\n\xe2\x41\x01\x01\x9a\x94#\x02\x18\x12\"[\n\rConfiguredRun\x12\x0c\n\x04name\x18\x01 \x01(\t\x12+\n\x06inputs\x18\x02 \x03(\x0b\x32\x1b.sluiceway.api.run.v1.Input\x12\x0f\n\x07\x61pplies\x18\x03 \x01(\x08\"\x8c\x01\n\x1aListConfiguredRunsResponse\x12\x35\n\x04runs\x18\x01 \x03(\x0b\x32\'.sluiceway.api.project.v1.ConfiguredRun\x12\x12\n\ncommit_sha\x18\x02 \x01(\t\x12\x13\n\x0bsource_path\x18\x03 \x01(\t\x12\x0e\n\x06\x65rrors\x18\x04 \x03(\t\"J\n\x12RunProjectResponse\x12\x34\n\x08\x64\x65livery\x18\x01 \x01(\x0b\x32\".sluiceway.api.project.v1.Delivery\"O\n\x18RedeliverDeliveryRequest\x12\x18\n\nproject_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x19\n\x0b\x64\x65livery_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\"Q\n\x19RedeliverDeliveryResponse\x12\x34\n\x08\x64\x65livery\x18\x01 \x01(\x0b\x32\".sluiceway.api.project.v1.Delivery*\x7f\n\rDeliveryPhase\x12\x1e\n\x1a\x44\x45LIVERY_PHASE_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x44\x45LIVERY_PHASE_PENDING\x10\x01\x12\x17\n\x13\x44\x45LIVERY_PHASE_DONE\x10\x02\x12\x19\n\x15\x44\x45LIVERY_PHASE_FAILED\x10\x03*\xd3\x04\n\x0e\x44\x65\x63isionReason\x12\x1f\n\x1b\x44\x45\x43ISION_REASON_UNSPECIFIED\x10\x00\x12\x1f\n\x1b\x44\x45\x43ISION_REASON_RUN_CREATED\x10\x01\x12\x1e\n\x1a\x44\x45\x43ISION_REASON_RUN_EXISTS\x10\x02\x12\x1f\n\x1b\x44\x45\x43ISION_REASON_SETUP_ERROR\x10\x03\x12\x18\n\x14\x44\x45\x43ISION_REASON_WHEN\x10\x04\x12\x19\n\x15\x44\x45\x43ISION_REASON_PATHS\x10\x05\x12\x1d\n\x19\x44\x45\x43ISION_REASON_SKIP_WORD\x10\x06\x12\x1f\n\x1b\x44\x45\x43ISION_REASON_REF_DELETED\x10\x07\x12\x1f\n\x1b\x44\x45\x43ISION_REASON_COMMIT_GONE\x10\x08\x12!\n\x1d\x44\x45\x43ISION_REASON_EVENT_IGNORED\x10\t\x12$\n DECISION_REASON_OTHER_REPOSITORY\x10\n\x12&\n\"DECISION_REASON_CONFIGURATION_READ\x10\x0b\x12\x1a\n\x16\x44\x45\x43ISION_REASON_FAILED\x10\x0c\x12\x1d\n\x19\x44\x45\x43ISION_REASON_ASKED_FOR\x10\r\x12\x1f\n\x1b\x44\x45\x43ISION_REASON_RUN_UNKNOWN\x10\x0e\x12$\n DECISION_REASON_VARIABLE_REFUSED\x10\x0f\x12\x19\n\x15\x44\x45\x43ISION_REASON_QUOTA\x10\x10\x12\x1a\n\x16\x44\x45\x43ISION_REASON_INPUTS\x10\x11\x32\x96\n\n\x0f\x44\x65liveryService\x12~\n\x0fReceiveDelivery\x12\x30.sluiceway.api.project.v1.ReceiveDeliveryRequest\x1a\x31.sluiceway.api.project.v1.ReceiveDeliveryResponse\"\x06\x8a\x94#\x02\x08\x01\x12\xd7\x01\n\x0bGetDelivery\x12,.sluiceway.api.project.v1.GetDeliveryRequest\x1a-.sluiceway.api.project.v1.GetDeliveryResponse\"k\x8a\x94#\x1f\x08\x02\x12\rprojects:read\x1a\nproject_id \x01\x82\xd3\xe4\x93\x02\x42\x12\x36/api/v1/projects/{project_id}/deliveries/{delivery_id}b\x08\x64\x65livery\x12\xc8\x01\n\x0eListDeliveries\x12/.sluiceway.api.project.v1.ListDeliveriesRequest\x1a\x30.sluiceway.api.project.v1.ListDeliveriesResponse\"S\x8a\x94#\x1f\x08\x02\x12\rprojects:read\x1a\nproject_id \x01\x82\xd3\xe4\x93\x02*\x12(/api/v1/projects/{project_id}/deliveries\x12\x88\x02\n\nRunProject\x12+.sluiceway.api.project.v1.RunProjectRequest\x1a,.sluiceway.api.project.v1.RunProjectResponse\"\x9e\x01\x8a\x94#\x1c\x08\x02\x12\nruns:write\x1a\nproject_id \x02\x92\x94#D\x08\xc9\x01\x12?/api/v1/projects/{delivery.project_id}/deliveries/{delivery.id}\x82\xd3\xe4\x93\x02\x30\"!/api/v1/projects/{project_id}:run:\x01*b\x08\x64\x65livery\x12\xd8\x01\n\x12ListConfiguredRuns\x12\x33.sluiceway.api.project.v1.ListConfiguredRunsRequest\x1a\x34.sluiceway.api.project.v1.ListConfiguredRunsResponse\"W\x8a\x94#\x1f\x08\x02\x12\rprojects:read\x1a\nproject_id \x02\x82\xd3\xe4\x93\x02.\x12,/api/v1/projects/{project_id}/configuredRuns\x12\xf7\x01\n\x11RedeliverDelivery\x12\x32.sluiceway.api.project.v1.RedeliverDeliveryRequest\x1a\x33.sluiceway.api.project.v1.RedeliverDeliveryResponse\"y\x8a\x94# \x08\x02\x12\x0eprojects:write\x1a\nproject_id \x02\x82\xd3\xe4\x93\x02O\"@/api/v1/projects/{project_id}/deliveries/{delivery_id}:redeliver:\x01*b\x08\x64\x65liveryb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,6 +38,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_DELIVERY_VARIABLESENTRY']._loaded_options = None
   _globals['_DELIVERY_VARIABLESENTRY']._serialized_options = b'8\001'
+  _globals['_DELIVERY_INPUTSENTRY']._loaded_options = None
+  _globals['_DELIVERY_INPUTSENTRY']._serialized_options = b'8\001'
   _globals['_DELIVERY'].fields_by_name['id']._loaded_options = None
   _globals['_DELIVERY'].fields_by_name['id']._serialized_options = b'\342A\001\010'
   _globals['_RECEIVEDELIVERYREQUEST_HEADERSENTRY']._loaded_options = None
@@ -61,6 +64,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTDELIVERIESREQUEST'].fields_by_name['ref']._serialized_options = b'\342A\001\001\232\224#\003\030\200\010'
   _globals['_RUNPROJECTREQUEST_VARIABLESENTRY']._loaded_options = None
   _globals['_RUNPROJECTREQUEST_VARIABLESENTRY']._serialized_options = b'8\001'
+  _globals['_RUNPROJECTREQUEST_INPUTSENTRY']._loaded_options = None
+  _globals['_RUNPROJECTREQUEST_INPUTSENTRY']._serialized_options = b'8\001'
   _globals['_RUNPROJECTREQUEST'].fields_by_name['project_id']._loaded_options = None
   _globals['_RUNPROJECTREQUEST'].fields_by_name['project_id']._serialized_options = b'\342A\001\002'
   _globals['_RUNPROJECTREQUEST'].fields_by_name['ref']._loaded_options = None
@@ -75,6 +80,16 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RUNPROJECTREQUEST'].fields_by_name['pull_request_id']._serialized_options = b'\342A\001\001\232\224#\002\030\022'
   _globals['_RUNPROJECTREQUEST'].fields_by_name['variables']._loaded_options = None
   _globals['_RUNPROJECTREQUEST'].fields_by_name['variables']._serialized_options = b'\342A\001\001\232\224#\002 d'
+  _globals['_RUNPROJECTREQUEST'].fields_by_name['inputs']._loaded_options = None
+  _globals['_RUNPROJECTREQUEST'].fields_by_name['inputs']._serialized_options = b'\342A\001\001\232\224#\002 2'
+  _globals['_LISTCONFIGUREDRUNSREQUEST'].fields_by_name['project_id']._loaded_options = None
+  _globals['_LISTCONFIGUREDRUNSREQUEST'].fields_by_name['project_id']._serialized_options = b'\342A\001\002'
+  _globals['_LISTCONFIGUREDRUNSREQUEST'].fields_by_name['ref']._loaded_options = None
+  _globals['_LISTCONFIGUREDRUNSREQUEST'].fields_by_name['ref']._serialized_options = b'\342A\001\001\232\224#\003\030\200\010'
+  _globals['_LISTCONFIGUREDRUNSREQUEST'].fields_by_name['commit_sha']._loaded_options = None
+  _globals['_LISTCONFIGUREDRUNSREQUEST'].fields_by_name['commit_sha']._serialized_options = b'\342A\001\001\232\224#\002\030@'
+  _globals['_LISTCONFIGUREDRUNSREQUEST'].fields_by_name['pull_request_id']._loaded_options = None
+  _globals['_LISTCONFIGUREDRUNSREQUEST'].fields_by_name['pull_request_id']._serialized_options = b'\342A\001\001\232\224#\002\030\022'
   _globals['_REDELIVERDELIVERYREQUEST'].fields_by_name['project_id']._loaded_options = None
   _globals['_REDELIVERDELIVERYREQUEST'].fields_by_name['project_id']._serialized_options = b'\342A\001\002'
   _globals['_REDELIVERDELIVERYREQUEST'].fields_by_name['delivery_id']._loaded_options = None
@@ -87,42 +102,54 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DELIVERYSERVICE'].methods_by_name['ListDeliveries']._serialized_options = b'\212\224#\037\010\002\022\rprojects:read\032\nproject_id \001\202\323\344\223\002*\022(/api/v1/projects/{project_id}/deliveries'
   _globals['_DELIVERYSERVICE'].methods_by_name['RunProject']._loaded_options = None
   _globals['_DELIVERYSERVICE'].methods_by_name['RunProject']._serialized_options = b'\212\224#\034\010\002\022\nruns:write\032\nproject_id \002\222\224#D\010\311\001\022?/api/v1/projects/{delivery.project_id}/deliveries/{delivery.id}\202\323\344\223\0020\"!/api/v1/projects/{project_id}:run:\001*b\010delivery'
+  _globals['_DELIVERYSERVICE'].methods_by_name['ListConfiguredRuns']._loaded_options = None
+  _globals['_DELIVERYSERVICE'].methods_by_name['ListConfiguredRuns']._serialized_options = b'\212\224#\037\010\002\022\rprojects:read\032\nproject_id \002\202\323\344\223\002.\022,/api/v1/projects/{project_id}/configuredRuns'
   _globals['_DELIVERYSERVICE'].methods_by_name['RedeliverDelivery']._loaded_options = None
   _globals['_DELIVERYSERVICE'].methods_by_name['RedeliverDelivery']._serialized_options = b'\212\224# \010\002\022\016projects:write\032\nproject_id \002\202\323\344\223\002O\"@/api/v1/projects/{project_id}/deliveries/{delivery_id}:redeliver:\001*b\010delivery'
-  _globals['_DELIVERYPHASE']._serialized_start=2204
-  _globals['_DELIVERYPHASE']._serialized_end=2331
-  _globals['_DECISIONREASON']._serialized_start=2334
-  _globals['_DECISIONREASON']._serialized_end=2901
-  _globals['_RUNDECISION']._serialized_start=213
-  _globals['_RUNDECISION']._serialized_end=336
-  _globals['_DELIVERY']._serialized_start=339
-  _globals['_DELIVERY']._serialized_end=946
-  _globals['_DELIVERY_VARIABLESENTRY']._serialized_start=898
-  _globals['_DELIVERY_VARIABLESENTRY']._serialized_end=946
-  _globals['_RECEIVEDELIVERYREQUEST']._serialized_start=949
-  _globals['_RECEIVEDELIVERYREQUEST']._serialized_end=1153
-  _globals['_RECEIVEDELIVERYREQUEST_HEADERSENTRY']._serialized_start=1107
-  _globals['_RECEIVEDELIVERYREQUEST_HEADERSENTRY']._serialized_end=1153
-  _globals['_RECEIVEDELIVERYRESPONSE']._serialized_start=1155
-  _globals['_RECEIVEDELIVERYRESPONSE']._serialized_end=1219
-  _globals['_GETDELIVERYREQUEST']._serialized_start=1221
-  _globals['_GETDELIVERYREQUEST']._serialized_end=1294
-  _globals['_GETDELIVERYRESPONSE']._serialized_start=1296
-  _globals['_GETDELIVERYRESPONSE']._serialized_end=1371
-  _globals['_LISTDELIVERIESREQUEST']._serialized_start=1374
-  _globals['_LISTDELIVERIESREQUEST']._serialized_end=1509
-  _globals['_LISTDELIVERIESRESPONSE']._serialized_start=1511
-  _globals['_LISTDELIVERIESRESPONSE']._serialized_end=1616
-  _globals['_RUNPROJECTREQUEST']._serialized_start=1619
-  _globals['_RUNPROJECTREQUEST']._serialized_end=1962
-  _globals['_RUNPROJECTREQUEST_VARIABLESENTRY']._serialized_start=898
-  _globals['_RUNPROJECTREQUEST_VARIABLESENTRY']._serialized_end=946
-  _globals['_RUNPROJECTRESPONSE']._serialized_start=1964
-  _globals['_RUNPROJECTRESPONSE']._serialized_end=2038
-  _globals['_REDELIVERDELIVERYREQUEST']._serialized_start=2040
-  _globals['_REDELIVERDELIVERYREQUEST']._serialized_end=2119
-  _globals['_REDELIVERDELIVERYRESPONSE']._serialized_start=2121
-  _globals['_REDELIVERDELIVERYRESPONSE']._serialized_end=2202
-  _globals['_DELIVERYSERVICE']._serialized_start=2904
-  _globals['_DELIVERYSERVICE']._serialized_end=3987
+  _globals['_DELIVERYPHASE']._serialized_start=2873
+  _globals['_DELIVERYPHASE']._serialized_end=3000
+  _globals['_DECISIONREASON']._serialized_start=3003
+  _globals['_DECISIONREASON']._serialized_end=3598
+  _globals['_RUNDECISION']._serialized_start=252
+  _globals['_RUNDECISION']._serialized_end=375
+  _globals['_DELIVERY']._serialized_start=378
+  _globals['_DELIVERY']._serialized_end=1096
+  _globals['_DELIVERY_VARIABLESENTRY']._serialized_start=1001
+  _globals['_DELIVERY_VARIABLESENTRY']._serialized_end=1049
+  _globals['_DELIVERY_INPUTSENTRY']._serialized_start=1051
+  _globals['_DELIVERY_INPUTSENTRY']._serialized_end=1096
+  _globals['_RECEIVEDELIVERYREQUEST']._serialized_start=1099
+  _globals['_RECEIVEDELIVERYREQUEST']._serialized_end=1303
+  _globals['_RECEIVEDELIVERYREQUEST_HEADERSENTRY']._serialized_start=1257
+  _globals['_RECEIVEDELIVERYREQUEST_HEADERSENTRY']._serialized_end=1303
+  _globals['_RECEIVEDELIVERYRESPONSE']._serialized_start=1305
+  _globals['_RECEIVEDELIVERYRESPONSE']._serialized_end=1369
+  _globals['_GETDELIVERYREQUEST']._serialized_start=1371
+  _globals['_GETDELIVERYREQUEST']._serialized_end=1444
+  _globals['_GETDELIVERYRESPONSE']._serialized_start=1446
+  _globals['_GETDELIVERYRESPONSE']._serialized_end=1521
+  _globals['_LISTDELIVERIESREQUEST']._serialized_start=1524
+  _globals['_LISTDELIVERIESREQUEST']._serialized_end=1659
+  _globals['_LISTDELIVERIESRESPONSE']._serialized_start=1661
+  _globals['_LISTDELIVERIESRESPONSE']._serialized_end=1766
+  _globals['_RUNPROJECTREQUEST']._serialized_start=1769
+  _globals['_RUNPROJECTREQUEST']._serialized_end=2244
+  _globals['_RUNPROJECTREQUEST_VARIABLESENTRY']._serialized_start=1001
+  _globals['_RUNPROJECTREQUEST_VARIABLESENTRY']._serialized_end=1049
+  _globals['_RUNPROJECTREQUEST_INPUTSENTRY']._serialized_start=1051
+  _globals['_RUNPROJECTREQUEST_INPUTSENTRY']._serialized_end=1096
+  _globals['_LISTCONFIGUREDRUNSREQUEST']._serialized_start=2247
+  _globals['_LISTCONFIGUREDRUNSREQUEST']._serialized_end=2395
+  _globals['_CONFIGUREDRUN']._serialized_start=2397
+  _globals['_CONFIGUREDRUN']._serialized_end=2488
+  _globals['_LISTCONFIGUREDRUNSRESPONSE']._serialized_start=2491
+  _globals['_LISTCONFIGUREDRUNSRESPONSE']._serialized_end=2631
+  _globals['_RUNPROJECTRESPONSE']._serialized_start=2633
+  _globals['_RUNPROJECTRESPONSE']._serialized_end=2707
+  _globals['_REDELIVERDELIVERYREQUEST']._serialized_start=2709
+  _globals['_REDELIVERDELIVERYREQUEST']._serialized_end=2788
+  _globals['_REDELIVERDELIVERYRESPONSE']._serialized_start=2790
+  _globals['_REDELIVERDELIVERYRESPONSE']._serialized_end=2871
+  _globals['_DELIVERYSERVICE']._serialized_start=3601
+  _globals['_DELIVERYSERVICE']._serialized_end=4903
 # @@protoc_insertion_point(module_scope)

@@ -4,6 +4,7 @@ from google.api import annotations_pb2 as _annotations_pb2
 from google.api import field_behavior_pb2 as _field_behavior_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from sluiceway.api.options.v1 import options_pb2 as _options_pb2
+from sluiceway.api.run.v1 import definition_pb2 as _definition_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
@@ -62,6 +63,8 @@ class DecisionReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     """A variable of a run by hand has the name of an environment variable that a task gets from a secret."""
     DECISION_REASON_QUOTA: _ClassVar[DecisionReason]
     """The project has as many queued runs as its quota allows."""
+    DECISION_REASON_INPUTS: _ClassVar[DecisionReason]
+    """An input of the run has no value and no default, or a value that it cannot have."""
 DELIVERY_PHASE_UNSPECIFIED: DeliveryPhase
 DELIVERY_PHASE_PENDING: DeliveryPhase
 DELIVERY_PHASE_DONE: DeliveryPhase
@@ -83,6 +86,7 @@ DECISION_REASON_ASKED_FOR: DecisionReason
 DECISION_REASON_RUN_UNKNOWN: DecisionReason
 DECISION_REASON_VARIABLE_REFUSED: DecisionReason
 DECISION_REASON_QUOTA: DecisionReason
+DECISION_REASON_INPUTS: DecisionReason
 
 class RunDecision(_message.Message):
     """The decision on one run of the configuration."""
@@ -103,8 +107,15 @@ class RunDecision(_message.Message):
 
 class Delivery(_message.Message):
     """A delivery of a webhook."""
-    __slots__ = ("id", "project_id", "provider_id", "receive_time", "event", "ref", "commit_sha", "pull_request_id", "from_fork", "message", "phase", "reason", "sentence", "decisions", "done_time", "redeliveries", "variables")
+    __slots__ = ("id", "project_id", "provider_id", "receive_time", "event", "ref", "commit_sha", "pull_request_id", "from_fork", "message", "phase", "reason", "sentence", "decisions", "done_time", "redeliveries", "variables", "inputs")
     class VariablesEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    class InputsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
         VALUE_FIELD_NUMBER: _ClassVar[int]
@@ -128,6 +139,7 @@ class Delivery(_message.Message):
     DONE_TIME_FIELD_NUMBER: _ClassVar[int]
     REDELIVERIES_FIELD_NUMBER: _ClassVar[int]
     VARIABLES_FIELD_NUMBER: _ClassVar[int]
+    INPUTS_FIELD_NUMBER: _ClassVar[int]
     id: str
     """The delivery's id, a UUIDv7."""
     project_id: str
@@ -166,7 +178,9 @@ class Delivery(_message.Message):
     """How often it was delivered again through this API."""
     variables: _containers.ScalarMap[str, str]
     """Of runs by hand: the variables that were chosen for them."""
-    def __init__(self, id: _Optional[str] = ..., project_id: _Optional[str] = ..., provider_id: _Optional[str] = ..., receive_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., event: _Optional[str] = ..., ref: _Optional[str] = ..., commit_sha: _Optional[str] = ..., pull_request_id: _Optional[str] = ..., from_fork: _Optional[bool] = ..., message: _Optional[str] = ..., phase: _Optional[_Union[DeliveryPhase, str]] = ..., reason: _Optional[_Union[DecisionReason, str]] = ..., sentence: _Optional[str] = ..., decisions: _Optional[_Iterable[_Union[RunDecision, _Mapping]]] = ..., done_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., redeliveries: _Optional[int] = ..., variables: _Optional[_Mapping[str, str]] = ...) -> None: ...
+    inputs: _containers.ScalarMap[str, str]
+    """Of runs by hand and of a schedule: the values that were given to inputs."""
+    def __init__(self, id: _Optional[str] = ..., project_id: _Optional[str] = ..., provider_id: _Optional[str] = ..., receive_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., event: _Optional[str] = ..., ref: _Optional[str] = ..., commit_sha: _Optional[str] = ..., pull_request_id: _Optional[str] = ..., from_fork: _Optional[bool] = ..., message: _Optional[str] = ..., phase: _Optional[_Union[DeliveryPhase, str]] = ..., reason: _Optional[_Union[DecisionReason, str]] = ..., sentence: _Optional[str] = ..., decisions: _Optional[_Iterable[_Union[RunDecision, _Mapping]]] = ..., done_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., redeliveries: _Optional[int] = ..., variables: _Optional[_Mapping[str, str]] = ..., inputs: _Optional[_Mapping[str, str]] = ...) -> None: ...
 
 class ReceiveDeliveryRequest(_message.Message):
     """The request of `ReceiveDelivery`."""
@@ -249,8 +263,15 @@ class ListDeliveriesResponse(_message.Message):
 
 class RunProjectRequest(_message.Message):
     """The request of `RunProject`."""
-    __slots__ = ("project_id", "ref", "commit_sha", "run_name", "request_id", "pull_request_id", "variables")
+    __slots__ = ("project_id", "ref", "commit_sha", "run_name", "request_id", "pull_request_id", "variables", "inputs")
     class VariablesEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    class InputsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
         VALUE_FIELD_NUMBER: _ClassVar[int]
@@ -264,6 +285,7 @@ class RunProjectRequest(_message.Message):
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     PULL_REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     VARIABLES_FIELD_NUMBER: _ClassVar[int]
+    INPUTS_FIELD_NUMBER: _ClassVar[int]
     project_id: str
     """The project's id or path."""
     ref: str
@@ -283,7 +305,57 @@ class RunProjectRequest(_message.Message):
     from secrets, nor those of the system. They are stored with the runs, and everybody who can see a run can see them.
     At most 16 KiB of names and values together.
     """
-    def __init__(self, project_id: _Optional[str] = ..., ref: _Optional[str] = ..., commit_sha: _Optional[str] = ..., run_name: _Optional[str] = ..., request_id: _Optional[str] = ..., pull_request_id: _Optional[str] = ..., variables: _Optional[_Mapping[str, str]] = ...) -> None: ...
+    inputs: _containers.ScalarMap[str, str]
+    """Values for inputs of the runs, by name. They are stored with the runs, and everybody who can see a run can see them."""
+    def __init__(self, project_id: _Optional[str] = ..., ref: _Optional[str] = ..., commit_sha: _Optional[str] = ..., run_name: _Optional[str] = ..., request_id: _Optional[str] = ..., pull_request_id: _Optional[str] = ..., variables: _Optional[_Mapping[str, str]] = ..., inputs: _Optional[_Mapping[str, str]] = ...) -> None: ...
+
+class ListConfiguredRunsRequest(_message.Message):
+    """The request of `ListConfiguredRuns`."""
+    __slots__ = ("project_id", "ref", "commit_sha", "pull_request_id")
+    PROJECT_ID_FIELD_NUMBER: _ClassVar[int]
+    REF_FIELD_NUMBER: _ClassVar[int]
+    COMMIT_SHA_FIELD_NUMBER: _ClassVar[int]
+    PULL_REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    project_id: str
+    """The project's id or path."""
+    ref: str
+    """A branch by its name, or a branch or tag by its full name, such as `refs/tags/v1`. Empty: the default branch."""
+    commit_sha: str
+    """The commit, by all its digits. Empty: that of the ref."""
+    pull_request_id: str
+    """The number of a pull request, whose head is read. Not together with `ref` and `commit_sha`. Empty: none."""
+    def __init__(self, project_id: _Optional[str] = ..., ref: _Optional[str] = ..., commit_sha: _Optional[str] = ..., pull_request_id: _Optional[str] = ...) -> None: ...
+
+class ConfiguredRun(_message.Message):
+    """A run of a configuration."""
+    __slots__ = ("name", "inputs", "applies")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    INPUTS_FIELD_NUMBER: _ClassVar[int]
+    APPLIES_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    """The name of the run."""
+    inputs: _containers.RepeatedCompositeFieldContainer[_definition_pb2.Input]
+    """The inputs that it declares, without values."""
+    applies: bool
+    """Whether its `when` matches the ref."""
+    def __init__(self, name: _Optional[str] = ..., inputs: _Optional[_Iterable[_Union[_definition_pb2.Input, _Mapping]]] = ..., applies: _Optional[bool] = ...) -> None: ...
+
+class ListConfiguredRunsResponse(_message.Message):
+    """The response of `ListConfiguredRuns`."""
+    __slots__ = ("runs", "commit_sha", "source_path", "errors")
+    RUNS_FIELD_NUMBER: _ClassVar[int]
+    COMMIT_SHA_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_PATH_FIELD_NUMBER: _ClassVar[int]
+    ERRORS_FIELD_NUMBER: _ClassVar[int]
+    runs: _containers.RepeatedCompositeFieldContainer[ConfiguredRun]
+    """The runs, in the order of the file."""
+    commit_sha: str
+    """The commit whose configuration was read."""
+    source_path: str
+    """The file that has the configuration. Empty: there is none."""
+    errors: _containers.RepeatedScalarFieldContainer[str]
+    """Why the configuration cannot be used. It has no runs then."""
+    def __init__(self, runs: _Optional[_Iterable[_Union[ConfiguredRun, _Mapping]]] = ..., commit_sha: _Optional[str] = ..., source_path: _Optional[str] = ..., errors: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class RunProjectResponse(_message.Message):
     """The response of `RunProject`."""

@@ -59,6 +59,11 @@ class DeliveryServiceStub:
                 request_serializer=sluiceway_dot_api_dot_project_dot_v1_dot_delivery__service__pb2.RunProjectRequest.SerializeToString,
                 response_deserializer=sluiceway_dot_api_dot_project_dot_v1_dot_delivery__service__pb2.RunProjectResponse.FromString,
                 _registered_method=True)
+        self.ListConfiguredRuns = channel.unary_unary(
+                '/sluiceway.api.project.v1.DeliveryService/ListConfiguredRuns',
+                request_serializer=sluiceway_dot_api_dot_project_dot_v1_dot_delivery__service__pb2.ListConfiguredRunsRequest.SerializeToString,
+                response_deserializer=sluiceway_dot_api_dot_project_dot_v1_dot_delivery__service__pb2.ListConfiguredRunsResponse.FromString,
+                _registered_method=True)
         self.RedeliverDelivery = channel.unary_unary(
                 '/sluiceway.api.project.v1.DeliveryService/RedeliverDelivery',
                 request_serializer=sluiceway_dot_api_dot_project_dot_v1_dot_delivery__service__pb2.RedeliverDeliveryRequest.SerializeToString,
@@ -116,9 +121,24 @@ class DeliveryServiceServicer:
 
         Errors:
         - INVALID_ARGUMENT: The ref, the commit, the pull request or a variable is none, or a pull request is named together
-        with a ref or a commit.
+        with a ref or a commit, or the runs have no such input, or it cannot have this value, or a value is missing.
         - NOT_FOUND: There is no such project or the caller may not see it, or its repository has no such ref or pull request.
         - FAILED_PRECONDITION: The project has no repository, or whoever linked it has removed the account.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListConfiguredRuns(self, request, context):
+        """Reads the configuration of a branch, a tag or a pull request, and lists its runs with the inputs that they declare:
+        what `RunProject` may be given. May be repeated.
+
+        Errors:
+        - INVALID_ARGUMENT: The ref, the commit or the pull request is none, or a pull request is named together with a ref
+        or a commit.
+        - NOT_FOUND: There is no such project or the caller may not see it, or its repository has no such ref or pull request.
+        - FAILED_PRECONDITION: The project has no repository, or whoever linked it has removed the account, or the
+        configuration takes too long to load.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -158,6 +178,11 @@ def add_DeliveryServiceServicer_to_server(servicer, server):
                     servicer.RunProject,
                     request_deserializer=sluiceway_dot_api_dot_project_dot_v1_dot_delivery__service__pb2.RunProjectRequest.FromString,
                     response_serializer=sluiceway_dot_api_dot_project_dot_v1_dot_delivery__service__pb2.RunProjectResponse.SerializeToString,
+            ),
+            'ListConfiguredRuns': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListConfiguredRuns,
+                    request_deserializer=sluiceway_dot_api_dot_project_dot_v1_dot_delivery__service__pb2.ListConfiguredRunsRequest.FromString,
+                    response_serializer=sluiceway_dot_api_dot_project_dot_v1_dot_delivery__service__pb2.ListConfiguredRunsResponse.SerializeToString,
             ),
             'RedeliverDelivery': grpc.unary_unary_rpc_method_handler(
                     servicer.RedeliverDelivery,
@@ -278,6 +303,33 @@ class DeliveryService:
             '/sluiceway.api.project.v1.DeliveryService/RunProject',
             sluiceway_dot_api_dot_project_dot_v1_dot_delivery__service__pb2.RunProjectRequest.SerializeToString,
             sluiceway_dot_api_dot_project_dot_v1_dot_delivery__service__pb2.RunProjectResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListConfiguredRuns(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sluiceway.api.project.v1.DeliveryService/ListConfiguredRuns',
+            sluiceway_dot_api_dot_project_dot_v1_dot_delivery__service__pb2.ListConfiguredRunsRequest.SerializeToString,
+            sluiceway_dot_api_dot_project_dot_v1_dot_delivery__service__pb2.ListConfiguredRunsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -68,9 +68,20 @@ class DeliveryServiceStub:
 
     Errors:
     - INVALID_ARGUMENT: The ref, the commit, the pull request or a variable is none, or a pull request is named together
-      with a ref or a commit.
+      with a ref or a commit, or the runs have no such input, or it cannot have this value, or a value is missing.
     - NOT_FOUND: There is no such project or the caller may not see it, or its repository has no such ref or pull request.
     - FAILED_PRECONDITION: The project has no repository, or whoever linked it has removed the account.
+    """
+    ListConfiguredRuns: _grpc.UnaryUnaryMultiCallable[_delivery_service_pb2.ListConfiguredRunsRequest, _delivery_service_pb2.ListConfiguredRunsResponse]
+    """Reads the configuration of a branch, a tag or a pull request, and lists its runs with the inputs that they declare:
+    what `RunProject` may be given. May be repeated.
+
+    Errors:
+    - INVALID_ARGUMENT: The ref, the commit or the pull request is none, or a pull request is named together with a ref
+      or a commit.
+    - NOT_FOUND: There is no such project or the caller may not see it, or its repository has no such ref or pull request.
+    - FAILED_PRECONDITION: The project has no repository, or whoever linked it has removed the account, or the
+      configuration takes too long to load.
     """
     RedeliverDelivery: _grpc.UnaryUnaryMultiCallable[_delivery_service_pb2.RedeliverDeliveryRequest, _delivery_service_pb2.RedeliverDeliveryResponse]
     """Works on a delivery once more. Runs that it made already are not made again, but a run that only reports setup
@@ -121,9 +132,20 @@ class DeliveryServiceAsyncStub(DeliveryServiceStub):
 
     Errors:
     - INVALID_ARGUMENT: The ref, the commit, the pull request or a variable is none, or a pull request is named together
-      with a ref or a commit.
+      with a ref or a commit, or the runs have no such input, or it cannot have this value, or a value is missing.
     - NOT_FOUND: There is no such project or the caller may not see it, or its repository has no such ref or pull request.
     - FAILED_PRECONDITION: The project has no repository, or whoever linked it has removed the account.
+    """
+    ListConfiguredRuns: _aio.UnaryUnaryMultiCallable[_delivery_service_pb2.ListConfiguredRunsRequest, _delivery_service_pb2.ListConfiguredRunsResponse]  # type: ignore[assignment]
+    """Reads the configuration of a branch, a tag or a pull request, and lists its runs with the inputs that they declare:
+    what `RunProject` may be given. May be repeated.
+
+    Errors:
+    - INVALID_ARGUMENT: The ref, the commit or the pull request is none, or a pull request is named together with a ref
+      or a commit.
+    - NOT_FOUND: There is no such project or the caller may not see it, or its repository has no such ref or pull request.
+    - FAILED_PRECONDITION: The project has no repository, or whoever linked it has removed the account, or the
+      configuration takes too long to load.
     """
     RedeliverDelivery: _aio.UnaryUnaryMultiCallable[_delivery_service_pb2.RedeliverDeliveryRequest, _delivery_service_pb2.RedeliverDeliveryResponse]  # type: ignore[assignment]
     """Works on a delivery once more. Runs that it made already are not made again, but a run that only reports setup
@@ -195,9 +217,26 @@ class DeliveryServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Errors:
         - INVALID_ARGUMENT: The ref, the commit, the pull request or a variable is none, or a pull request is named together
-          with a ref or a commit.
+          with a ref or a commit, or the runs have no such input, or it cannot have this value, or a value is missing.
         - NOT_FOUND: There is no such project or the caller may not see it, or its repository has no such ref or pull request.
         - FAILED_PRECONDITION: The project has no repository, or whoever linked it has removed the account.
+        """
+
+    @_abc_1.abstractmethod
+    def ListConfiguredRuns(
+        self,
+        request: _delivery_service_pb2.ListConfiguredRunsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_delivery_service_pb2.ListConfiguredRunsResponse, _abc.Awaitable[_delivery_service_pb2.ListConfiguredRunsResponse]]:
+        """Reads the configuration of a branch, a tag or a pull request, and lists its runs with the inputs that they declare:
+        what `RunProject` may be given. May be repeated.
+
+        Errors:
+        - INVALID_ARGUMENT: The ref, the commit or the pull request is none, or a pull request is named together with a ref
+          or a commit.
+        - NOT_FOUND: There is no such project or the caller may not see it, or its repository has no such ref or pull request.
+        - FAILED_PRECONDITION: The project has no repository, or whoever linked it has removed the account, or the
+          configuration takes too long to load.
         """
 
     @_abc_1.abstractmethod

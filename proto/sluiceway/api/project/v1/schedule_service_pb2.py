@@ -29,13 +29,15 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from sluiceway.api.options.v1 import options_pb2 as sluiceway_dot_api_dot_options_dot_v1_dot_options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n/sluiceway/api/project/v1/schedule_service.proto\x12\x18sluiceway.api.project.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a&sluiceway/api/options/v1/options.proto\"\xaf\x03\n\x08Schedule\x12\x10\n\x02id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12\x18\n\nproject_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12/\n\x04\x63ron\x18\x03 \x01(\tB!\xe2\x41\x01\x02\x9a\x94#\x03\x18\xc8\x01\xa2\x94#\x12\"30 2 * * mon-fri\"\x12\x1d\n\ttime_zone\x18\x04 \x01(\tB\n\xe2\x41\x01\x01\x9a\x94#\x02\x18\x64\x12\x18\n\x03ref\x18\x05 \x01(\tB\x0b\xe2\x41\x01\x01\x9a\x94#\x03\x18\x80\x08\x12\x1c\n\x08run_name\x18\x06 \x01(\tB\n\xe2\x41\x01\x01\x9a\x94#\x02\x18\x64\x12\x14\n\x06paused\x18\x07 \x01(\x08\x42\x04\xe2\x41\x01\x01\x12\x18\n\ncreated_by\x18\x08 \x01(\tB\x04\xe2\x41\x01\x03\x12\x35\n\x0b\x63reate_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x33\n\tnext_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x33\n\tlast_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x1e\n\x10last_delivery_id\x18\x0c \x01(\tB\x04\xe2\x41\x01\x03\"m\n\x15\x43reateScheduleRequest\x12\x18\n\nproject_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12:\n\x08schedule\x18\x02 \x01(\x0b\x32\".sluiceway.api.project.v1.ScheduleB\x04\xe2\x41\x01\x02\"N\n\x16\x43reateScheduleResponse\x12\x34\n\x08schedule\x18\x01 \x01(\x0b\x32\".sluiceway.api.project.v1.Schedule\"I\n\x12GetScheduleRequest\x12\x18\n\nproject_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x19\n\x0bschedule_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\"K\n\x13GetScheduleResponse\x12\x34\n\x08schedule\x18\x01 \x01(\x0b\x32\".sluiceway.api.project.v1.Schedule\"0\n\x14ListSchedulesRequest\x12\x18\n\nproject_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"N\n\x15ListSchedulesResponse\x12\x35\n\tschedules\x18\x01 \x03(\x0b\x32\".sluiceway.api.project.v1.Schedule\"\xa4\x01\n\x15UpdateScheduleRequest\x12\x18\n\nproject_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12:\n\x08schedule\x18\x02 \x01(\x0b\x32\".sluiceway.api.project.v1.ScheduleB\x04\xe2\x41\x01\x02\x12\x35\n\x0bupdate_mask\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\xe2\x41\x01\x01\"N\n\x16UpdateScheduleResponse\x12\x34\n\x08schedule\x18\x01 \x01(\x0b\x32\".sluiceway.api.project.v1.Schedule\"L\n\x15\x44\x65leteScheduleRequest\x12\x18\n\nproject_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x19\n\x0bschedule_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\"\x18\n\x16\x44\x65leteScheduleResponse2\x9e\t\n\x0fScheduleService\x12\xa4\x02\n\x0e\x43reateSchedule\x12/.sluiceway.api.project.v1.CreateScheduleRequest\x1a\x30.sluiceway.api.project.v1.CreateScheduleResponse\"\xae\x01\x8a\x94# \x08\x02\x12\x0eprojects:write\x1a\nproject_id \x03\x92\x94#C\x08\xc9\x01\x12>/api/v1/projects/{schedule.project_id}/schedules/{schedule.id}\x82\xd3\xe4\x93\x02=\"\'/api/v1/projects/{project_id}/schedules:\x08scheduleb\x08schedule\x12\xd6\x01\n\x0bGetSchedule\x12,.sluiceway.api.project.v1.GetScheduleRequest\x1a-.sluiceway.api.project.v1.GetScheduleResponse\"j\x8a\x94#\x1f\x08\x02\x12\rprojects:read\x1a\nproject_id \x01\x82\xd3\xe4\x93\x02\x41\x12\x35/api/v1/projects/{project_id}/schedules/{schedule_id}b\x08schedule\x12\xc4\x01\n\rListSchedules\x12..sluiceway.api.project.v1.ListSchedulesRequest\x1a/.sluiceway.api.project.v1.ListSchedulesResponse\"R\x8a\x94#\x1f\x08\x02\x12\rprojects:read\x1a\nproject_id \x01\x82\xd3\xe4\x93\x02)\x12\'/api/v1/projects/{project_id}/schedules\x12\xea\x01\n\x0eUpdateSchedule\x12/.sluiceway.api.project.v1.UpdateScheduleRequest\x1a\x30.sluiceway.api.project.v1.UpdateScheduleResponse\"u\x8a\x94# \x08\x02\x12\x0eprojects:write\x1a\nproject_id \x03\x82\xd3\xe4\x93\x02K25/api/v1/projects/{project_id}/schedules/{schedule.id}:\x08scheduleb\x08schedule\x12\xd6\x01\n\x0e\x44\x65leteSchedule\x12/.sluiceway.api.project.v1.DeleteScheduleRequest\x1a\x30.sluiceway.api.project.v1.DeleteScheduleResponse\"a\x8a\x94# \x08\x02\x12\x0eprojects:write\x1a\nproject_id \x03\x82\xd3\xe4\x93\x02\x37*5/api/v1/projects/{project_id}/schedules/{schedule_id}b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n/sluiceway/api/project/v1/schedule_service.proto\x12\x18sluiceway.api.project.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a&sluiceway/api/options/v1/options.proto\"\xaa\x04\n\x08Schedule\x12\x10\n\x02id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12\x18\n\nproject_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12/\n\x04\x63ron\x18\x03 \x01(\tB!\xe2\x41\x01\x02\x9a\x94#\x03\x18\xc8\x01\xa2\x94#\x12\"30 2 * * mon-fri\"\x12\x1d\n\ttime_zone\x18\x04 \x01(\tB\n\xe2\x41\x01\x01\x9a\x94#\x02\x18\x64\x12\x18\n\x03ref\x18\x05 \x01(\tB\x0b\xe2\x41\x01\x01\x9a\x94#\x03\x18\x80\x08\x12\x1c\n\x08run_name\x18\x06 \x01(\tB\n\xe2\x41\x01\x01\x9a\x94#\x02\x18\x64\x12\x14\n\x06paused\x18\x07 \x01(\x08\x42\x04\xe2\x41\x01\x01\x12\x18\n\ncreated_by\x18\x08 \x01(\tB\x04\xe2\x41\x01\x03\x12\x35\n\x0b\x63reate_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x33\n\tnext_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x33\n\tlast_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x1e\n\x10last_delivery_id\x18\x0c \x01(\tB\x04\xe2\x41\x01\x03\x12J\n\x06inputs\x18\r \x03(\x0b\x32..sluiceway.api.project.v1.Schedule.InputsEntryB\n\xe2\x41\x01\x01\x9a\x94#\x02 2\x1a-\n\x0bInputsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"m\n\x15\x43reateScheduleRequest\x12\x18\n\nproject_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12:\n\x08schedule\x18\x02 \x01(\x0b\x32\".sluiceway.api.project.v1.ScheduleB\x04\xe2\x41\x01\x02\"N\n\x16\x43reateScheduleResponse\x12\x34\n\x08schedule\x18\x01 \x01(\x0b\x32\".sluiceway.api.project.v1.Schedule\"I\n\x12GetScheduleRequest\x12\x18\n\nproject_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x19\n\x0bschedule_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\"K\n\x13GetScheduleResponse\x12\x34\n\x08schedule\x18\x01 \x01(\x0b\x32\".sluiceway.api.project.v1.Schedule\"0\n\x14ListSchedulesRequest\x12\x18\n\nproject_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"N\n\x15ListSchedulesResponse\x12\x35\n\tschedules\x18\x01 \x03(\x0b\x32\".sluiceway.api.project.v1.Schedule\"\xa4\x01\n\x15UpdateScheduleRequest\x12\x18\n\nproject_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12:\n\x08schedule\x18\x02 \x01(\x0b\x32\".sluiceway.api.project.v1.ScheduleB\x04\xe2\x41\x01\x02\x12\x35\n\x0bupdate_mask\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\xe2\x41\x01\x01\"N\n\x16UpdateScheduleResponse\x12\x34\n\x08schedule\x18\x01 \x01(\x0b\x32\".sluiceway.api.project.v1.Schedule\"L\n\x15\x44\x65leteScheduleRequest\x12\x18\n\nproject_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x19\n\x0bschedule_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\"\x18\n\x16\x44\x65leteScheduleResponse2\x9e\t\n\x0fScheduleService\x12\xa4\x02\n\x0e\x43reateSchedule\x12/.sluiceway.api.project.v1.CreateScheduleRequest\x1a\x30.sluiceway.api.project.v1.CreateScheduleResponse\"\xae\x01\x8a\x94# \x08\x02\x12\x0eprojects:write\x1a\nproject_id \x03\x92\x94#C\x08\xc9\x01\x12>/api/v1/projects/{schedule.project_id}/schedules/{schedule.id}\x82\xd3\xe4\x93\x02=\"\'/api/v1/projects/{project_id}/schedules:\x08scheduleb\x08schedule\x12\xd6\x01\n\x0bGetSchedule\x12,.sluiceway.api.project.v1.GetScheduleRequest\x1a-.sluiceway.api.project.v1.GetScheduleResponse\"j\x8a\x94#\x1f\x08\x02\x12\rprojects:read\x1a\nproject_id \x01\x82\xd3\xe4\x93\x02\x41\x12\x35/api/v1/projects/{project_id}/schedules/{schedule_id}b\x08schedule\x12\xc4\x01\n\rListSchedules\x12..sluiceway.api.project.v1.ListSchedulesRequest\x1a/.sluiceway.api.project.v1.ListSchedulesResponse\"R\x8a\x94#\x1f\x08\x02\x12\rprojects:read\x1a\nproject_id \x01\x82\xd3\xe4\x93\x02)\x12\'/api/v1/projects/{project_id}/schedules\x12\xea\x01\n\x0eUpdateSchedule\x12/.sluiceway.api.project.v1.UpdateScheduleRequest\x1a\x30.sluiceway.api.project.v1.UpdateScheduleResponse\"u\x8a\x94# \x08\x02\x12\x0eprojects:write\x1a\nproject_id \x03\x82\xd3\xe4\x93\x02K25/api/v1/projects/{project_id}/schedules/{schedule.id}:\x08scheduleb\x08schedule\x12\xd6\x01\n\x0e\x44\x65leteSchedule\x12/.sluiceway.api.project.v1.DeleteScheduleRequest\x1a\x30.sluiceway.api.project.v1.DeleteScheduleResponse\"a\x8a\x94# \x08\x02\x12\x0eprojects:write\x1a\nproject_id \x03\x82\xd3\xe4\x93\x02\x37*5/api/v1/projects/{project_id}/schedules/{schedule_id}b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'sluiceway.api.project.v1.schedule_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_SCHEDULE_INPUTSENTRY']._loaded_options = None
+  _globals['_SCHEDULE_INPUTSENTRY']._serialized_options = b'8\001'
   _globals['_SCHEDULE'].fields_by_name['id']._loaded_options = None
   _globals['_SCHEDULE'].fields_by_name['id']._serialized_options = b'\342A\001\010'
   _globals['_SCHEDULE'].fields_by_name['project_id']._loaded_options = None
@@ -60,6 +62,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SCHEDULE'].fields_by_name['last_time']._serialized_options = b'\342A\001\003'
   _globals['_SCHEDULE'].fields_by_name['last_delivery_id']._loaded_options = None
   _globals['_SCHEDULE'].fields_by_name['last_delivery_id']._serialized_options = b'\342A\001\003'
+  _globals['_SCHEDULE'].fields_by_name['inputs']._loaded_options = None
+  _globals['_SCHEDULE'].fields_by_name['inputs']._serialized_options = b'\342A\001\001\232\224#\002 2'
   _globals['_CREATESCHEDULEREQUEST'].fields_by_name['project_id']._loaded_options = None
   _globals['_CREATESCHEDULEREQUEST'].fields_by_name['project_id']._serialized_options = b'\342A\001\002'
   _globals['_CREATESCHEDULEREQUEST'].fields_by_name['schedule']._loaded_options = None
@@ -91,27 +95,29 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SCHEDULESERVICE'].methods_by_name['DeleteSchedule']._loaded_options = None
   _globals['_SCHEDULESERVICE'].methods_by_name['DeleteSchedule']._serialized_options = b'\212\224# \010\002\022\016projects:write\032\nproject_id \003\202\323\344\223\0027*5/api/v1/projects/{project_id}/schedules/{schedule_id}'
   _globals['_SCHEDULE']._serialized_start=248
-  _globals['_SCHEDULE']._serialized_end=679
-  _globals['_CREATESCHEDULEREQUEST']._serialized_start=681
-  _globals['_CREATESCHEDULEREQUEST']._serialized_end=790
-  _globals['_CREATESCHEDULERESPONSE']._serialized_start=792
-  _globals['_CREATESCHEDULERESPONSE']._serialized_end=870
-  _globals['_GETSCHEDULEREQUEST']._serialized_start=872
-  _globals['_GETSCHEDULEREQUEST']._serialized_end=945
-  _globals['_GETSCHEDULERESPONSE']._serialized_start=947
-  _globals['_GETSCHEDULERESPONSE']._serialized_end=1022
-  _globals['_LISTSCHEDULESREQUEST']._serialized_start=1024
-  _globals['_LISTSCHEDULESREQUEST']._serialized_end=1072
-  _globals['_LISTSCHEDULESRESPONSE']._serialized_start=1074
-  _globals['_LISTSCHEDULESRESPONSE']._serialized_end=1152
-  _globals['_UPDATESCHEDULEREQUEST']._serialized_start=1155
-  _globals['_UPDATESCHEDULEREQUEST']._serialized_end=1319
-  _globals['_UPDATESCHEDULERESPONSE']._serialized_start=1321
-  _globals['_UPDATESCHEDULERESPONSE']._serialized_end=1399
-  _globals['_DELETESCHEDULEREQUEST']._serialized_start=1401
-  _globals['_DELETESCHEDULEREQUEST']._serialized_end=1477
-  _globals['_DELETESCHEDULERESPONSE']._serialized_start=1479
-  _globals['_DELETESCHEDULERESPONSE']._serialized_end=1503
-  _globals['_SCHEDULESERVICE']._serialized_start=1506
-  _globals['_SCHEDULESERVICE']._serialized_end=2688
+  _globals['_SCHEDULE']._serialized_end=802
+  _globals['_SCHEDULE_INPUTSENTRY']._serialized_start=757
+  _globals['_SCHEDULE_INPUTSENTRY']._serialized_end=802
+  _globals['_CREATESCHEDULEREQUEST']._serialized_start=804
+  _globals['_CREATESCHEDULEREQUEST']._serialized_end=913
+  _globals['_CREATESCHEDULERESPONSE']._serialized_start=915
+  _globals['_CREATESCHEDULERESPONSE']._serialized_end=993
+  _globals['_GETSCHEDULEREQUEST']._serialized_start=995
+  _globals['_GETSCHEDULEREQUEST']._serialized_end=1068
+  _globals['_GETSCHEDULERESPONSE']._serialized_start=1070
+  _globals['_GETSCHEDULERESPONSE']._serialized_end=1145
+  _globals['_LISTSCHEDULESREQUEST']._serialized_start=1147
+  _globals['_LISTSCHEDULESREQUEST']._serialized_end=1195
+  _globals['_LISTSCHEDULESRESPONSE']._serialized_start=1197
+  _globals['_LISTSCHEDULESRESPONSE']._serialized_end=1275
+  _globals['_UPDATESCHEDULEREQUEST']._serialized_start=1278
+  _globals['_UPDATESCHEDULEREQUEST']._serialized_end=1442
+  _globals['_UPDATESCHEDULERESPONSE']._serialized_start=1444
+  _globals['_UPDATESCHEDULERESPONSE']._serialized_end=1522
+  _globals['_DELETESCHEDULEREQUEST']._serialized_start=1524
+  _globals['_DELETESCHEDULEREQUEST']._serialized_end=1600
+  _globals['_DELETESCHEDULERESPONSE']._serialized_start=1602
+  _globals['_DELETESCHEDULERESPONSE']._serialized_end=1626
+  _globals['_SCHEDULESERVICE']._serialized_start=1629
+  _globals['_SCHEDULESERVICE']._serialized_end=2811
 # @@protoc_insertion_point(module_scope)

@@ -15,7 +15,14 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 class Schedule(_message.Message):
     """A schedule."""
-    __slots__ = ("id", "project_id", "cron", "time_zone", "ref", "run_name", "paused", "created_by", "create_time", "next_time", "last_time", "last_delivery_id")
+    __slots__ = ("id", "project_id", "cron", "time_zone", "ref", "run_name", "paused", "created_by", "create_time", "next_time", "last_time", "last_delivery_id", "inputs")
+    class InputsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
     ID_FIELD_NUMBER: _ClassVar[int]
     PROJECT_ID_FIELD_NUMBER: _ClassVar[int]
     CRON_FIELD_NUMBER: _ClassVar[int]
@@ -28,6 +35,7 @@ class Schedule(_message.Message):
     NEXT_TIME_FIELD_NUMBER: _ClassVar[int]
     LAST_TIME_FIELD_NUMBER: _ClassVar[int]
     LAST_DELIVERY_ID_FIELD_NUMBER: _ClassVar[int]
+    INPUTS_FIELD_NUMBER: _ClassVar[int]
     id: str
     """The schedule's id, a UUIDv7."""
     project_id: str
@@ -56,7 +64,11 @@ class Schedule(_message.Message):
     """When it was due last. Unset: never."""
     last_delivery_id: str
     """The id of the delivery that was made then."""
-    def __init__(self, id: _Optional[str] = ..., project_id: _Optional[str] = ..., cron: _Optional[str] = ..., time_zone: _Optional[str] = ..., ref: _Optional[str] = ..., run_name: _Optional[str] = ..., paused: _Optional[bool] = ..., created_by: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., next_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., last_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., last_delivery_id: _Optional[str] = ...) -> None: ...
+    inputs: _containers.ScalarMap[str, str]
+    """Values for inputs of the runs, by name. They are checked each time it is due: the decisions of the delivery say what
+    is wrong with them.
+    """
+    def __init__(self, id: _Optional[str] = ..., project_id: _Optional[str] = ..., cron: _Optional[str] = ..., time_zone: _Optional[str] = ..., ref: _Optional[str] = ..., run_name: _Optional[str] = ..., paused: _Optional[bool] = ..., created_by: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., next_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., last_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., last_delivery_id: _Optional[str] = ..., inputs: _Optional[_Mapping[str, str]] = ...) -> None: ...
 
 class CreateScheduleRequest(_message.Message):
     """The request of `CreateSchedule`."""

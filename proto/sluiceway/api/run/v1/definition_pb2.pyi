@@ -49,6 +49,20 @@ class RetryAvoid(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     """Not set. Refused in requests."""
     RETRY_AVOID_EXECUTOR: _ClassVar[RetryAvoid]
     """The executor of the last attempt, if another one could run the task."""
+
+class InputType(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    """The type of an input."""
+    __slots__ = ()
+    INPUT_TYPE_UNSPECIFIED: _ClassVar[InputType]
+    """Not set."""
+    INPUT_TYPE_STRING: _ClassVar[InputType]
+    """A text."""
+    INPUT_TYPE_NUMBER: _ClassVar[InputType]
+    """A number, as JSON writes it."""
+    INPUT_TYPE_BOOLEAN: _ClassVar[InputType]
+    """`true` or `false`."""
+    INPUT_TYPE_CHOICE: _ClassVar[InputType]
+    """One of the options."""
 DEPEND_CONDITION_UNSPECIFIED: DependCondition
 DEPEND_CONDITION_ON_SUCCESS: DependCondition
 DEPEND_CONDITION_ON_FAILURE: DependCondition
@@ -62,6 +76,11 @@ RETRY_CAUSE_TIMEOUT: RetryCause
 RETRY_CAUSE_SETUP: RetryCause
 RETRY_AVOID_UNSPECIFIED: RetryAvoid
 RETRY_AVOID_EXECUTOR: RetryAvoid
+INPUT_TYPE_UNSPECIFIED: InputType
+INPUT_TYPE_STRING: InputType
+INPUT_TYPE_NUMBER: InputType
+INPUT_TYPE_BOOLEAN: InputType
+INPUT_TYPE_CHOICE: InputType
 
 class EnvironmentValue(_message.Message):
     """The value of an environment variable."""
@@ -501,6 +520,39 @@ class TaskDefinition(_message.Message):
     the end of its name, has the path of a file with a token that is replaced before it expires.
     """
     def __init__(self, name: _Optional[str] = ..., runtime: _Optional[_Union[Runtime, _Mapping]] = ..., environment: _Optional[_Mapping[str, EnvironmentValue]] = ..., working_dir: _Optional[str] = ..., shell: _Optional[str] = ..., user: _Optional[str] = ..., steps: _Optional[_Iterable[_Union[StepDefinition, _Mapping]]] = ..., depends: _Optional[_Iterable[_Union[Depend, _Mapping]]] = ..., ignore_failure: _Optional[bool] = ..., approval: _Optional[_Union[Approval, _Mapping]] = ..., lock: _Optional[str] = ..., skip: _Optional[bool] = ..., docker_registries_auth: _Optional[_Mapping[str, RegistryAuth]] = ..., task_timeout_interval: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., retry: _Optional[_Union[Retry, _Mapping]] = ..., labels: _Optional[_Mapping[str, str]] = ..., priority: _Optional[int] = ..., resources: _Optional[_Union[Resources, _Mapping]] = ..., wait_timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., hold_on_failure: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., id_tokens: _Optional[_Mapping[str, IdToken]] = ...) -> None: ...
+
+class Input(_message.Message):
+    """An input of a run: a value that whoever starts the run may choose. Everybody who can see the run can see it, so a
+    secret must not be an input.
+    """
+    __slots__ = ("name", "type", "default_value", "options", "pattern", "description", "required", "value")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    TYPE_FIELD_NUMBER: _ClassVar[int]
+    DEFAULT_VALUE_FIELD_NUMBER: _ClassVar[int]
+    OPTIONS_FIELD_NUMBER: _ClassVar[int]
+    PATTERN_FIELD_NUMBER: _ClassVar[int]
+    DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
+    REQUIRED_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    """The name: a lower-case letter, then lower-case letters, digits and underscores. Tasks have the value in the
+    environment variable `SLUICE_INPUT_` with the name in upper case.
+    """
+    type: InputType
+    """The type of the value."""
+    default_value: str
+    """The value if none is given. Not set: the empty string, 0, false or the first option."""
+    options: _containers.RepeatedScalarFieldContainer[str]
+    """The values that an input of type choice may have."""
+    pattern: str
+    """A regular expression (RE2) that matches the whole value of an input of type string. Empty: any."""
+    description: str
+    """What it is for."""
+    required: bool
+    """Whether a value must be given if there is no default."""
+    value: str
+    """The value, as text. In a request, not set: the default."""
+    def __init__(self, name: _Optional[str] = ..., type: _Optional[_Union[InputType, str]] = ..., default_value: _Optional[str] = ..., options: _Optional[_Iterable[str]] = ..., pattern: _Optional[str] = ..., description: _Optional[str] = ..., required: _Optional[bool] = ..., value: _Optional[str] = ...) -> None: ...
 
 class Source(_message.Message):
     """Where a run came from."""

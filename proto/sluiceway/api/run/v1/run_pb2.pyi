@@ -190,7 +190,7 @@ class RestartOrigin(_message.Message):
 
 class Run(_message.Message):
     """A run: one execution of an entry of `runs` in a run configuration."""
-    __slots__ = ("id", "number", "name", "group", "annotations", "priority", "timeout", "phase", "result", "reason", "stop_request", "restart_of", "source", "setup_errors", "warnings", "created_by", "create_time", "enqueue_time", "start_time", "end_time", "approval_wait_since", "approval_waited", "timed_out", "task_count", "work_start_time", "waiting", "logs_delete_time", "variables", "group_path", "created_by_name", "hold_on_failure")
+    __slots__ = ("id", "number", "name", "group", "annotations", "priority", "timeout", "phase", "result", "reason", "stop_request", "restart_of", "source", "setup_errors", "warnings", "created_by", "create_time", "enqueue_time", "start_time", "end_time", "approval_wait_since", "approval_waited", "timed_out", "task_count", "work_start_time", "waiting", "logs_delete_time", "variables", "group_path", "created_by_name", "hold_on_failure", "inputs", "inputs_make_tasks")
     class AnnotationsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -236,6 +236,8 @@ class Run(_message.Message):
     GROUP_PATH_FIELD_NUMBER: _ClassVar[int]
     CREATED_BY_NAME_FIELD_NUMBER: _ClassVar[int]
     HOLD_ON_FAILURE_FIELD_NUMBER: _ClassVar[int]
+    INPUTS_FIELD_NUMBER: _ClassVar[int]
+    INPUTS_MAKE_TASKS_FIELD_NUMBER: _ClassVar[int]
     id: str
     """The run's id, a UUIDv7."""
     number: int
@@ -313,7 +315,11 @@ class Run(_message.Message):
     """How long the pod of each task is held when a step fails, instead of what the task says. Not set: as the task says.
     At most 24 hours. Ignored in runs of forks.
     """
-    def __init__(self, id: _Optional[str] = ..., number: _Optional[int] = ..., name: _Optional[str] = ..., group: _Optional[str] = ..., annotations: _Optional[_Mapping[str, str]] = ..., priority: _Optional[int] = ..., timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., phase: _Optional[_Union[RunPhase, str]] = ..., result: _Optional[_Union[RunResult, str]] = ..., reason: _Optional[_Union[Reason, _Mapping]] = ..., stop_request: _Optional[_Union[StopRequest, _Mapping]] = ..., restart_of: _Optional[_Union[RestartOrigin, _Mapping]] = ..., source: _Optional[_Union[_definition_pb2.Source, _Mapping]] = ..., setup_errors: _Optional[_Iterable[str]] = ..., warnings: _Optional[_Iterable[str]] = ..., created_by: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., enqueue_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., approval_wait_since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., approval_waited: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., timed_out: _Optional[bool] = ..., task_count: _Optional[int] = ..., work_start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., waiting: _Optional[_Union[Reason, _Mapping]] = ..., logs_delete_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., variables: _Optional[_Mapping[str, str]] = ..., group_path: _Optional[str] = ..., created_by_name: _Optional[str] = ..., hold_on_failure: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+    inputs: _containers.RepeatedCompositeFieldContainer[_definition_pb2.Input]
+    """The inputs of the run, with their values. In a request, use `CreateRunRequest.inputs`."""
+    inputs_make_tasks: bool
+    """Whether the tasks were made with the values of the inputs, so that `RestartRun` cannot change these."""
+    def __init__(self, id: _Optional[str] = ..., number: _Optional[int] = ..., name: _Optional[str] = ..., group: _Optional[str] = ..., annotations: _Optional[_Mapping[str, str]] = ..., priority: _Optional[int] = ..., timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., phase: _Optional[_Union[RunPhase, str]] = ..., result: _Optional[_Union[RunResult, str]] = ..., reason: _Optional[_Union[Reason, _Mapping]] = ..., stop_request: _Optional[_Union[StopRequest, _Mapping]] = ..., restart_of: _Optional[_Union[RestartOrigin, _Mapping]] = ..., source: _Optional[_Union[_definition_pb2.Source, _Mapping]] = ..., setup_errors: _Optional[_Iterable[str]] = ..., warnings: _Optional[_Iterable[str]] = ..., created_by: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., enqueue_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., approval_wait_since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., approval_waited: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., timed_out: _Optional[bool] = ..., task_count: _Optional[int] = ..., work_start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., waiting: _Optional[_Union[Reason, _Mapping]] = ..., logs_delete_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., variables: _Optional[_Mapping[str, str]] = ..., group_path: _Optional[str] = ..., created_by_name: _Optional[str] = ..., hold_on_failure: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., inputs: _Optional[_Iterable[_Union[_definition_pb2.Input, _Mapping]]] = ..., inputs_make_tasks: _Optional[bool] = ...) -> None: ...
 
 class Step(_message.Message):
     """The state of a step."""

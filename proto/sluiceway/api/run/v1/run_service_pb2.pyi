@@ -18,7 +18,7 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 class CreateRunRequest(_message.Message):
     """The request of `CreateRun`."""
-    __slots__ = ("run", "tasks", "setup_errors", "static_environment", "environment", "source", "cache_group", "change_groups", "request_id", "warnings")
+    __slots__ = ("run", "tasks", "setup_errors", "static_environment", "environment", "source", "cache_group", "change_groups", "request_id", "warnings", "inputs", "inputs_make_tasks")
     class StaticEnvironmentEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -50,6 +50,8 @@ class CreateRunRequest(_message.Message):
     CHANGE_GROUPS_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     WARNINGS_FIELD_NUMBER: _ClassVar[int]
+    INPUTS_FIELD_NUMBER: _ClassVar[int]
+    INPUTS_MAKE_TASKS_FIELD_NUMBER: _ClassVar[int]
     run: _run_pb2.Run
     """The run. Fields that only the server sets are ignored."""
     tasks: _containers.RepeatedCompositeFieldContainer[_definition_pb2.TaskDefinition]
@@ -76,7 +78,11 @@ class CreateRunRequest(_message.Message):
     """An id that the client chooses to make the call safe to repeat. Empty: a repeated call creates another run."""
     warnings: _containers.RepeatedScalarFieldContainer[str]
     """Warnings about the run, for people."""
-    def __init__(self, run: _Optional[_Union[_run_pb2.Run, _Mapping]] = ..., tasks: _Optional[_Iterable[_Union[_definition_pb2.TaskDefinition, _Mapping]]] = ..., setup_errors: _Optional[_Iterable[str]] = ..., static_environment: _Optional[_Mapping[str, _definition_pb2.EnvironmentValue]] = ..., environment: _Optional[_Mapping[str, _definition_pb2.EnvironmentValue]] = ..., source: _Optional[_Union[_definition_pb2.Source, _Mapping]] = ..., cache_group: _Optional[str] = ..., change_groups: _Optional[_Mapping[str, str]] = ..., request_id: _Optional[str] = ..., warnings: _Optional[_Iterable[str]] = ...) -> None: ...
+    inputs: _containers.RepeatedCompositeFieldContainer[_definition_pb2.Input]
+    """The inputs that the run declares, with the values that are given. The values are checked against the declarations."""
+    inputs_make_tasks: bool
+    """Whether the tasks were made with the values of the inputs, so that a restart cannot change these."""
+    def __init__(self, run: _Optional[_Union[_run_pb2.Run, _Mapping]] = ..., tasks: _Optional[_Iterable[_Union[_definition_pb2.TaskDefinition, _Mapping]]] = ..., setup_errors: _Optional[_Iterable[str]] = ..., static_environment: _Optional[_Mapping[str, _definition_pb2.EnvironmentValue]] = ..., environment: _Optional[_Mapping[str, _definition_pb2.EnvironmentValue]] = ..., source: _Optional[_Union[_definition_pb2.Source, _Mapping]] = ..., cache_group: _Optional[str] = ..., change_groups: _Optional[_Mapping[str, str]] = ..., request_id: _Optional[str] = ..., warnings: _Optional[_Iterable[str]] = ..., inputs: _Optional[_Iterable[_Union[_definition_pb2.Input, _Mapping]]] = ..., inputs_make_tasks: _Optional[bool] = ...) -> None: ...
 
 class CreateRunResponse(_message.Message):
     """The response of `CreateRun`."""
@@ -308,13 +314,21 @@ class CancelRunResponse(_message.Message):
 
 class RestartRunRequest(_message.Message):
     """The request of `RestartRun`. Exactly one of `from_start`, `from_failed` and `task_ids` must be set."""
-    __slots__ = ("run_id", "from_start", "from_failed", "task_ids", "request_id", "hold_on_failure")
+    __slots__ = ("run_id", "from_start", "from_failed", "task_ids", "request_id", "hold_on_failure", "inputs")
+    class InputsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
     FROM_START_FIELD_NUMBER: _ClassVar[int]
     FROM_FAILED_FIELD_NUMBER: _ClassVar[int]
     TASK_IDS_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     HOLD_ON_FAILURE_FIELD_NUMBER: _ClassVar[int]
+    INPUTS_FIELD_NUMBER: _ClassVar[int]
     run_id: str
     """The run's id."""
     from_start: bool
@@ -327,7 +341,9 @@ class RestartRunRequest(_message.Message):
     """An id that the client chooses to make the call safe to repeat."""
     hold_on_failure: _duration_pb2.Duration
     """How long the pod of each task is held when a step fails. Not set: as in the restarted run."""
-    def __init__(self, run_id: _Optional[str] = ..., from_start: _Optional[bool] = ..., from_failed: _Optional[bool] = ..., task_ids: _Optional[_Iterable[str]] = ..., request_id: _Optional[str] = ..., hold_on_failure: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+    inputs: _containers.ScalarMap[str, str]
+    """Other values for inputs of the run, by name. Only with `from_start`. Inputs that are not named keep their values."""
+    def __init__(self, run_id: _Optional[str] = ..., from_start: _Optional[bool] = ..., from_failed: _Optional[bool] = ..., task_ids: _Optional[_Iterable[str]] = ..., request_id: _Optional[str] = ..., hold_on_failure: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., inputs: _Optional[_Mapping[str, str]] = ...) -> None: ...
 
 class RestartRunResponse(_message.Message):
     """The response of `RestartRun`."""

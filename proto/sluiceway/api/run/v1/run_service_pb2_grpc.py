@@ -312,7 +312,8 @@ class RunServiceServicer:
         A second call with the same `request_id` returns the run of the first call.
 
         Errors:
-        - INVALID_ARGUMENT: Not exactly one of `from_start`, `from_failed` and `task_ids` is set.
+        - INVALID_ARGUMENT: Not exactly one of `from_start`, `from_failed` and `task_ids` is set, or a value is none of its
+        input.
         - NOT_FOUND: There is no such run.
         - FAILED_PRECONDITION: The run cannot be restarted in this way. The reason says why.
         """

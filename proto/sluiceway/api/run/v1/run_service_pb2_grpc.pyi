@@ -138,7 +138,8 @@ class RunServiceStub:
     A second call with the same `request_id` returns the run of the first call.
 
     Errors:
-    - INVALID_ARGUMENT: Not exactly one of `from_start`, `from_failed` and `task_ids` is set.
+    - INVALID_ARGUMENT: Not exactly one of `from_start`, `from_failed` and `task_ids` is set, or a value is none of its
+      input.
     - NOT_FOUND: There is no such run.
     - FAILED_PRECONDITION: The run cannot be restarted in this way. The reason says why.
     """
@@ -366,7 +367,8 @@ class RunServiceAsyncStub(RunServiceStub):
     A second call with the same `request_id` returns the run of the first call.
 
     Errors:
-    - INVALID_ARGUMENT: Not exactly one of `from_start`, `from_failed` and `task_ids` is set.
+    - INVALID_ARGUMENT: Not exactly one of `from_start`, `from_failed` and `task_ids` is set, or a value is none of its
+      input.
     - NOT_FOUND: There is no such run.
     - FAILED_PRECONDITION: The run cannot be restarted in this way. The reason says why.
     """
@@ -657,7 +659,8 @@ class RunServiceServicer(metaclass=_abc_1.ABCMeta):
         A second call with the same `request_id` returns the run of the first call.
 
         Errors:
-        - INVALID_ARGUMENT: Not exactly one of `from_start`, `from_failed` and `task_ids` is set.
+        - INVALID_ARGUMENT: Not exactly one of `from_start`, `from_failed` and `task_ids` is set, or a value is none of its
+          input.
         - NOT_FOUND: There is no such run.
         - FAILED_PRECONDITION: The run cannot be restarted in this way. The reason says why.
         """

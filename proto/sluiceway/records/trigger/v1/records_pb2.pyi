@@ -122,8 +122,15 @@ class LinkRecord(_message.Message):
 
 class EventRecord(_message.Message):
     """An event of a provider, as `Forge.read_event` read it from a delivery."""
-    __slots__ = ("kind", "action", "ref", "before", "after", "message", "repository_id", "clone_url", "link", "pull_request", "base_branch", "base_commit", "from_fork", "sender_id", "commit", "ignored", "requested_by", "run_name", "request", "schedule_id", "variables", "caught_up")
+    __slots__ = ("kind", "action", "ref", "before", "after", "message", "repository_id", "clone_url", "link", "pull_request", "base_branch", "base_commit", "from_fork", "sender_id", "commit", "ignored", "requested_by", "run_name", "request", "schedule_id", "variables", "caught_up", "inputs")
     class VariablesEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    class InputsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
         VALUE_FIELD_NUMBER: _ClassVar[int]
@@ -152,6 +159,7 @@ class EventRecord(_message.Message):
     SCHEDULE_ID_FIELD_NUMBER: _ClassVar[int]
     VARIABLES_FIELD_NUMBER: _ClassVar[int]
     CAUGHT_UP_FIELD_NUMBER: _ClassVar[int]
+    INPUTS_FIELD_NUMBER: _ClassVar[int]
     kind: str
     """The kind of event: `push`, `tag`, `pull_request`, `ping`, or empty for any other."""
     action: str
@@ -198,7 +206,9 @@ class EventRecord(_message.Message):
     """Of runs by hand: environment variables that were chosen for them."""
     caught_up: bool
     """Whether the provider did not send it: the commit was found in the list of its refs."""
-    def __init__(self, kind: _Optional[str] = ..., action: _Optional[str] = ..., ref: _Optional[str] = ..., before: _Optional[str] = ..., after: _Optional[str] = ..., message: _Optional[str] = ..., repository_id: _Optional[str] = ..., clone_url: _Optional[str] = ..., link: _Optional[str] = ..., pull_request: _Optional[str] = ..., base_branch: _Optional[str] = ..., base_commit: _Optional[str] = ..., from_fork: _Optional[bool] = ..., sender_id: _Optional[str] = ..., commit: _Optional[str] = ..., ignored: _Optional[str] = ..., requested_by: _Optional[str] = ..., run_name: _Optional[str] = ..., request: _Optional[str] = ..., schedule_id: _Optional[str] = ..., variables: _Optional[_Mapping[str, str]] = ..., caught_up: _Optional[bool] = ...) -> None: ...
+    inputs: _containers.ScalarMap[str, str]
+    """Of runs by hand and of a schedule: values of inputs."""
+    def __init__(self, kind: _Optional[str] = ..., action: _Optional[str] = ..., ref: _Optional[str] = ..., before: _Optional[str] = ..., after: _Optional[str] = ..., message: _Optional[str] = ..., repository_id: _Optional[str] = ..., clone_url: _Optional[str] = ..., link: _Optional[str] = ..., pull_request: _Optional[str] = ..., base_branch: _Optional[str] = ..., base_commit: _Optional[str] = ..., from_fork: _Optional[bool] = ..., sender_id: _Optional[str] = ..., commit: _Optional[str] = ..., ignored: _Optional[str] = ..., requested_by: _Optional[str] = ..., run_name: _Optional[str] = ..., request: _Optional[str] = ..., schedule_id: _Optional[str] = ..., variables: _Optional[_Mapping[str, str]] = ..., caught_up: _Optional[bool] = ..., inputs: _Optional[_Mapping[str, str]] = ...) -> None: ...
 
 class KnownRefsRecord(_message.Message):
     """The refs of a project's repository that were seen when they were last listed. Its id is that of the project."""
