@@ -268,6 +268,29 @@ def test_branch_and_tag_are_run_by_hand(linked: Linked) -> None:
     assert "has no refs/heads/no-such" in refused.stderr
 
 
+def test_restart_with_inputs_that_make_tasks_runs_again(linked: Linked, tmp_path: Path) -> None:
+    checkout = linked.forge.checkout(linked.repo, tmp_path / "clone")
+    text = """function(ctx) {runs: [{
+      name: 'parts', inputs: {count: {type: 'number', default: 1}, who: {required: true}},
+      tasks: [{
+        name: 'part %d' % n, runtime: {containers: [{image: 'host'}]},
+        steps: [{run: 'echo "$SLUICE_INPUT_WHO takes %d of $SLUICE_INPUT_COUNT"' % n}],
+      } for n in std.range(1, ctx.inputs.count)],
+    }]}"""
+    checkout.push({".sluice/config.jsonnet": text.encode()}, "Parts", ref="HEAD:refs/heads/parts")
+    here, project = linked.here, linked.project_id
+    refused = here.sluice("project", "run", project, "--ref", "parts", "--name", "parts", check=False)
+    assert 'inputs["who"]: a value is required' in refused.stderr
+    done = here.sluice("project", "run", project, "--ref", "parts", "--input", "who=eve", "-o", "json")
+    (decision,) = json.loads(done.stdout)["decisions"]
+    here.wait_for(decision["runId"])
+    again = here.sluice("run", "restart", decision["runId"], "--input", "count=2", "-o", "name").stdout.strip()
+    here.wait_for(again)
+    assert here.log(again, "part 2", 0) == b"eve takes 2 of 2\n"
+    wrong = here.sluice("run", "restart", decision["runId"], "--input", "count=two", check=False)
+    assert 'inputs["count"]: must be a number' in wrong.stderr
+
+
 def test_pull_request_is_run_by_hand_with_variables(linked: Linked, tmp_path: Path) -> None:
     checkout = linked.forge.checkout(linked.repo, tmp_path / "clone")
     task = {

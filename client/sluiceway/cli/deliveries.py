@@ -82,7 +82,7 @@ def run(
             inputs=given,
             request_id=request_id,
         )
-        found = await _worked(client, project, made)
+        found = await worked(client, project, made)
         if output.is_for_people:
             _print_decisions(found)
             await print_pages(client, [each.run_id for each in found.decisions if each.run_id])
@@ -174,7 +174,7 @@ def why(project: str, ref: str, output: Format, server: str | None, token: str |
     _print_decisions(newest)
 
 
-async def _worked(client: Client, project: str, delivery: pb.Delivery) -> pb.Delivery:
+async def worked(client: Client, project: str, delivery: pb.Delivery) -> pb.Delivery:
     """Return a delivery when it was worked on, or when it has to wait for the provider."""
     import asyncio
 

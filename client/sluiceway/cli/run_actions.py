@@ -17,6 +17,8 @@ from sluiceway.cli.waiting import check_wait, wait_options, within
 from sluiceway_common.foundation.errors import FailedPrecondition
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from sluiceway.api.run.v1 import run_pb2
     from sluiceway.client import Client
 
@@ -110,7 +112,8 @@ def restart(
 ) -> int:
     """Run a run that is over again, as a new run.
 
-    Without --failed and --task, all tasks run again. Other tasks are kept, with their logs.
+    Without --failed and --task, all tasks run again. Other tasks are kept, with their logs. Where other inputs may make
+    other tasks, the commit of a project's run is run again by hand.
     """
     given = parse_assignments("--input", inputs)
 
@@ -123,19 +126,59 @@ def restart(
         if tasks:
             known = await client.runs.tasks(found.id)
             chosen = [find_task(known, task).id for task in tasks]
-        new = await client.runs.restart(
-            found.id,
-            from_failed=failed and not chosen,
-            tasks=chosen,
-            request_id=request_id,
-            hold_on_failure=hold_on_failure,
-            inputs=given,
-        )
+        try:
+            new = await client.runs.restart(
+                found.id,
+                from_failed=failed and not chosen,
+                tasks=chosen,
+                request_id=request_id,
+                hold_on_failure=hold_on_failure,
+                inputs=given,
+            )
+        except FailedPrecondition as error:
+            if error.reason != "INPUTS_MAKE_TASKS" or hold_on_failure is not None:
+                raise
+            again = await _run_by_hand(client, found, given, request_id)
+            if again is None:
+                raise
+            new = again
         if not (watch and output.is_for_people):
             RunList(output).print([new])
         return await follow(client, [new], to_stderr=not output.is_for_people) if watch else 0
 
     return with_client(server, token, conversation)
+
+
+async def _run_by_hand(
+    client: Client, run: run_pb2.Run, changed: Mapping[str, str], request_id: str
+) -> run_pb2.Run | None:
+    """Run the commit of a project's run again by hand, with other inputs; None: it has no project, or no branch or tag.
+
+    Raises:
+        InvalidInput: a value is wrong with the tasks that it makes.
+        FailedPrecondition: no run was made; the message says why.
+    """
+    from sluiceway.cli.deliveries import worked
+    from sluiceway_common.runmodel.groups import project_of
+
+    project, source = project_of(run.group), run.source
+    if not project or not source.commit_sha or not (source.branch or source.tag):
+        return None
+    delivery = await client.deliveries.run(
+        project,
+        ref=source.ref,
+        commit_sha=source.commit_sha,
+        run_name=run.name,
+        variables=run.variables,
+        inputs={each.name: each.value for each in run.inputs} | dict(changed),
+        request_id=request_id,
+    )
+    done = await worked(client, project, delivery)
+    for decision in done.decisions:
+        if decision.run_id:
+            return await client.runs.get(decision.run_id)
+    sentence = "; ".join(each.sentence for each in done.decisions) or done.sentence
+    raise FailedPrecondition(f"no run was made: {sentence}", reason="NO_RUN_MADE")
 
 
 @click.command(epilog=RUN_HELP)
