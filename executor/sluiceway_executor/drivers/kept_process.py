@@ -15,12 +15,15 @@ import os
 import select
 from collections.abc import Awaitable, Callable
 
+from sluiceway_common.foundation.time_limit import time_limit
 from sluiceway_executor.drivers.pod_output import PIPE_BYTES
 from sluiceway_executor.drivers.port import ExitStatus
 
 __all__ = ["KeptProcess"]
 
 _SPLICE_F_NONBLOCK = 2
+_FIRST_LOOK_SECONDS, _LAST_LOOK_SECONDS = 0.1, 1.0
+"""Pauses between looks while what was read is still in the pipe."""
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.tee.restype = ctypes.c_ssize_t
 
@@ -60,6 +63,7 @@ class KeptProcess:
         self._changed.set()
 
     async def read(self) -> bytes:
+        pause = _FIRST_LOOK_SECONDS
         while not self._is_closed:
             self._changed.clear()
             if data := self._look():
@@ -67,7 +71,13 @@ class KeptProcess:
                 return data
             if self._ended.done():
                 break
-            await self._changed.wait()
+            # Linux wakes nobody for a write that does not fit into a pipe which was not empty (pipe_write in fs/pipe.c
+            # looks at `poll_usage` at its end only), so without looking, both sides would wait for each other.
+            try:
+                async with time_limit(pause if self._position > self._dropped else None):
+                    await self._changed.wait()
+            except TimeoutError:
+                pause = min(2 * pause, _LAST_LOOK_SECONDS)
         return b""
 
     def _look(self) -> bytes:
