@@ -38,6 +38,7 @@ from sluiceway_common.runmodel.model import (
 )
 from sluiceway_common.runmodel.reasons import Reason, ReasonCode
 from sluiceway_common.runmodel.restart import plan_restart, restart
+from sluiceway_common.runmodel.retrying import retry_task
 from sluiceway_common.runmodel.state import Change, Event, RunState
 from sluiceway_common.runmodel.steps import Steps
 from sluiceway_server.runrecords.steps import EncodedSteps, encoded
@@ -277,6 +278,9 @@ class Simulator:
     def reject(self, name: str, why: str = "") -> None:
         self.settle(requests.reject(self.state, self.task(name).id, by="ann", is_owner=False, why=why, now=self.now))
 
+    def retry(self, name: str) -> None:
+        self.settle(retry_task(self.state, self.task(name).id, by="ann", now=self.now))
+
     def restarted(self, kind: RestartKind, names: Sequence[str], *, run_id: str) -> Simulator:
         """Return a simulator of a restart of this run, which is queued."""
         plan = plan_restart(self.state, kind, chosen=[self.task(name).id for name in names])
@@ -310,6 +314,8 @@ class Simulator:
                     self.approve(name)
                 case ["reject", name]:
                     self.reject(name)
+                case ["retry", name]:
+                    self.retry(name)
                 case [name, "exits", code]:
                     if self.task(name).status is not TaskStatus.RUNNING:
                         self.assign(name)

@@ -1,4 +1,4 @@
-"""A second model of the rules R0-R23, written from docs/design/run-model.md in the plainest way.
+"""A second model of the rules R0-R24, written from docs/design/run-model.md in the plainest way.
 
 It imports nothing of the product, remembers nothing between passes, and looks at everything in every round. Names are
 those of the document: statuses, conditions, causes and reasons are its words. Times are minutes. It knows no holds
@@ -284,6 +284,45 @@ class Model:
         """Refuse what is not for a task that waits for its approval."""
         if self.phase != "running" or name not in self.waiting():
             raise Refused
+
+    def retry(self, name: str) -> None:
+        """R24."""
+        task = self.tasks[name]
+        if self.phase != "running" or self.ending or not task.failure or task.number >= 10 or self.begun_below(name):
+            raise Refused
+        if task.attempted:
+            task.last, task.last_timed_out, task.number = task.status, task.timed_out, task.number + 1
+        task.status, task.reason, task.timed_out = "not_started", "", False
+        self.decide_again_below(name)
+        still_fails = any(
+            (other.failure or other.status == "stopped") and not other.ignore_failure for other in self.tasks.values()
+        )
+        if self.result == "failed" and not still_fails:
+            self.result = "unset"
+            for root, other in self.tasks.items():
+                if other.reason == "run_result_set" and not self.begun_below(root):
+                    other.status, other.reason = "not_started", ""
+                    self.decide_again_below(root)
+        self.settle()
+
+    def below(self, name: str) -> set[str]:
+        """Return all that depends on a task, directly or not."""
+        found = {name}
+        for _ in self.tasks:
+            found |= {child for child, task in self.tasks.items() if found & task.parents.keys()}
+        return found - {name}
+
+    def begun_below(self, name: str) -> bool:
+        """Return whether something that depends on a task was given to an executor, or failed to be."""
+        return any(self.tasks[each].attempted or self.tasks[each].failure for each in self.below(name))
+
+    def decide_again_below(self, name: str) -> None:
+        """Undo what R8 and R9 concluded about what depends on a task."""
+        for each in self.below(name):
+            task = self.tasks[each]
+            if task.status == "not_started" or task.reason == "edge_not_matched":
+                task.status, task.reason, task.approved = "not_started", "", False
+                task.waits_since = task.runnable_since = None
 
     # --- what happens to attempts
 

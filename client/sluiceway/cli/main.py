@@ -56,6 +56,7 @@ task = LazyGroup(
     help="Show the tasks of a run, and continue those that are held.",
     places={
         "get": ("sluiceway.cli.tasks:get", "Show a task: its attempts, their steps and exit codes."),
+        "retry": ("sluiceway.cli.tasks:retry", "Attempt a task that failed again, while its run continues."),
         "shell": ("sluiceway.cli.task_shell:shell", "Open a shell in the pod of a task."),
         "continue": ("sluiceway.cli.task_shell:continue_", "Continue a task that is held after a failed step."),
         "release": ("sluiceway.cli.task_shell:release", "End the hold of a task."),

@@ -1,4 +1,4 @@
-"""`sluice task get`: a task with all its attempts and their steps."""
+"""`sluice task get`: a task with all its attempts and their steps; `sluice task retry`: another attempt."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import click
 
 from sluiceway.cli.commands import ALL_FORMATS, Format, output_option, server_options
 from sluiceway.cli.connecting import with_client
-from sluiceway.cli.references import RUN_HELP, find_task, run_argument, run_id_of
+from sluiceway.cli.references import RUN_HELP, find_task, resolve, run_argument, run_id_of, title_of
+from sluiceway.cli.terminal import clean, say
 
 if TYPE_CHECKING:
     from sluiceway.api.run.v1 import run_pb2
@@ -38,6 +39,26 @@ def get(run: str, task: str, output: Format, server: str | None, token: str | No
         show([plain(found)], output, single=True)
 
 
+@click.command(epilog=RUN_HELP)
+@run_argument
+@click.argument("task")
+@server_options
+def retry(run: str, task: str, server: str | None, token: str | None) -> None:
+    """Ask for another attempt of TASK, which failed or is lost, while its run continues.
+
+    Tasks that were skipped or cancelled because it failed are decided again. It is refused when one that depends on it
+    has started. When the run is over: sluice run restart.
+    """
+
+    async def conversation(client: Client) -> None:
+        found = await resolve(client, run)
+        chosen = find_task(await client.runs.tasks(found.id), task)
+        await client.runs.retry(found.id, chosen.id)
+        say(f"task {clean(chosen.name)} of {title_of(found)} is to be attempted again")
+
+    with_client(server, token, conversation)
+
+
 def _show(task: run_pb2.Task, *, wide: bool) -> None:
     from sluiceway.cli.showing import NO_LIMIT, Column, details, table
     from sluiceway.cli.units import duration
@@ -51,7 +72,9 @@ def _show(task: run_pb2.Task, *, wide: bool) -> None:
             "status": task_status(task),
             "reason": task.reason.message,
             "executor": task.executor_id,
-            "attempts": f"{task.attempt} of at most {max(1, task.retry.max_attempts)}" if task.attempt else "",
+            "attempts": f"{task.attempt} of at most {max(task.attempt, task.retry.max_attempts)}"
+            if task.attempt
+            else "",
             "after": ", ".join(edge(depend) for depend in task.depends),
             "labels": ", ".join(f"{key}={value}" for key, value in sorted(task.labels.items())),
             "arch": task.arch,

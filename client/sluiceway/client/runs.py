@@ -138,6 +138,11 @@ class Runs:
         request = self._connection.request(pb.RejectTaskRequest, run_id=run_id, task_id=task_id, comment=comment)
         await self._connection.call(self._stub.RejectTask, request)
 
+    async def retry(self, run_id: str, task_id: str) -> None:
+        """Ask for another attempt of a task that failed or is lost, while its run continues."""
+        request = self._connection.request(pb.RetryTaskRequest, run_id=run_id, task_id=task_id)
+        await self._connection.call(self._stub.RetryTask, request)
+
     async def find_log_error(
         self, run_id: str, task_id: str, *, step: int = 0, setup: bool = False, attempt: int = 0
     ) -> pb.LogExcerpt:

@@ -208,7 +208,9 @@ def _step(step: StepView) -> str:
 
 
 def _attempt(task: Task) -> str:
-    return f", attempt {task.attempt} of {task.retry.max_attempts}" if task.retry.max_attempts > 1 else ""
+    # A person may have asked for more attempts than the task retries by itself.
+    most = max(task.attempt, task.retry.max_attempts)
+    return f", attempt {task.attempt} of {most}" if most > 1 else ""
 
 
 def explain_queued(

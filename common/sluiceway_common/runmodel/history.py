@@ -12,7 +12,17 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sluiceway_common.runmodel.holds import WORDS_OF_ACTIONS
-from sluiceway_common.runmodel.model import ApprovalState, Assignment, Run, RunPhase, Task, TaskId, TaskStatus
+from sluiceway_common.runmodel.model import (
+    ApprovalState,
+    Assignment,
+    AssignmentPhase,
+    ManualRetry,
+    Run,
+    RunPhase,
+    Task,
+    TaskId,
+    TaskStatus,
+)
 from sluiceway_common.runmodel.reasons import Reason
 from sluiceway_common.runmodel.wording import duration, listing, quoted, status_words
 
@@ -125,9 +135,14 @@ def _of_task(run: Run, task: Task, tasks: Mapping[TaskId, Task], attempts: Seque
     ready = _ready_time(run, task, tasks)
     if ready is not None and not (task.status in _NO_START and task.end_time == ready):
         ready = yield from _approval(task, ready)
+        numbers = {assignment.epoch.attempt for assignment in attempts}
+        yield from (_asked(task, each) for each in task.retries if each.attempt not in numbers)
         for assignment in attempts:
             yield from _attempt(task, assignment, ready)
             ready = assignment.end_time
+            if (retry := _manual_retry(task, assignment)) is not None:
+                yield _asked(task, retry)
+                ready = retry.time
         if ready is not None and task.status is TaskStatus.NOT_STARTED:
             yield Entry(ready, _with_reason("waits for an executor", task.reason), task.id, task.attempt)
     if task.end_time is not None and (not attempts or attempts[-1].end_time != task.end_time):
@@ -174,7 +189,19 @@ def _attempt(task: Task, assignment: Assignment, ready: datetime | None) -> Iter
     is_last = task.status.is_finished and task.assignment == assignment.id
     status, reason = (task.status, task.reason) if is_last else (TaskStatus.NOT_STARTED, assignment.reason)
     what = status_words(task.status) if is_last else f"attempt {number} {assignment.phase}, and is followed by another"
+    if not is_last and _manual_retry(task, assignment) is not None:
+        status = TaskStatus.LOST if assignment.phase is AssignmentPhase.LOST else TaskStatus.FAILED
+        what = status_words(status)
     yield Entry(assignment.end_time, _with_reason(what, reason), task.id, number, executor, status)
+
+
+def _manual_retry(task: Task, assignment: Assignment) -> ManualRetry | None:
+    """Return what a person asked for after an attempt."""
+    return next((each for each in task.retries if each.attempt == assignment.epoch.attempt), None)
+
+
+def _asked(task: Task, retry: ManualRetry) -> Entry:
+    return Entry(retry.time, f"another attempt was asked for by {retry.by}", task.id, status=TaskStatus.NOT_STARTED)
 
 
 def _holds(task: Task) -> Iterator[Entry]:

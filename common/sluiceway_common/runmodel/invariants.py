@@ -110,7 +110,7 @@ def _of_task(state: RunState, task: Task) -> Iterator[str]:
         yield f"is {status}, but its pod is held"
     if task.timed_out and status is not TaskStatus.FAILED:
         yield f"timed out, but is {status}"
-    if not 1 <= task.attempt <= max(task.retry.max_attempts, 1):
+    if not 1 <= task.attempt <= max(task.retry.max_attempts, 1) + len(task.retries):
         yield f"is at attempt {task.attempt} of at most {task.retry.max_attempts}"
     level = 1 + max((state.tasks[edge.parent].level for edge in task.depends), default=-1)
     if task.level != level:
@@ -124,7 +124,10 @@ def _of_step(before: RunState, after: RunState) -> Iterator[str]:
         yield f"it went from {old.phase} to {new.phase}"
     if old.phase is RunPhase.RUNNING and new.phase in (RunPhase.QUEUED, RunPhase.CANCELLED, RunPhase.SETUP_ERROR):
         yield f"it went from {old.phase} to {new.phase}"
-    if old.result is not RunResult.UNSET and new.result is not old.result:
+    # R24 alone lets a result and finished statuses go back.
+    retried = {k for k, t in after.tasks.items() if k in before.tasks and t.retries != before.tasks[k].retries}
+    goes_back = bool(retried) and old.result is RunResult.FAILED and new.result is not RunResult.STOPPED
+    if old.result is not RunResult.UNSET and new.result is not old.result and not goes_back:
         yield f"its result went from {old.result} to {new.result}"
     if before.tasks.keys() != after.tasks.keys():
         yield "its tasks are not the same ones"
@@ -133,7 +136,8 @@ def _of_step(before: RunState, after: RunState) -> Iterator[str]:
         was = before.tasks[key]
         if was is task:
             continue
-        if was.status.is_finished and task.status is not was.status:
+        undone = retried and (key in retried or was.status in (TaskStatus.SKIPPED, TaskStatus.CANCELLED))
+        if was.status.is_finished and task.status is not was.status and not undone:
             yield f"task {quoted(task.name)} went from {was.status} to {task.status}"
         ended_before_retry = was.waits_for_retry and task.status.is_finished
         if task.attempt < was.attempt and not ended_before_retry:

@@ -49,6 +49,7 @@ __all__ = [
     "Hold",
     "HoldAction",
     "HoldOrder",
+    "ManualRetry",
     "Needs",
     "RestartKind",
     "RestartOf",
@@ -302,6 +303,15 @@ class AttemptEnd:
 
 
 @dataclass(frozen=True, slots=True)
+class ManualRetry:
+    """Who asked for another attempt after the one with this number, and when (R24)."""
+
+    attempt: int
+    by: str
+    time: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Task:
     """A node of a run's graph, and its status.
 
@@ -321,6 +331,7 @@ class Task:
         hold: its pod is held after a failed step; the task is still running (H1).
         held: how long its pod was held, ended holds of the present attempt only; `timeout` does not count it.
         continuations: how people ended the holds of the present attempt.
+        retries: what people asked for after it had failed (R24).
     """
 
     id: TaskId
@@ -353,6 +364,7 @@ class Task:
     hold: Hold | None = None
     held: timedelta = timedelta()
     continuations: tuple[HoldOrder, ...] = ()
+    retries: tuple[ManualRetry, ...] = ()
 
     @property
     def was_attempted(self) -> bool:

@@ -358,7 +358,7 @@ def _finish(
         end_time=now,
     )
     if _retry_is_due(state.run, task, cause):
-        ended = _next_attempt(ended, now)
+        ended = next_attempt(ended)
     return Change(before=state, state=state.with_task(ended).with_assignment(over), assignments=(over,))
 
 
@@ -376,13 +376,16 @@ def _retry_is_due(run: Run, task: Task, cause: RetryCause | None) -> bool:
     )
 
 
-def _next_attempt(ended: Task, now: datetime) -> Task:
+def next_attempt(ended: Task) -> Task:
+    """Return a task whose attempt is over as one that waits for its next attempt (R14, R24)."""
+    if ended.end_time is None:
+        raise InvariantBroken(f"an attempt has no end: {story_of(ended, None)}")
     last = AttemptEnd(
         status=ended.status,
         attempt=ended.attempt,
         assignment=ended.assignment,
         executor=ended.executor,
-        end_time=now,
+        end_time=ended.end_time,
         start_time=ended.start_time,
         timed_out=ended.timed_out,
         reason=ended.reason,

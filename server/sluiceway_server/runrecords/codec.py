@@ -258,6 +258,7 @@ def decode_task(record: pb.TaskRecord) -> model.Task:
         hold=holds.decode_hold(task),
         held=read_duration(record.held),
         continuations=tuple(map(holds.decode_order, task.continuations)),
+        retries=tuple(model.ManualRetry(each.attempt, each.by, read_time(each.time)) for each in task.manual_retries),
     )
 
 
@@ -295,6 +296,9 @@ def _encode_state(record: pb.TaskRecord, task: model.Task) -> None:
         else:
             put_time(getattr(message, name), value)
     holds.put_holds(record, task)
+    del message.manual_retries[:]
+    for retry in task.retries:
+        put_time(message.manual_retries.add(attempt=retry.attempt, by=retry.by).time, retry.time)
     record.kept_from = task.kept_from
     del record.archives[:]
     record.archives.extend(encode_archives(task.archives))

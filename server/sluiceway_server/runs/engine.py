@@ -19,7 +19,7 @@ from sluiceway.api.run.v1 import run_service_pb2 as service_api
 from sluiceway.records.run.v1 import records_pb2 as pb
 from sluiceway_common.foundation.clock import Clock, IdSource
 from sluiceway_common.foundation.errors import FailedPrecondition, NotFound
-from sluiceway_common.runmodel import holds, requests, updates
+from sluiceway_common.runmodel import holds, requests, retrying, updates
 from sluiceway_common.runmodel.model import ApprovalGiven, HoldAction, RestartKind
 from sluiceway_common.runmodel.reasons import Reason
 from sluiceway_common.runmodel.state import Change, RunState
@@ -281,6 +281,16 @@ class Engine:
 
         what = f"reject {task} {comment}"
         return await self._change(run_id, change, by=by, request_id=request_id, what=what, audit=audit)
+
+    async def retry_task(
+        self, run_id: str, task: str, *, by: str, request_id: str = "", audit: Auditor | None = None
+    ) -> Position:
+        """Ask for another attempt of a task that failed (R24). Raises the errors of `retrying.retry_task`."""
+
+        def change(state: RunState, transaction: RunTransaction) -> Change:
+            return retrying.retry_task(state, task, by=by, now=transaction.now)
+
+        return await self._change(run_id, change, by=by, request_id=request_id, what=f"retry {task}", audit=audit)
 
     async def end_hold(
         self, run_id: str, task: str, action: HoldAction, *, by: str, hold: int = 0, audit: Auditor | None = None

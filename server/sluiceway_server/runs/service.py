@@ -386,6 +386,14 @@ class RunServicer(pb_grpc.RunServiceServicer):
         set_response_position(str(position))
         return pb.RejectTaskResponse()
 
+    async def RetryTask(self, request: pb.RetryTaskRequest, context: object) -> pb.RetryTaskResponse:
+        by, audit = current_caller().id, self._auditor()
+        position = await self._engine.retry_task(
+            request.run_id, request.task_id, by=by, request_id=request.request_id, audit=audit
+        )
+        set_response_position(str(position))
+        return pb.RetryTaskResponse()
+
     # --- and explained --------------------------------------------------------------------------------------------
 
     async def ExplainRun(self, request: pb.ExplainRunRequest, context: object) -> pb.ExplainRunResponse:

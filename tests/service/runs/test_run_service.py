@@ -341,6 +341,38 @@ async def test_every_wait_is_explained() -> None:
         assert one.explanation.reasons[0].code == "WAITS_FOR_EXECUTOR"
 
 
+async def test_failed_task_is_retried_while_its_run_continues() -> None:
+    async with serving() as at:
+        run = (await at.stub.CreateRun(request(definition("a"), definition("b"), definition("c", "a")))).run
+        await at.world.finish(at.engine, run.id, "a", "failed")
+        assert (await at.world.statuses(run.id), await at.world.result(run.id)) == (
+            {"a": "failed", "b": "running", "c": "skipped"},
+            "failed",
+        )
+        retry = pb.RetryTaskRequest(run_id=run.id, task_id=await at.world.task_id(run.id, "a"), request_id="once")
+        await at.stub.RetryTask(retry)
+        await at.stub.RetryTask(retry)
+        assert (await at.world.statuses(run.id), await at.world.result(run.id)) == (
+            {"a": "running", "b": "running", "c": "not_started"},
+            "unspecified",
+        )
+        (asked,) = (await at.world.tasks(run.id))["a"].manual_retries
+        assert (asked.attempt, asked.by) == (1, "admin")
+        retry.request_id = "another"
+        assert (await refusal(at.stub.RetryTask(retry))).reason == "TASK_CANNOT_BE_RETRIED"
+        for name in "abc":
+            await at.world.finish(at.engine, run.id, name)
+        assert await at.world.result(run.id) == "success"
+        told = [line for line in at.world.told(run.id) if line.startswith("run: ")]
+        assert [line for line in told if "FAILED" in line or "SUCCESS" in line] == [
+            "run: UNSPECIFIED>FAILED",
+            "run: FAILED>UNSPECIFIED",
+            "run: UNSPECIFIED>SUCCESS",
+        ]
+        history = await at.stub.GetRunHistory(pb.GetRunHistoryRequest(run_id=run.id))
+        assert "another attempt was asked for by" in str(history)
+
+
 async def test_running_task_whose_executor_is_away_is_explained() -> None:
     async with serving(slots=1) as at:
         run = (await at.stub.CreateRun(request())).run

@@ -102,6 +102,8 @@ class Pair:
             moves += ["approve", "approve", "reject"] * len(plain.waiting()) + ["wait"] * (
                 3 if rng.random() < 0.4 else 0
             )
+            failed = [name for name, task in plain.tasks.items() if task.failure]
+            moves += ["retry"] * (2 * len(failed))
             moves += ["stop", "force", "cancel", "begin", "any"] if rng.random() < 0.08 else []
             moves = moves or ["wait"]
         else:
@@ -128,6 +130,9 @@ class Pair:
             case "lose":
                 name = rng.choice(live)
                 self.both(f"lose {name}", lambda: self.real.lose(name), lambda: plain.lose(name))
+            case "retry":
+                name = rng.choice([name for name, task in plain.tasks.items() if task.failure])
+                self.both(f"retry {name}", lambda: self.real.retry(name), lambda: plain.retry(name))
             case "wait":
                 self.wait(rng.choice((1, 30, 59, 60, 90, 180, 181)))
             case "restart":
@@ -136,6 +141,7 @@ class Pair:
                 name = rng.choice(names)
                 self.both(f"approve {name}", lambda: self.real.approve(name), lambda: plain.approve(name))
                 self.both(f"reject {name}", lambda: self.real.reject(name), lambda: plain.reject(name))
+                self.both(f"retry {name}", lambda: self.real.retry(name), lambda: plain.retry(name))
                 if plain.phase != "running" or name not in plain.runnable():
                     self.both(f"assign {name}", lambda: self.real.assign(name), lambda: plain.assign(name))
 

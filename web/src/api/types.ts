@@ -1194,6 +1194,8 @@ export interface Task {
   hold?: TaskHold;
   /** How people ended the holds of the current or the last attempt, oldest first. */
   continuations: TaskContinuation[];
+  /** Which attempts people asked for after the task had failed, oldest first. */
+  manualRetries: TaskRetry[];
 }
 
 /** The approval of a task. */
@@ -1252,6 +1254,16 @@ export interface TaskHold {
   startTime?: string;
   /** When the hold ends if nobody ends it before. The task is failed then. */
   expireTime?: string;
+}
+
+/** Another attempt of a task that had failed, for which a person asked. */
+export interface TaskRetry {
+  /** The number of the attempt that had failed. */
+  attempt: number;
+  /** The id of the user. */
+  by: string;
+  /** When the user asked for it. */
+  time?: string;
 }
 
 /** The status of a task. All statuses but `NOT_STARTED` and `RUNNING` are final. */

@@ -390,6 +390,20 @@ class TaskContinuation(_message.Message):
     """When the user asked for it."""
     def __init__(self, hold: _Optional[int] = ..., action: _Optional[_Union[HoldAction, str]] = ..., by: _Optional[str] = ..., time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
+class TaskRetry(_message.Message):
+    """Another attempt of a task that had failed, for which a person asked."""
+    __slots__ = ("attempt", "by", "time")
+    ATTEMPT_FIELD_NUMBER: _ClassVar[int]
+    BY_FIELD_NUMBER: _ClassVar[int]
+    TIME_FIELD_NUMBER: _ClassVar[int]
+    attempt: int
+    """The number of the attempt that had failed."""
+    by: str
+    """The id of the user."""
+    time: _timestamp_pb2.Timestamp
+    """When the user asked for it."""
+    def __init__(self, attempt: _Optional[int] = ..., by: _Optional[str] = ..., time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
 class TaskApproval(_message.Message):
     """The approval of a task."""
     __slots__ = ("needed", "waiting_since", "timeout", "approved_by", "approve_time", "commit_sha", "config_digest", "approved_by_name", "owners_only")
@@ -459,7 +473,7 @@ class Attempt(_message.Message):
 
 class Task(_message.Message):
     """A task: a node of the graph of a run."""
-    __slots__ = ("id", "run_id", "name", "level", "depends", "status", "reason", "timed_out", "ignore_failure", "approval", "lock", "attempt", "setup_step", "steps", "start_time", "end_time", "assignment_id", "executor_id", "runnable_since", "labels", "arch", "privileged", "priority", "retry", "timeout", "wait_timeout", "attempts", "logs_delete_time", "logs_deleted_by", "hold", "continuations")
+    __slots__ = ("id", "run_id", "name", "level", "depends", "status", "reason", "timed_out", "ignore_failure", "approval", "lock", "attempt", "setup_step", "steps", "start_time", "end_time", "assignment_id", "executor_id", "runnable_since", "labels", "arch", "privileged", "priority", "retry", "timeout", "wait_timeout", "attempts", "logs_delete_time", "logs_deleted_by", "hold", "continuations", "manual_retries")
     class LabelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -498,6 +512,7 @@ class Task(_message.Message):
     LOGS_DELETED_BY_FIELD_NUMBER: _ClassVar[int]
     HOLD_FIELD_NUMBER: _ClassVar[int]
     CONTINUATIONS_FIELD_NUMBER: _ClassVar[int]
+    MANUAL_RETRIES_FIELD_NUMBER: _ClassVar[int]
     id: str
     """The task's id, a UUIDv7."""
     run_id: str
@@ -560,7 +575,9 @@ class Task(_message.Message):
     """The hold of the pod after a failed step. Not set: the pod is not held."""
     continuations: _containers.RepeatedCompositeFieldContainer[TaskContinuation]
     """How people ended the holds of the current or the last attempt, oldest first."""
-    def __init__(self, id: _Optional[str] = ..., run_id: _Optional[str] = ..., name: _Optional[str] = ..., level: _Optional[int] = ..., depends: _Optional[_Iterable[_Union[_definition_pb2.Depend, _Mapping]]] = ..., status: _Optional[_Union[TaskStatus, str]] = ..., reason: _Optional[_Union[Reason, _Mapping]] = ..., timed_out: _Optional[bool] = ..., ignore_failure: _Optional[bool] = ..., approval: _Optional[_Union[TaskApproval, _Mapping]] = ..., lock: _Optional[str] = ..., attempt: _Optional[int] = ..., setup_step: _Optional[_Union[Step, _Mapping]] = ..., steps: _Optional[_Iterable[_Union[Step, _Mapping]]] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., assignment_id: _Optional[str] = ..., executor_id: _Optional[str] = ..., runnable_since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., labels: _Optional[_Mapping[str, str]] = ..., arch: _Optional[str] = ..., privileged: _Optional[bool] = ..., priority: _Optional[int] = ..., retry: _Optional[_Union[_definition_pb2.Retry, _Mapping]] = ..., timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., wait_timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., attempts: _Optional[_Iterable[_Union[Attempt, _Mapping]]] = ..., logs_delete_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., logs_deleted_by: _Optional[str] = ..., hold: _Optional[_Union[TaskHold, _Mapping]] = ..., continuations: _Optional[_Iterable[_Union[TaskContinuation, _Mapping]]] = ...) -> None: ...
+    manual_retries: _containers.RepeatedCompositeFieldContainer[TaskRetry]
+    """Which attempts people asked for after the task had failed, oldest first."""
+    def __init__(self, id: _Optional[str] = ..., run_id: _Optional[str] = ..., name: _Optional[str] = ..., level: _Optional[int] = ..., depends: _Optional[_Iterable[_Union[_definition_pb2.Depend, _Mapping]]] = ..., status: _Optional[_Union[TaskStatus, str]] = ..., reason: _Optional[_Union[Reason, _Mapping]] = ..., timed_out: _Optional[bool] = ..., ignore_failure: _Optional[bool] = ..., approval: _Optional[_Union[TaskApproval, _Mapping]] = ..., lock: _Optional[str] = ..., attempt: _Optional[int] = ..., setup_step: _Optional[_Union[Step, _Mapping]] = ..., steps: _Optional[_Iterable[_Union[Step, _Mapping]]] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., assignment_id: _Optional[str] = ..., executor_id: _Optional[str] = ..., runnable_since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., labels: _Optional[_Mapping[str, str]] = ..., arch: _Optional[str] = ..., privileged: _Optional[bool] = ..., priority: _Optional[int] = ..., retry: _Optional[_Union[_definition_pb2.Retry, _Mapping]] = ..., timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., wait_timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., attempts: _Optional[_Iterable[_Union[Attempt, _Mapping]]] = ..., logs_delete_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., logs_deleted_by: _Optional[str] = ..., hold: _Optional[_Union[TaskHold, _Mapping]] = ..., continuations: _Optional[_Iterable[_Union[TaskContinuation, _Mapping]]] = ..., manual_retries: _Optional[_Iterable[_Union[TaskRetry, _Mapping]]] = ...) -> None: ...
 
 class RunEvent(_message.Message):
     """A change of one field of a run or a task. Events are in the order in which they were committed."""

@@ -378,6 +378,25 @@ class ApproveTaskResponse(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
 
+class RetryTaskRequest(_message.Message):
+    """The request of `RetryTask`."""
+    __slots__ = ("run_id", "task_id", "request_id")
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    TASK_ID_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    run_id: str
+    """The run's id."""
+    task_id: str
+    """The task's id."""
+    request_id: str
+    """An id that the client chooses to make the call safe to repeat."""
+    def __init__(self, run_id: _Optional[str] = ..., task_id: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
+
+class RetryTaskResponse(_message.Message):
+    """The response of `RetryTask`."""
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
 class RejectTaskRequest(_message.Message):
     """The request of `RejectTask`."""
     __slots__ = ("run_id", "task_id", "comment", "request_id")

@@ -107,6 +107,11 @@ class RunServiceStub:
                 request_serializer=sluiceway_dot_api_dot_run_dot_v1_dot_run__service__pb2.RejectTaskRequest.SerializeToString,
                 response_deserializer=sluiceway_dot_api_dot_run_dot_v1_dot_run__service__pb2.RejectTaskResponse.FromString,
                 _registered_method=True)
+        self.RetryTask = channel.unary_unary(
+                '/sluiceway.api.run.v1.RunService/RetryTask',
+                request_serializer=sluiceway_dot_api_dot_run_dot_v1_dot_run__service__pb2.RetryTaskRequest.SerializeToString,
+                response_deserializer=sluiceway_dot_api_dot_run_dot_v1_dot_run__service__pb2.RetryTaskResponse.FromString,
+                _registered_method=True)
         self.ExplainRun = channel.unary_unary(
                 '/sluiceway.api.run.v1.RunService/ExplainRun',
                 request_serializer=sluiceway_dot_api_dot_run_dot_v1_dot_run__service__pb2.ExplainRunRequest.SerializeToString,
@@ -347,6 +352,21 @@ class RunServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RetryTask(self, request, context):
+        """Asks for another attempt of a task that failed or is lost, while its run continues (run-model.md R24). What followed
+        from its failure by the rules alone is decided again: skipped and cancelled tasks, and the result of the run.
+
+        A second call fails, because the task waits or runs again, unless it has the same `request_id`.
+
+        Errors:
+        - NOT_FOUND: There is no such run, or it has no such task.
+        - FAILED_PRECONDITION: The run is not running or is being stopped, the task has not failed, or a task that depends on
+        it has started.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ExplainRun(self, request, context):
         """Explains why a run and its tasks wait, where they run, or why they ended as they did. May be repeated.
 
@@ -553,6 +573,11 @@ def add_RunServiceServicer_to_server(servicer, server):
                     servicer.RejectTask,
                     request_deserializer=sluiceway_dot_api_dot_run_dot_v1_dot_run__service__pb2.RejectTaskRequest.FromString,
                     response_serializer=sluiceway_dot_api_dot_run_dot_v1_dot_run__service__pb2.RejectTaskResponse.SerializeToString,
+            ),
+            'RetryTask': grpc.unary_unary_rpc_method_handler(
+                    servicer.RetryTask,
+                    request_deserializer=sluiceway_dot_api_dot_run_dot_v1_dot_run__service__pb2.RetryTaskRequest.FromString,
+                    response_serializer=sluiceway_dot_api_dot_run_dot_v1_dot_run__service__pb2.RetryTaskResponse.SerializeToString,
             ),
             'ExplainRun': grpc.unary_unary_rpc_method_handler(
                     servicer.ExplainRun,
@@ -969,6 +994,33 @@ class RunService:
             '/sluiceway.api.run.v1.RunService/RejectTask',
             sluiceway_dot_api_dot_run_dot_v1_dot_run__service__pb2.RejectTaskRequest.SerializeToString,
             sluiceway_dot_api_dot_run_dot_v1_dot_run__service__pb2.RejectTaskResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RetryTask(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sluiceway.api.run.v1.RunService/RetryTask',
+            sluiceway_dot_api_dot_run_dot_v1_dot_run__service__pb2.RetryTaskRequest.SerializeToString,
+            sluiceway_dot_api_dot_run_dot_v1_dot_run__service__pb2.RetryTaskResponse.FromString,
             options,
             channel_credentials,
             insecure,

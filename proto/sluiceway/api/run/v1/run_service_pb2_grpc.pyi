@@ -161,6 +161,17 @@ class RunServiceStub:
     - NOT_FOUND: There is no such run, or it has no such task.
     - FAILED_PRECONDITION: The task does not wait for an approval.
     """
+    RetryTask: _grpc.UnaryUnaryMultiCallable[_run_service_pb2.RetryTaskRequest, _run_service_pb2.RetryTaskResponse]
+    """Asks for another attempt of a task that failed or is lost, while its run continues (run-model.md R24). What followed
+    from its failure by the rules alone is decided again: skipped and cancelled tasks, and the result of the run.
+
+    A second call fails, because the task waits or runs again, unless it has the same `request_id`.
+
+    Errors:
+    - NOT_FOUND: There is no such run, or it has no such task.
+    - FAILED_PRECONDITION: The run is not running or is being stopped, the task has not failed, or a task that depends on
+      it has started.
+    """
     ExplainRun: _grpc.UnaryUnaryMultiCallable[_run_service_pb2.ExplainRunRequest, _run_service_pb2.ExplainRunResponse]
     """Explains why a run and its tasks wait, where they run, or why they ended as they did. May be repeated.
 
@@ -389,6 +400,17 @@ class RunServiceAsyncStub(RunServiceStub):
     Errors:
     - NOT_FOUND: There is no such run, or it has no such task.
     - FAILED_PRECONDITION: The task does not wait for an approval.
+    """
+    RetryTask: _aio.UnaryUnaryMultiCallable[_run_service_pb2.RetryTaskRequest, _run_service_pb2.RetryTaskResponse]  # type: ignore[assignment]
+    """Asks for another attempt of a task that failed or is lost, while its run continues (run-model.md R24). What followed
+    from its failure by the rules alone is decided again: skipped and cancelled tasks, and the result of the run.
+
+    A second call fails, because the task waits or runs again, unless it has the same `request_id`.
+
+    Errors:
+    - NOT_FOUND: There is no such run, or it has no such task.
+    - FAILED_PRECONDITION: The run is not running or is being stopped, the task has not failed, or a task that depends on
+      it has started.
     """
     ExplainRun: _aio.UnaryUnaryMultiCallable[_run_service_pb2.ExplainRunRequest, _run_service_pb2.ExplainRunResponse]  # type: ignore[assignment]
     """Explains why a run and its tasks wait, where they run, or why they ended as they did. May be repeated.
@@ -693,6 +715,23 @@ class RunServiceServicer(metaclass=_abc_1.ABCMeta):
         Errors:
         - NOT_FOUND: There is no such run, or it has no such task.
         - FAILED_PRECONDITION: The task does not wait for an approval.
+        """
+
+    @_abc_1.abstractmethod
+    def RetryTask(
+        self,
+        request: _run_service_pb2.RetryTaskRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_run_service_pb2.RetryTaskResponse, _abc.Awaitable[_run_service_pb2.RetryTaskResponse]]:
+        """Asks for another attempt of a task that failed or is lost, while its run continues (run-model.md R24). What followed
+        from its failure by the rules alone is decided again: skipped and cancelled tasks, and the result of the run.
+
+        A second call fails, because the task waits or runs again, unless it has the same `request_id`.
+
+        Errors:
+        - NOT_FOUND: There is no such run, or it has no such task.
+        - FAILED_PRECONDITION: The run is not running or is being stopped, the task has not failed, or a task that depends on
+          it has started.
         """
 
     @_abc_1.abstractmethod
