@@ -55,7 +55,7 @@ _DRIVERS = ("sandbox", "host", "docker", "kubernetes")
 log = structlog.get_logger(__name__)
 
 _REPORT_SECONDS = 15.0
-_LOCK_SECONDS = 2.0
+_LOCK_SECONDS = 5.0
 _LOCK_PAUSE_SECONDS = 0.05
 _WITHDRAW_SECONDS = 20.0
 
@@ -362,7 +362,7 @@ def _driver(name: str, settings: ExecutorSettings, journal: Journal) -> Driver:
             allow_privileged=settings.allow_privileged,
             owner=_owner(settings, journal),
         )
-        return DockerDriver(settings.work_dir / "docker", docker)
+        return DockerDriver(settings.work_dir / "docker", docker, outlives=True)
     if name == "kubernetes":
         return _kubernetes(settings, journal)
     return HostDriver(settings.work_dir / "host", outlives=True)
@@ -401,6 +401,7 @@ def _owner(settings: ExecutorSettings, journal: Journal) -> Owner:
         executor_id=journal.executor_id,
         group=settings.group or "",
         server=settings.server,
+        secret=journal.pod_secret,
     )
 
 

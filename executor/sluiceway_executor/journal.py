@@ -3,6 +3,7 @@
 The journal is a small JSON file, mode 600, replaced atomically and synced before a call returns; concurrent changes
 share a sync. Changes that may be lost are written with the next one: phases, and, after a second at most, that an
 assignment was forgotten (a server that sees it in a hello sends `release` again).
+It has a secret of the executor, by which its next process reaches the pods that are in containers.
 It contains no secret of a user: a specification is requested again. Its id is random; a server that sees another one
 knows that the executor forgot all it held.
 """
@@ -64,6 +65,7 @@ class Journal:
         self.executor_id: str = content["executor_id"]
         self.session_id: str = content["session_id"]
         self.session_secret: str = content["session_secret"]
+        self.pod_secret = bytes.fromhex(content.get("pod_secret", "")) or secrets.token_bytes(32)
         self._numbers_to: int = content["numbers_to"]
         self._next_number: int = self._numbers_to
         self.held = {item["assignment_id"]: JournaledAssignment(**item) for item in content["held"]}
@@ -171,6 +173,7 @@ class Journal:
                 "executor_id": self.executor_id,
                 "session_id": self.session_id,
                 "session_secret": self.session_secret,
+                "pod_secret": self.pod_secret.hex(),
                 "numbers_to": self._numbers_to,
                 "held": [{name: getattr(held, name) for name in _FIELDS} for held in self.held.values()],
             }

@@ -95,7 +95,7 @@ def fake_cluster(daemon: DockerDaemon) -> Iterator[Cluster]:
 
 def _import_pod_image(daemon: DockerDaemon) -> str:
     """Make an image with the files of the first process, as `deploy/Dockerfile` has them, and nothing else."""
-    sink = io.BytesIO(make_bundle().archive)
+    sink = io.BytesIO(make_bundle())
     with tarfile.open(fileobj=sink, mode="a") as archive:
         for folder in ("dev", "proc", "sys", "etc", "tmp"):
             entry = tarfile.TarInfo(folder)

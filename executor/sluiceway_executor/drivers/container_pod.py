@@ -1,7 +1,8 @@
-"""Pods whose first process is `pod_container.py`, reached over a stream to its standard input and output.
+"""Pods whose first process is `pod_listener.py`, reached over a link that outlives its connections.
 
-What makes the containers is on the other side of two ports: a `Channel`, which is that stream, and `Containers`, which
-ends them. The protocol, the commands and their output are the same for each engine.
+What makes the containers is on the other side of a port: a `Channel`, which is that link. The protocol, the commands
+and their output are the same for each engine. The next process of the executor makes a link of its own, and takes the
+pod over with what its first process keeps: a note, and the output and the ends of commands with a key.
 """
 
 from __future__ import annotations
@@ -11,16 +12,17 @@ import asyncio
 import contextlib
 import itertools
 import json
-from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import structlog
 
 from sluiceway_common.foundation.errors import FailedPrecondition, SluicewayError
 from sluiceway_common.foundation.time_limit import time_limit
-from sluiceway_executor.drivers.pod_container import DATA, WINDOW_BYTES
+from sluiceway_executor.drivers.container_process import ContainerProcess, winsize
+from sluiceway_executor.drivers.pod_container import CONTAINER_PROTOCOL, DATA
+from sluiceway_executor.drivers.pod_transfer import WINDOW_BYTES
 from sluiceway_executor.drivers.port import Command, ExitStatus, Limits, PodRequest
 
 __all__ = ["Channel", "ContainerPod", "PodPlan"]
@@ -32,7 +34,6 @@ _START_SECONDS = 60.0
 _END_SECONDS = 10.0
 _DISMISS_SECONDS = 2.0
 _STOP_MARGIN_SECONDS = 30.0
-_ACKNOWLEDGE_BYTES = WINDOW_BYTES // 4
 _BASE_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -40,24 +41,19 @@ class Channel(Protocol):
     """The stream to the first process of a pod."""
 
     async def read(self) -> bytes:
-        """Wait for its output; empty: the process has ended, or the connection has."""
+        """Wait for data from it; empty: it has ended."""
         ...
 
     async def write(self, data: bytes) -> None:
-        """Write to its input.
+        """Write to it.
 
         Raises:
-            OSError: the connection has ended.
+            OSError: it has ended.
         """
         ...
 
     async def close(self) -> None:
-        """Close the connection, and with it the input. May be repeated."""
-        ...
-
-    @property
-    def errors(self) -> str:
-        """The text that the process has written to its standard error."""
+        """Close the stream. May be repeated."""
         ...
 
 
@@ -69,16 +65,13 @@ class PodPlan:
         environment: of every command, below the request's: that of the image.
         repository: the path from which commands clone the repository; empty: none.
         counts_processes: the containers have no limit of processes, so the first process counts them.
-        outlives_connection: the first process does not end with its connection, and is asked to end.
-        answer_seconds: the time limit for an answer of the first process. Where its connection is made again, longer
-            than that takes.
+        answer_seconds: the time limit for an answer of the first process; longer than it takes to connect again.
     """
 
     environment: Mapping[str, str] = field(default_factory=dict)
     repository: str = ""
     counts_processes: bool = False
-    outlives_connection: bool = False
-    answer_seconds: float = 30.0
+    answer_seconds: float = 120.0
 
 
 class ContainerPod:
@@ -102,9 +95,11 @@ class ContainerPod:
         self._gone_because = ""
         self._home = ""
         self._image_environment: Mapping[str, str] = {}
-        self._failed: FailedPrecondition | None = None
         self._stops: list[asyncio.Future[None]] = []
         self._processes: dict[int, ContainerProcess] = {}
+        self._kept: dict[str, ContainerProcess] = {}
+        self._protocol = 0
+        self._note = ""
         self._answers: dict[int, asyncio.Future[bool]] = {}
         self._numbers = itertools.count(1)
 
@@ -117,8 +112,10 @@ class ContainerPod:
         return self._plan.repository
 
     async def find(self, key: str, offset: int) -> ContainerProcess | None:
-        del key, offset
-        return None
+        process = self._kept.get(key)
+        if process is not None:
+            await process.seek(offset)
+        return process
 
     def resume(self, request: PodRequest) -> None:
         self._request = request
@@ -126,12 +123,43 @@ class ContainerPod:
     async def start(self, *, ended: Coroutine[Any, Any, str]) -> None:
         """Wait until the first process is ready.
 
-        `ended` returns when its container has ended: `fenced`, a sentence that says why, or nothing if that is not
-        known.
+        `ended` closes the channel and returns when its container has ended: `fenced`, a sentence that says why, or
+        nothing if that is not known.
 
         Raises:
-            FailedPrecondition: it did not start; the message has the reason.
+            FailedPrecondition: it did not start (`POD_START`); `ended` knows why.
         """
+        if not await self._is_ready(ended):
+            raise FailedPrecondition(
+                f"the pod did not start: {self._gone_because or 'no response'}", reason="POD_START"
+            )
+        note = {
+            "environment": dict(self._plan.environment),
+            "repository": self._plan.repository,
+            "counts_processes": self._plan.counts_processes,
+        }
+        await self._send({"do": "note", "text": json.dumps(note)})
+        self.feed(self._request.fence_after)
+
+    async def take_over(self, *, ended: Coroutine[Any, Any, str]) -> None:
+        """Connect to a pod that an earlier process of this executor started. `ended` is that of `start`.
+
+        Raises:
+            FailedPrecondition: it has ended (`POD_GONE`), or this version cannot continue it (`POD_VERSION`).
+        """
+        if not await self._is_ready(ended):
+            raise FailedPrecondition("the pod has ended", reason="POD_GONE")
+        if self._protocol != CONTAINER_PROTOCOL:
+            raise FailedPrecondition(
+                f"the pod has the protocol {self._protocol}, and this version of the executor continues those of the"
+                f" protocol {CONTAINER_PROTOCOL} only",
+                reason="POD_VERSION",
+            )
+        if not self._note:
+            raise FailedPrecondition("the pod was not completely started", reason="POD_GONE")
+        self._plan = replace(self._plan, **json.loads(self._note))
+
+    async def _is_ready(self, ended: Coroutine[Any, Any, str]) -> bool:
         self._reader = asyncio.create_task(self._receive(), name=f"pod {self._request.assignment_id}")
         self._watcher = asyncio.create_task(self._watch(ended), name=f"end of {self._request.assignment_id}")
         waits = [asyncio.create_task(event.wait()) for event in (self._ready, self._gone)]
@@ -140,12 +168,7 @@ class ContainerPod:
         finally:
             for wait in waits:
                 wait.cancel()
-        if self._failed is not None:
-            raise self._failed
-        if not self._ready.is_set() or self._gone.is_set():
-            printed = self._channel.errors.strip()[-2000:]
-            raise FailedPrecondition(f"the pod did not start: {printed or 'no response'}", reason="POD_START")
-        self.feed(self._request.fence_after)
+        return self._ready.is_set() and not self._gone.is_set()
 
     async def _watch(self, ended: Coroutine[Any, Any, str]) -> None:
         why = await ended
@@ -165,13 +188,7 @@ class ContainerPod:
         if self._gone.is_set():
             raise FailedPrecondition("the pod is gone", reason="POD_GONE")
         number = next(self._numbers)
-        process = ContainerProcess(
-            acknowledge=lambda count: self._acknowledge(number, count),
-            stop=lambda grace: self._stop_command(number, grace),
-            write=lambda data: self._send_data(number, data),
-            resize=lambda size: self._later({"do": "resize", "id": number, "size": size}),
-        )
-        self._processes[number] = process
+        process = self._new_process(number, command.key)
         inherited = (
             {**self._plan.environment, **self._image_environment, **self._request.environment}
             if command.inherit
@@ -187,12 +204,14 @@ class ContainerPod:
             "env": environment,
             "cwd": command.cwd,
             "tty": command.tty,
-            "size": _winsize(*command.size),
+            "size": winsize(*command.size),
             "input": has_input or command.tty,
             "limits": _limits_of(self._request.limits),
             "memory": self._request.limits.memory_bytes,
             "processes": self._request.limits.processes if self._plan.counts_processes else 0,
         }
+        if command.key:
+            message["key"] = command.key
         if command.user:
             message["user"] = command.user
         if command.script is not None:
@@ -205,13 +224,31 @@ class ContainerPod:
             raise FailedPrecondition("the pod does not respond", reason="POD_GONE") from error
         if refused:
             self._processes.pop(number, None)
+            self._kept.pop(command.key, None)
             raise FailedPrecondition(refused, reason="USER_UNSUPPORTED")
         return process
+
+    def _new_process(self, number: int, key: str, *, dropped: int = 0) -> ContainerProcess:
+        process = self._processes[number] = ContainerProcess(
+            number,
+            key=key,
+            dropped=dropped,
+            send=self._later,
+            stop=lambda grace: self._stop_command(number, grace),
+            write=lambda data: self._send_data(number, data),
+            forget=lambda: self._forget(key),
+        )
+        if key:
+            self._kept[key] = process
+        return process
+
+    def _forget(self, key: str) -> None:
+        self._kept.pop(key, None)
 
     async def copy_in(self, path: str, tar: AsyncIterator[bytes]) -> None:
         command = Command(argv=("tar", "-x", "-f", "-", "-o"), inherit=False, cwd=path)
         process = await self._exec(command, has_input=True)
-        number = next(number for number, each in self._processes.items() if each is process)
+        number = process.number
         output_read = asyncio.create_task(_read_all(process))
         try:
             async for chunk in tar:
@@ -282,7 +319,7 @@ class ContainerPod:
         await asyncio.shield(self._end())
 
     async def _end(self) -> None:
-        if self._plan.outlives_connection and self._ready.is_set() and not self._gone.is_set():
+        if self._ready.is_set() and not self._gone.is_set():
             with contextlib.suppress(FailedPrecondition, TimeoutError):
                 async with time_limit(_DISMISS_SECONDS):
                     await self._send({"do": "end"})
@@ -308,9 +345,6 @@ class ContainerPod:
         task = asyncio.create_task(send())
         self._background.add(task)
         task.add_done_callback(self._background.discard)
-
-    def _acknowledge(self, number: int, count: int) -> None:
-        self._later({"do": "ack", "id": number, "bytes": count})
 
     async def _send(self, message: Mapping[str, Any]) -> None:
         # A Python literal, as `pod_init` reads it.
@@ -354,21 +388,21 @@ class ContainerPod:
     def _heard(self, message: Mapping[str, Any]) -> None:
         process = self._processes.get(message.get("id", 0))
         match message["event"]:
+            case "kept":
+                self._new_process(message["id"], message["key"], dropped=message["dropped"])
             case "ready":
+                self._protocol = message["protocol"]
+                self._numbers = itertools.count(message["last_id"] + 1)
+                self._note = message.get("note", "")
                 self._home = message["home"]
                 self._image_environment = ast.literal_eval(message.get("environment", "{}"))
                 self._ready.set()
             case "stopped":
                 self._all_stopped()
-            case "failed":
-                reason = "USER_UNSUPPORTED" if message["user"] else "POD_START"
-                self._failed = FailedPrecondition(f"the pod did not start: {message['text']}", reason=reason)
             case "connected":
                 answer = self._answers.get(message["id"])
                 if answer is not None and not answer.done():
                     answer.set_result(message["accepted"])
-            case "starved":
-                self._why_gone = "fenced"
             case _ if process is None:
                 pass
             case "started":
@@ -405,110 +439,6 @@ class ContainerPod:
             if not answer.done():
                 answer.set_result(False)
         self._all_stopped()
-
-
-class ContainerProcess:
-    """A command in a container; see `port.Process`."""
-
-    def __init__(
-        self,
-        *,
-        acknowledge: Callable[[int], None],
-        stop: Callable[[float], Awaitable[None]],
-        write: Callable[[bytes], Awaitable[None]],
-        resize: Callable[[bytes], None],
-    ) -> None:
-        self._acknowledge = acknowledge
-        self._stop = stop
-        self._write = write
-        self._resize = resize
-        loop = asyncio.get_running_loop()
-        self._started: asyncio.Future[str] = loop.create_future()
-        self._ended: asyncio.Future[ExitStatus] = loop.create_future()
-        self._chunks: deque[bytes] = deque()
-        self._changed = asyncio.Event()
-        self._may_write = WINDOW_BYTES
-        self._read = 0
-
-    @property
-    def is_over(self) -> bool:
-        """Whether it has ended."""
-        return self._ended.done()
-
-    async def started(self) -> str:
-        """Wait until it has started; return why it was refused, else nothing."""
-        return await asyncio.shield(self._started)
-
-    async def read(self) -> bytes:
-        while not self._chunks and not self._ended.done():
-            self._changed.clear()
-            await self._changed.wait()
-        if not self._chunks:
-            return b""
-        data = self._chunks.popleft()
-        self._read += len(data)
-        if self._read >= _ACKNOWLEDGE_BYTES:
-            self._acknowledge(self._read)
-            self._read = 0
-        return data
-
-    async def wait(self) -> ExitStatus:
-        return await asyncio.shield(self._ended)
-
-    async def stop(self, grace: float) -> None:
-        await self._stop(grace)
-
-    async def write(self, data: bytes) -> None:
-        with contextlib.suppress(FailedPrecondition):
-            for start in range(0, len(data), WINDOW_BYTES):
-                part = data[start : start + WINDOW_BYTES]
-                if await self.may_write(len(part)):
-                    await self._write(part)
-
-    def resize(self, rows: int, columns: int) -> None:
-        if not self._ended.done():
-            self._resize(_winsize(rows, columns))
-
-    async def acknowledge(self, offset: int) -> None:
-        """Do nothing: what was read is not kept."""
-
-    async def forget(self) -> None:
-        """Do nothing: its status is not kept."""
-
-    async def may_write(self, count: int) -> bool:
-        """Wait until its input takes `count` more bytes; return whether it will read them."""
-        while self._may_write < count and not self._ended.done():
-            self._changed.clear()
-            await self._changed.wait()
-        self._may_write -= count
-        return not self._ended.done()
-
-    def began(self, refused: str) -> None:
-        """Set that it has started, or why not."""
-        if not self._started.done():
-            self._started.set_result(refused)
-
-    def arrived(self, data: bytes) -> None:
-        """Add output."""
-        self._chunks.append(data)
-        self._changed.set()
-
-    def taken(self, count: int) -> None:
-        """Set that so much input has been written to it."""
-        self._may_write += count
-        self._changed.set()
-
-    def ended(self, status: ExitStatus) -> None:
-        """Set how it ended. Only the first call has an effect."""
-        self.began("")
-        if not self._ended.done():
-            self._ended.set_result(status)
-        self._changed.set()
-
-
-def _winsize(rows: int, columns: int) -> bytes:
-    """Return the `struct winsize` of a terminal."""
-    return rows.to_bytes(2, "little") + columns.to_bytes(2, "little") + bytes(4)
 
 
 def _limits_of(limits: Limits) -> dict[str, int]:

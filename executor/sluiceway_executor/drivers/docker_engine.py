@@ -19,7 +19,7 @@ from aiodocker.stream import Stream
 from sluiceway_common.foundation.errors import FailedPrecondition
 from sluiceway_common.foundation.time_limit import time_limit
 
-__all__ = ["DockerChannel", "DockerEngine", "EngineError", "uncancelled"]
+__all__ = ["ContainerStream", "DockerEngine", "EngineError", "uncancelled"]
 
 T = TypeVar("T")
 
@@ -137,31 +137,31 @@ class DockerEngine:
 
     async def run_container(
         self, name: str, config: Mapping[str, Any], *, archive: bytes = b""
-    ) -> tuple[str, DockerChannel | None]:
+    ) -> tuple[str, ContainerStream | None]:
         """Create a container, unpack an archive into it, and start it.
 
         Returns:
-            Its id, and its standard streams if `config` opens its standard input.
+            Its id, and its standard output and error if `config` has `AttachStdout`.
         """
         for tries_left in reversed(range(_START_TRIES)):
             container = await uncancelled(self.create_container(name, config))
-            channel = None
+            output = None
             try:
                 if archive:
                     await self.unpack(container, archive)
-                if config.get("OpenStdin"):
-                    channel = await self.attach(container)
+                if config.get("AttachStdout"):
+                    output = await self.attach(container)
                 await uncancelled(self.start(container))
             except BaseException as error:
-                if channel is not None:
-                    await channel.close()
+                if output is not None:
+                    await output.close()
                 # On a busy machine, runc sees an empty root file system once in 30 starts after an archive was unpacked
                 # (Docker 20.10 on Linux 6.18): then not even what was unpacked is there.
                 if not (isinstance(error, EngineError) and tries_left and _EMPTY_ROOT in str(error)):
                     raise
                 await self.remove_container(container)
             else:
-                return container, channel
+                return container, output
         raise AssertionError("unreachable")
 
     async def start(self, container: str) -> None:
@@ -169,16 +169,16 @@ class DockerEngine:
         async with self._call("start a container") as client:
             await client.containers.container(container).start()
 
-    async def attach(self, container: str) -> DockerChannel:
-        """Connect to the standard streams of a container, which need not run yet."""
+    async def attach(self, container: str) -> ContainerStream:
+        """Connect to the standard output and error of a container, which need not run yet."""
         async with self._call("attach to a container", seconds=_FIRST_BYTE_SECONDS) as client:
-            channel = DockerChannel(client.containers.container(container).attach(stdin=True, stdout=True, stderr=True))
-            try:
-                await channel.open()
-            except BaseException:
-                await channel.close()
-                raise
-            return channel
+            return await _open(client.containers.container(container).attach(stdout=True, stderr=True))
+
+    async def exec(self, container: str, argv: Sequence[str], *, has_input: bool = False) -> ContainerStream:
+        """Start a command in a container, as root; return its standard streams."""
+        async with self._call("run a command in a container", seconds=_FIRST_BYTE_SECONDS) as client:
+            made = await client.containers.container(container).exec(list(argv), stdin=has_input, user="0:0")
+            return await _open(made.start(detach=False))
 
     async def wait(self, container: str) -> int | None:
         """Wait until a container has ended; return its exit code. None: it has been removed."""
@@ -306,8 +306,18 @@ class DockerEngine:
         return EngineError(f"the container engine at {self.address} does not respond: {text}")
 
 
-class DockerChannel:
-    """The standard streams of a container; see `container_pod.Channel`."""
+async def _open(stream: Stream) -> ContainerStream:
+    opened = ContainerStream(stream)
+    try:
+        await opened.open()
+    except BaseException:
+        await opened.close()
+        raise
+    return opened
+
+
+class ContainerStream:
+    """The standard streams of a container, or of a command in one; see `link_channel.Connection`."""
 
     def __init__(self, stream: Stream) -> None:
         self._stream = stream
@@ -320,6 +330,7 @@ class DockerChannel:
 
     @property
     def errors(self) -> str:
+        """What it has written to its standard error so far."""
         return self._errors.decode("utf-8", "replace")
 
     async def read(self) -> bytes:
@@ -332,9 +343,15 @@ class DockerChannel:
                 return b""
             if message.stream == 1:
                 return bytes(message.data)
-            # Of the first process only: commands have an output of their own.
             self._errors += message.data[: max(0, 65536 - len(self._errors))]
         return b""
+
+    async def read_all(self) -> str:
+        """Wait for its end; return its standard output."""
+        parts = []
+        while data := await self.read():
+            parts.append(data)
+        return b"".join(parts).decode("utf-8", "replace")
 
     async def write(self, data: bytes) -> None:
         try:

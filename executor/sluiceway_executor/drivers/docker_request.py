@@ -7,24 +7,31 @@ operator find it without any other record.
 from __future__ import annotations
 
 import hashlib
+import hmac
 import re
+import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+from sluiceway_executor.drivers.pod_container import CONTAINER_PROTOCOL
+from sluiceway_executor.drivers.pod_link import SECRET_BYTES
 from sluiceway_executor.drivers.port import Limits, PodRequest, ServiceRequest, TmpfsMount
 
 __all__ = [
     "LABEL_ASSIGNMENT",
     "LABEL_JOURNAL",
     "LABEL_PROCESS",
+    "LABEL_PROTOCOL",
     "LABEL_SESSION",
     "Owner",
     "first_container",
+    "link_secret",
     "network",
     "pod_labels",
     "pod_name",
     "registry_of",
+    "routes_container",
     "service_container",
 ]
 
@@ -35,6 +42,8 @@ LABEL_JOURNAL = _PREFIX + "journal"
 """The executor, by the id of its journal: the same after a restart."""
 LABEL_PROCESS = _PREFIX + "process"
 """The process of the executor."""
+LABEL_PROTOCOL = _PREFIX + "protocol"
+"""Of a first container: the version of the messages to its first process."""
 _DEFAULT_TMPFS_BYTES = 256 << 20
 _SERVICE_LOG = {"Type": "json-file", "Config": {"max-size": "1m", "max-file": "1"}}
 
@@ -49,6 +58,7 @@ class Owner:
         executor_id: its id in its group.
         group: its group; empty: not known.
         server: the address of the installation.
+        secret: of the executor, from which those of its pods are derived; kept in its journal.
     """
 
     journal_id: str
@@ -56,6 +66,7 @@ class Owner:
     executor_id: str = ""
     group: str = ""
     server: str = ""
+    secret: bytes = field(default_factory=lambda: secrets.token_bytes(32), repr=False)
 
 
 def pod_labels(request: PodRequest, owner: Owner) -> dict[str, str]:
@@ -80,6 +91,11 @@ def pod_name(assignment_id: str, owner: Owner) -> str:
     return f"sluice-{readable}-{digest}"
 
 
+def link_secret(name: str, owner: Owner) -> bytes:
+    """Return the secret of the pod of a name, which each process of the executor finds again."""
+    return hmac.digest(owner.secret, name.encode(), "sha256")[:SECRET_BYTES]
+
+
 def network(name: str, labels: Mapping[str, str]) -> dict[str, Any]:
     """Return the network of a pod. Its bridge has a name that a firewall knows all of them by (`sl-+`)."""
     bridge = f"sl-{name.rpartition('-')[2]}"
@@ -92,9 +108,7 @@ def first_container(
     labels: Mapping[str, str],
     *,
     argv: Sequence[str],
-    user: str,
     network_mode: str,
-    unreachable: Sequence[str] = (),
     mounts: Sequence[Mapping[str, Any]] = (),
 ) -> dict[str, Any]:
     """Return the container that runs the steps.
@@ -102,30 +116,26 @@ def first_container(
     Args:
         request: of the pod.
         labels: of the pod.
-        argv: its first process.
-        user: who commands run as by default; empty: root. The first process itself is root.
+        argv: its first process and its arguments.
         network_mode: `none`, `host`, or a network.
-        unreachable: IPv4 networks that the first process makes unreachable from the pod.
         mounts: of folders of this machine.
     """
     return {
         "Image": request.image,
         "Hostname": "sluice" if network_mode != "host" else "",
+        # Commands run as the user of the task.
         "User": "0:0",
-        "Entrypoint": [*argv, user or "0", *unreachable],
+        "Entrypoint": list(argv),
         "Cmd": [],
         # The image's would otherwise be loaded into the first process.
         "Env": ["LD_PRELOAD=", "LD_LIBRARY_PATH="],
         "WorkingDir": "/",
-        "Labels": dict(labels),
+        "Labels": {**labels, LABEL_PROTOCOL: str(CONTAINER_PROTOCOL)},
         "Healthcheck": {"Test": ["NONE"]},
         "Tty": False,
-        "AttachStdin": True,
+        # Why the first process could not start.
         "AttachStdout": True,
         "AttachStderr": True,
-        "OpenStdin": True,
-        # When the connection of the executor ends, so does the input of the first process, and with it the pod.
-        "StdinOnce": True,
         "HostConfig": {
             **_limits(request.limits),
             "NetworkMode": network_mode,
@@ -134,12 +144,34 @@ def first_container(
             "Init": False,
             # Commands have an output of their own.
             "LogConfig": {"Type": "none"},
-            # The first process gives it up when it has set the routes of the pod. With raw sockets, a task could do
-            # without routes.
-            "CapAdd": ["NET_ADMIN"] if unreachable else [],
+            # It cannot change the routes of its pod, and with raw sockets it could do without them.
             "CapDrop": [] if request.privileged else ["NET_RAW"],
             "Tmpfs": _tmpfs(request.tmpfs),
             "Mounts": list(mounts),
+        },
+    }
+
+
+def routes_container(
+    request: PodRequest, labels: Mapping[str, str], *, argv: Sequence[str], first: str
+) -> dict[str, Any]:
+    """Return the container that sets the routes of a pod and ends; `first` is the id of the first container."""
+    return {
+        "Image": request.image,
+        "User": "0:0",
+        "Entrypoint": list(argv),
+        "Cmd": [],
+        "Env": ["LD_PRELOAD=", "LD_LIBRARY_PATH="],
+        "WorkingDir": "/",
+        "Labels": dict(labels),
+        "Healthcheck": {"Test": ["NONE"]},
+        "AttachStdout": True,
+        "AttachStderr": True,
+        "HostConfig": {
+            "NetworkMode": f"container:{first}",
+            "AutoRemove": True,
+            "LogConfig": {"Type": "none"},
+            "CapAdd": ["NET_ADMIN"],
         },
     }
 

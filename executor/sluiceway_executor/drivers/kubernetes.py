@@ -24,18 +24,24 @@ from sluiceway_common.foundation.time_limit import time_limit
 from sluiceway_common.runconfig.capabilities import KUBERNETES, Capabilities
 from sluiceway_executor.drivers import kubernetes_manifest as manifests
 from sluiceway_executor.drivers.container_pod import ContainerPod, PodPlan
-from sluiceway_executor.drivers.docker_request import Owner
+from sluiceway_executor.drivers.docker_request import Owner, link_secret
 from sluiceway_executor.drivers.kubernetes_api import ApiError, ExecStream, KubernetesApi
-from sluiceway_executor.drivers.kubernetes_channel import LinkChannel
-from sluiceway_executor.drivers.kubernetes_manifest import LABEL_ASSIGNMENT, LABEL_JOURNAL, LABEL_SESSION, TASK
+from sluiceway_executor.drivers.kubernetes_manifest import (
+    LABEL_ASSIGNMENT,
+    LABEL_JOURNAL,
+    LABEL_PROTOCOL,
+    LABEL_SESSION,
+    TASK,
+)
 from sluiceway_executor.drivers.kubernetes_pods import Pods
 from sluiceway_executor.drivers.kubernetes_services import Services
 from sluiceway_executor.drivers.kubernetes_start import PodStart
-from sluiceway_executor.drivers.kubernetes_state import end_of, failure_of_start
+from sluiceway_executor.drivers.kubernetes_state import end_of, failure_of_start, is_running
 from sluiceway_executor.drivers.kubernetes_template import PodTemplate
+from sluiceway_executor.drivers.link_channel import LinkChannel
 from sluiceway_executor.drivers.machine import machine_archs
 from sluiceway_executor.drivers.pod_bundle import program
-from sluiceway_executor.drivers.pod_link import ID_BYTES
+from sluiceway_executor.drivers.pod_container import CONTAINER_PROTOCOL
 from sluiceway_executor.drivers.port import Network, Note, PodRequest, no_note
 from sluiceway_executor.drivers.refusal import narrower_network, refuse_request
 
@@ -121,13 +127,43 @@ class KubernetesDriver:
             ) from error
 
     async def take_over(self, assignment_ids: Collection[str]) -> Mapping[str, ContainerPod]:
-        del assignment_ids
-        return {}
+        if not assignment_ids:
+            return {}
+        await self._prepare()
+        taken = {}
+        for found in (await self._api.find("pods", self._label))["items"]:
+            assignment_id = _assignment_of(found)
+            if assignment_id in assignment_ids and (pod := await self._take_over(assignment_id, found)) is not None:
+                taken[assignment_id] = pod
+        return taken
+
+    async def _take_over(self, assignment_id: str, found: Mapping[str, Any]) -> ContainerPod | None:
+        labels = found["metadata"].get("labels") or {}
+        if labels.get(LABEL_PROTOCOL) != str(CONTAINER_PROTOCOL) or end_of(found) or not is_running(found, TASK):
+            log.warning("pod_not_taken_over", assignment=assignment_id, why="it has ended, or is of another version")
+            return None
+        await self._pods.put(found)
+        session_id = labels.get(LABEL_SESSION, "")
+        pod, ended = self._connected(PodRequest(assignment_id=assignment_id, session_id=session_id), found)
+        try:
+            await pod.take_over(ended=ended)
+        except FailedPrecondition as error:
+            log.warning("pod_not_taken_over", assignment=assignment_id, why=str(error))
+            await pod.remove()
+            return None
+        return pod
 
     async def sweep(self) -> None:
         """Remove what an earlier process of this executor left. Before the first pod."""
-        await self._api.delete_all("pods", self._label)
+        kept = {manifests.pod_name(each, self._owner) for each in self._made}
+        # The images of pods that were taken over are pulled.
         await self._api.delete_all("secrets", self._label)
+        if not kept:
+            await self._api.delete_all("pods", self._label)
+            return
+        for found in (await self._api.find("pods", self._label))["items"]:
+            if found["metadata"]["name"] not in kept:
+                await self._api.delete("pods", found["metadata"]["name"])
 
     async def create_pod(self, request: PodRequest, note: Note = no_note) -> ContainerPod:
         await self._prepare()
@@ -196,20 +232,11 @@ class KubernetesDriver:
     async def _start(
         self, request: PodRequest, name: str, access: Network, start: PodStart, note: Note
     ) -> ContainerPod:
-        pod_uid = await self._create(request, name, access, start)
+        created = await self._create(request, name, access, start)
         await start.wait(self._pods, name)
-        plan = PodPlan(
-            environment={"SHELL": "/bin/sh", "LANG": "C.UTF-8"},
-            counts_processes=True,
-            outlives_connection=True,
-            answer_seconds=_ANSWER_SECONDS,
-        )
-        channel = LinkChannel(secrets.token_bytes(ID_BYTES), lambda: self._connect(name), what=name)
-        pod = ContainerPod(request, plan, channel, remove=lambda: self._remove(request.assignment_id))
-        self._made[request.assignment_id] = pod
-        channel.open()
+        pod, ended = self._connected(request, created)
         try:
-            await self._wait_ready(pod, name, self._wait_end(name, pod_uid, channel))
+            await self._wait_ready(pod, name, ended)
             await Services(self._api, self._pods, name, pod, note).wait(request.services)
             # All images are pulled.
             await self._api.delete("secrets", name)
@@ -217,6 +244,20 @@ class KubernetesDriver:
             await pod.remove()
             raise
         return pod
+
+    def _connected(
+        self, request: PodRequest, found: Mapping[str, Any]
+    ) -> tuple[ContainerPod, Coroutine[Any, Any, str]]:
+        """Return a pod whose link is being made, and what waits for its end."""
+        name, uid = str(found["metadata"]["name"]), str(found["metadata"]["uid"])
+        plan = PodPlan(
+            environment={"SHELL": "/bin/sh", "LANG": "C.UTF-8"}, counts_processes=True, answer_seconds=_ANSWER_SECONDS
+        )
+        channel = LinkChannel(link_secret(name, self._owner), lambda: self._connect(name), what=name)
+        pod = ContainerPod(request, plan, channel, remove=lambda: self._remove(request.assignment_id))
+        self._made[request.assignment_id] = pod
+        channel.open()
+        return pod, self._wait_end(name, uid, channel)
 
     async def _wait_ready(self, pod: ContainerPod, name: str, ended: Coroutine[Any, Any, str]) -> None:
         try:
@@ -228,8 +269,8 @@ class KubernetesDriver:
                 raise
             raise FailedPrecondition(failure.message, reason=failure.reason) from error
 
-    async def _create(self, request: PodRequest, name: str, access: Network, start: PodStart) -> str:
-        """Create the pod and its secret; return the uid of the pod."""
+    async def _create(self, request: PodRequest, name: str, access: Network, start: PodStart) -> dict[str, Any]:
+        """Create the pod and its secret; return the pod."""
         nonce = secrets.token_hex(8)
         settings = manifests.PodSettings(
             image=self._settings.image,
@@ -246,11 +287,11 @@ class KubernetesDriver:
         )
         pod = await self._create_pod(manifest, name, nonce, start)
         await self._pods.put(pod)
-        uid = str(pod["metadata"]["uid"])
         if request.registries:
+            uid = str(pod["metadata"]["uid"])
             owner = manifests.pull_secret(name, labels, {}, pod_uid=uid)["metadata"]["ownerReferences"]
             await self._api.merge("secrets", name, {"metadata": {"ownerReferences": owner}})
-        return uid
+        return pod
 
     async def _create_secret(self, secret: dict[str, Any]) -> None:
         try:
@@ -294,7 +335,7 @@ class KubernetesDriver:
 
         await self._pods.wait(lambda: bool(state()))
         why = state()
-        channel.end(why)
+        channel.end()
         return why
 
     async def _remove(self, assignment_id: str) -> None:

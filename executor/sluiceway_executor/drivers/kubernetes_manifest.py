@@ -18,11 +18,13 @@ from typing import Any
 from sluiceway_executor.drivers.docker_request import Owner
 from sluiceway_executor.drivers.kubernetes_template import PodTemplate
 from sluiceway_executor.drivers.pod_bundle import BUNDLE_ROOT, program
+from sluiceway_executor.drivers.pod_container import CONTAINER_PROTOCOL
 from sluiceway_executor.drivers.port import Limits, Network, PodRequest, RegistryLogin, ServiceRequest, TmpfsMount
 
 __all__ = [
     "LABEL_ASSIGNMENT",
     "LABEL_JOURNAL",
+    "LABEL_PROTOCOL",
     "LABEL_SESSION",
     "TASK",
     "PodSettings",
@@ -40,6 +42,8 @@ LABEL_ASSIGNMENT = PREFIX + "assignment"
 LABEL_SESSION = PREFIX + "session"
 LABEL_JOURNAL = PREFIX + "journal"
 """The executor, by the id of its journal: the same after a restart."""
+LABEL_PROTOCOL = PREFIX + "protocol"
+"""The version of the messages to the first process."""
 TASK = "task"
 """The name of the container that runs the steps."""
 _FILES = "sluice"
@@ -154,7 +158,7 @@ def pod_manifest(
         spec["imagePullSecrets"] = [{"name": name}]
     metadata = {
         "name": name,
-        "labels": pod_labels(request, owner),
+        "labels": {**pod_labels(request, owner), LABEL_PROTOCOL: str(CONTAINER_PROTOCOL)},
         # A cluster autoscaler must not move a pod that cannot be started again.
         "annotations": {
             "cluster-autoscaler.kubernetes.io/safe-to-evict": "false",

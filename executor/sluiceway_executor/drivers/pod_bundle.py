@@ -14,12 +14,11 @@ import os
 import subprocess
 import sys
 import tarfile
-from dataclasses import dataclass
 from pathlib import Path
 
 from sluiceway_common.foundation.errors import FailedPrecondition
 
-__all__ = ["BUNDLE_ROOT", "PodBundle", "make_bundle", "program"]
+__all__ = ["BUNDLE_ROOT", "make_bundle", "program"]
 
 BUNDLE_ROOT = "/.sluice"
 """The folder of the bundle in a container."""
@@ -38,12 +37,14 @@ _MODULES = (
     "pod_output.py",
     "pod_processes.py",
     "pod_routes.py",
+    "pod_transfer.py",
+    "pod_users.py",
 )
 _MEASURE_SECONDS = 30
 _MEASURE = """
 import sys
 sys.path.append(sys.argv[1])
-import pod_listener, encodings.ascii
+import pod_listener, pod_connect, pod_routes, encodings.ascii
 import warnings  # by `os.execvpe`
 modules = [m.__file__ for m in sys.modules.values() if getattr(m, "__file__", None)]
 with open("/proc/self/maps") as stream:
@@ -52,21 +53,10 @@ print(ascii({"modules": modules, "mapped": sorted(mapped)}))
 """
 
 
-@dataclass(frozen=True, slots=True)
-class PodBundle:
-    """The bundle.
+def make_bundle() -> bytes:
+    """Return the bundle of this interpreter: a tar archive for the root of a container, all below `BUNDLE_ROOT`.
 
-    Attributes:
-        archive: a tar archive for the root of a container; all of it is below `BUNDLE_ROOT`.
-        argv: the first process of the container.
-    """
-
-    archive: bytes
-    argv: tuple[str, ...]
-
-
-def make_bundle() -> PodBundle:
-    """Return the bundle of this interpreter. Runs a child process, and blocks for about 100 ms.
+    Runs a child process, and blocks for about 100 ms.
 
     Raises:
         FailedPrecondition: it cannot be made on this machine (`DRIVER_UNAVAILABLE`).
@@ -95,7 +85,7 @@ def make_bundle() -> PodBundle:
     # The interpreter looks for it to find its library.
     files.setdefault(f"lib/{version}/os.py", Path(os.__file__))
     files |= {f"pod/{name}": _HERE / name for name in _MODULES}
-    return PodBundle(_archive(files), program("pod_container.py"))
+    return _archive(files)
 
 
 def program(name: str) -> tuple[str, ...]:
@@ -156,7 +146,7 @@ def _unavailable(why: str) -> FailedPrecondition:
 
 def main(folder: str) -> None:
     """Unpack the bundle below a folder: for the container image of Sluiceway (`deploy/Dockerfile`)."""
-    with tarfile.open(fileobj=io.BytesIO(make_bundle().archive)) as archive:
+    with tarfile.open(fileobj=io.BytesIO(make_bundle())) as archive:
         archive.extractall(folder, filter="fully_trusted")  # noqa: S202 - made above
 
 

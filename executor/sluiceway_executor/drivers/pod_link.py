@@ -6,7 +6,8 @@ and is used by both sides, so it keeps to the rules of `pod_init` on what it imp
 
 A frame has a type (one byte), a length (4 bytes, big endian) and a body:
 
-- `H` is the first one of a connection: the id of the link (16 bytes), and how many bytes this side has received (8).
+- `H` is the first one of a connection: the id of the link (32 bytes), and how many bytes this side has received (8).
+  The first 16 bytes of the id are a secret of the pod, the others are of the process of the executor.
 - `D` is data.
 - `A` acknowledges: how many bytes this side has received (8).
 """
@@ -14,7 +15,8 @@ A frame has a type (one byte), a length (4 bytes, big endian) and a body:
 from __future__ import annotations
 
 HELLO, DATA, ACKNOWLEDGE = b"H", b"D", b"A"
-ID_BYTES = 16
+SECRET_BYTES = 16
+ID_BYTES = 32
 HEADER_BYTES = 5
 FRAME_BYTES = 1 << 15
 """The largest body. Proxies between the two sides may have small limits."""

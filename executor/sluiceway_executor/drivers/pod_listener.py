@@ -1,13 +1,15 @@
-"""The first process of a container whose executor connects to it over a socket: `pod_listener.py NAME USER`.
+"""The first process of a container, to which the executor connects over a socket: `pod_listener.py NAME USER`.
 
 A connection may break and be made again: what was under way on it continues (`pod_link`). The first executor that
-connects chooses the id of the link, before any step runs; nobody who does not know it can connect after that. The
-process ends when it is not fed, or by the message `end`, and never because a connection has ended.
+connects chooses the secret of the pod, before any step runs; nobody who does not know it can connect after that.
+Another process of the executor, which knows the secret, takes over (`pod_container`). This process ends when it is not
+fed, or by the message `end`, and never because a connection has ended.
 
-`NAME` is that of an abstract socket. `USER` is who commands run as by default; empty: the user of this process. Why it
-ended is written to the termination message of the container (JSON: `event` is `failed` or `starved`).
+`NAME` is that of an abstract socket, or a path. `USER` is who commands run as by default; empty: the user of this
+process. Why it ended is written to standard output and to the termination message of the container (JSON: `event` is
+`failed`, with `text` and `user`, which says that the image lacks the user; or `starved`, with the exit code `STARVED`).
 """
-# ruff: noqa: PTH112, PTH123 - as in pod_container
+# ruff: noqa: PTH103, PTH112, PTH123 - as in pod_init
 
 from __future__ import annotations
 
@@ -26,16 +28,22 @@ else:
 
 if TYPE_CHECKING or __package__:
     from sluiceway_executor.drivers.pod_command import seconds_now
-    from sluiceway_executor.drivers.pod_container import CHUNK_BYTES, SCRIPTS, ContainerInit, to_json
-    from sluiceway_executor.drivers.pod_link import HEADER_BYTES, HELLO_BYTES, ID_BYTES, Link
+    from sluiceway_executor.drivers.pod_container import ContainerInit, to_json
+    from sluiceway_executor.drivers.pod_link import HEADER_BYTES, HELLO_BYTES, ID_BYTES, SECRET_BYTES, Link
     from sluiceway_executor.drivers.pod_processes import prctl, suppress
+    from sluiceway_executor.drivers.pod_transfer import CHUNK_BYTES
+    from sluiceway_executor.drivers.pod_users import SCRIPTS
 else:
     sys.path.append(__file__.rpartition("/")[0])
     from pod_command import seconds_now
-    from pod_container import CHUNK_BYTES, SCRIPTS, ContainerInit, to_json
-    from pod_link import HEADER_BYTES, HELLO_BYTES, ID_BYTES, Link
+    from pod_container import ContainerInit, to_json
+    from pod_link import HEADER_BYTES, HELLO_BYTES, ID_BYTES, SECRET_BYTES, Link
     from pod_processes import prctl, suppress
+    from pod_transfer import CHUNK_BYTES
+    from pod_users import SCRIPTS
 
+STARVED = 75
+"""The exit code of a first process that was not fed."""
 PR_SET_DUMPABLE = 4
 MAX_NEWCOMERS = 8
 ACKNOWLEDGE_BYTES = 1 << 18
@@ -48,9 +56,8 @@ class ListeningInit(ContainerInit):
     """The loop of the first process."""
 
     def __init__(self, listener: socket.socket, user: str) -> None:
-        super().__init__(-1, -1, user)
+        super().__init__(listener, user)
         self.listener = listener
-        self.connection = listener
         self.link: Link | None = None
         self.client: socket.socket | None = None
         self.wire = bytearray()
@@ -116,18 +123,30 @@ class ListeningInit(ContainerInit):
         if len(heard) < HELLO_BYTES:
             return
         id_ = bytes(heard[HEADER_BYTES : HEADER_BYTES + ID_BYTES])
-        link = self.link or Link(id_, self.outgoing)
-        if link.id != id_:
+        link = self.link
+        if link is not None and link.id[:SECRET_BYTES] != id_[:SECRET_BYTES]:
             self._forget(number)
             return
         del self.newcomers[number]
         self._drop()
+        if link is None or link.id != id_:
+            link = self._begin_link(id_)
         self.link, self.client = link, newcomer
         self.wire += link.hello()
         try:
             link.take(bytes(heard))
         except ValueError:
             self._drop()
+
+    def _begin_link(self, id_: bytes) -> Link:
+        """Begin with another process of the executor, which knows nothing of what was sent before."""
+        if self.link is not None:
+            self._disconnected()
+        self.outgoing.clear()
+        self.incoming.clear()
+        self.acknowledge_at = None
+        self._announce()
+        return Link(id_, self.outgoing)
 
     def _hear(self, client: socket.socket) -> None:
         assert self.link is not None  # noqa: S101 - there is no client without one
@@ -181,6 +200,7 @@ class ListeningInit(ContainerInit):
     def _tick(self) -> None:
         if seconds_now() >= self.fed_until:
             leave_message({"event": "starved"})
+            os._exit(STARVED)
         super()._tick()
 
     def _end(self) -> NoReturn:
@@ -188,7 +208,9 @@ class ListeningInit(ContainerInit):
 
 
 def leave_message(message: dict[str, Any]) -> None:
-    """Write the termination message of the container."""
+    """Write why this process ends."""
+    with suppress(OSError):
+        os.write(1, to_json(message).encode() + b"\n")
     with suppress(OSError), open(TERMINATION_MESSAGE, "w", encoding="utf-8", errors="replace") as stream:
         stream.write(to_json(message))
 
@@ -202,12 +224,15 @@ def main(arguments: list[str]) -> None:
     prctl(PR_SET_DUMPABLE, 0)
     with suppress(OSError):
         if not os.path.isdir(SCRIPTS):
-            os.makedirs(SCRIPTS)  # noqa: PTH103 - as above
+            os.makedirs(SCRIPTS)
             os.chmod(SCRIPTS, 0o1777)  # noqa: S103, PTH101 - as every /tmp
     try:
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         init = ListeningInit(listener, user or str(os.getuid()))
-        listener.bind("\0" + name)
+        # A path is for the user of this process only.
+        mask = os.umask(0o177)
+        listener.bind(name if name.startswith("/") else "\0" + name)
+        os.umask(mask)
         listener.listen(MAX_NEWCOMERS)
         listener.setblocking(False)
     except (ValueError, OSError) as error:

@@ -1,12 +1,14 @@
 """Routes of a network namespace that make networks unreachable from it (rtnetlink(7)).
 
-It runs inside pods, with the standard library only.
+It runs inside pods, with the standard library only. In a container it is a program, `pod_routes.py NETWORK...`, which
+prints `DONE`, or what failed.
 """
 
 from __future__ import annotations
 
 import os
 import struct
+import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
 else:
     import _socket as socket
 
+DONE = "done"
 _NETLINK_ROUTE = 0
 _RTM_NEWROUTE = 24
 _NLMSG_ERROR = 2
@@ -41,3 +44,17 @@ def _request(network: str) -> bytes:
     header = (socket.AF_INET, int(length), 0, 0, _RT_TABLE_MAIN, _RTPROT_STATIC, 0, _RTN_UNREACHABLE, 0)
     route = struct.pack("=BBBBBBBBI", *header) + struct.pack("=HH4s", 8, _RTA_DST, socket.inet_aton(address))
     return struct.pack("=IHHII", 16 + len(route), _RTM_NEWROUTE, _NLM_F_REQUEST_ACK_CREATE, 1, 0) + route
+
+
+def main(networks: list[str]) -> None:
+    """Add the routes, and print the outcome."""
+    try:
+        add_unreachable(networks)
+    except OSError as error:
+        print(error)
+    else:
+        print(DONE)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -109,6 +109,26 @@ def test_stop_of_a_run_ends_its_containers(here: Installation, daemon: DockerDae
     )
 
 
+def test_step_outlives_its_killed_executor(here: Installation, daemon: DockerDaemon) -> None:
+    script = "i=0; while [ $i -lt 100 ]; do echo line $i; i=$((i+1)); sleep 0.1; done"
+    task = {"name": "a", "runtime": {"containers": [{"image": BUSYBOX}]}, "steps": [{"run": script}, {"run": "echo b"}]}
+    path = here.repositories / "killed"
+    make_repository(path, {".sluice/config.json": config(task)})
+    run_id = here.create(path)
+    for line in (b"line 3\n", b"line 40\n"):
+        until(lambda line=line: line in here.log(run_id, "a", 0), "the step writes")  # type: ignore[misc]
+        (executor,) = here.state["processes"]["executors"]
+        os.kill(executor, signal.SIGKILL)
+        until(lambda old=executor: here.state["processes"]["executors"] not in ([old], []), "it is restarted")  # type: ignore[misc]
+    assert here.wait_for(run_id)["result"] == "RUN_RESULT_SUCCESS"
+    assert here.tasks(run_id)["a"]["attempt"] == 1
+    assert here.log(run_id, "a", 0) == b"".join(b"line %d\n" % number for number in range(100))
+    assert here.log(run_id, "a", 1) == b"b\n"
+    until(
+        lambda: daemon.count(f"sluiceway.installation={here.state['grpc']}") == 0, "no container and no network is left"
+    )
+
+
 # A dynamic executor that is missing vanishes after 5 s; its pods have ended after 4 s, those of others after a minute.
 SHORT = "--executors 0 --heartbeat-interval 500ms --executor-lease 2s --fence-after 60s --vanish-after 5s"
 VANISH_SECONDS = 5

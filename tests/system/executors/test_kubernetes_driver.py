@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 import pytest
 
@@ -83,3 +84,21 @@ def test_pod_that_is_evicted_says_why(here: Installation, cluster: Cluster) -> N
     shown = here.sluice("run", "get", run_id, "-o", "json").stdout
     assert "the node evicted the pod: The node was low on resource: memory." in shown
     until(lambda: not cluster.pods(), "no pod is left")
+
+
+def test_step_outlives_its_killed_executor(
+    cluster: Cluster, tmp_path_factory: pytest.TempPathFactory, tmp_path: Path
+) -> None:
+    options = ["--pod-image", cluster.pod_image, "--kubeconfig", str(cluster.kubeconfig), "--setup-seconds", "60"]
+    script = "i=0; while [ $i -lt 80 ]; do echo line $i; i=$((i+1)); sleep 0.1; done"
+    with installation(tmp_path_factory.mktemp("killed")) as here:
+        with own_executor(here, tmp_path / "executor", "kubernetes", *options) as first:
+            run_id = create(here, "killed", pod_task("a", {"run": script}, {"run": "echo b"}))
+            until(lambda: b"line 3\n" in here.log(run_id, "a", 0), "the step writes")
+            first.process.kill()
+        with own_executor(here, tmp_path / "executor", "kubernetes", *options):
+            assert here.wait_for(run_id)["result"] == "RUN_RESULT_SUCCESS"
+            assert here.tasks(run_id)["a"]["attempt"] == 1
+            assert here.log(run_id, "a", 0) == b"".join(b"line %d\n" % number for number in range(80))
+            assert here.log(run_id, "a", 1) == b"b\n"
+            until(lambda: not cluster.pods(), "no pod is left")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sluiceway_executor.drivers.pod_container import find_user
+from sluiceway_executor.drivers.pod_users import find_user
 
 PASSWD = """root:x:0:0:root:/root:/bin/sh
 worker:x:1234:1235::/home/worker:/bin/sh

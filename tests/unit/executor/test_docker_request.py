@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from sluiceway_executor.drivers.docker_request import (
     Owner,
     first_container,
+    link_secret,
     network,
     pod_labels,
     pod_name,
@@ -36,9 +39,9 @@ def test_registry_of_an_image(image: str, registry: str) -> None:
 
 
 def test_secrets_of_steps_are_not_in_the_container() -> None:
-    config = first_container(REQUEST, {}, argv=("/init",), user="", network_mode="none")
+    config = first_container(REQUEST, {}, argv=("/init",), network_mode="none")
     assert "secret" not in repr(config)
-    assert config["Entrypoint"] == ["/init", "0"]
+    assert config["Entrypoint"] == ["/init"]
 
 
 def test_limits_are_those_of_the_container() -> None:
@@ -49,15 +52,13 @@ def test_limits_are_those_of_the_container() -> None:
     assert config["NetworkMode"] == "container:f"
 
 
-@pytest.mark.parametrize(("privileged", "unreachable"), [(False, ()), (False, ("10.0.0.1/32",)), (True, ())])
-def test_capabilities_are_few(*, privileged: bool, unreachable: tuple[str, ...]) -> None:
+@pytest.mark.parametrize("privileged", [False, True])
+def test_capabilities_are_few(*, privileged: bool) -> None:
     request = PodRequest("a1", "s1", image="tool", privileged=privileged)
-    config = first_container(request, {}, argv=("/init",), user="u", network_mode="n", unreachable=unreachable)
-    host = config["HostConfig"]
+    host = first_container(request, {}, argv=("/init",), network_mode="n")["HostConfig"]
     assert host["Privileged"] is privileged
     assert host["CapDrop"] == ([] if privileged else ["NET_RAW"])
-    assert host["CapAdd"] == (["NET_ADMIN"] if unreachable else [])
-    assert config["Entrypoint"] == ["/init", "u", *unreachable]
+    assert "CapAdd" not in host
 
 
 def test_service_keeps_the_entrypoint_unless_it_has_one() -> None:
@@ -68,8 +69,15 @@ def test_service_keeps_the_entrypoint_unless_it_has_one() -> None:
 
 def test_memory_file_systems_have_a_size() -> None:
     request = PodRequest("a1", "s1", image="tool", tmpfs=(TmpfsMount("/a", 1024), TmpfsMount("/b")))
-    tmpfs = first_container(request, {}, argv=(), user="", network_mode="none")["HostConfig"]["Tmpfs"]
+    tmpfs = first_container(request, {}, argv=(), network_mode="none")["HostConfig"]["Tmpfs"]
     assert tmpfs == {"/a": "exec,mode=1777,size=1024", "/b": "exec,mode=1777,size=268435456"}
+
+
+def test_secret_of_a_pod_is_found_again_by_its_executor_only() -> None:
+    assert link_secret("pod", OWNER) == link_secret("pod", replace(OWNER, process_id="another"))
+    assert len({link_secret("pod", OWNER), link_secret("other", OWNER), link_secret("pod", Owner("journal", ""))}) == 3
+    assert OWNER.secret.hex() not in repr(OWNER)
+    assert repr(OWNER.secret) not in repr(OWNER)
 
 
 def test_names_differ_by_executor_and_are_always_valid() -> None:

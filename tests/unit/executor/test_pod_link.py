@@ -8,7 +8,7 @@ import pytest
 
 from sluiceway_executor.drivers.pod_link import FRAME_BYTES, Link
 
-ID = bytes(range(16))
+ID = bytes(range(32))
 
 
 def connect(one: Link, other: Link) -> None:
@@ -56,7 +56,7 @@ def test_another_link_is_refused() -> None:
     link = Link(ID)
     link.hello()
     with pytest.raises(ValueError, match="another link"):
-        link.take(Link(bytes(16)).hello())
+        link.take(Link(bytes(32)).hello())
 
 
 @pytest.mark.parametrize(

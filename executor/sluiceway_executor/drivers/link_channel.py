@@ -1,4 +1,4 @@
-"""The stream to the first process of a pod, over connections through the API server that may break.
+"""The stream to the first process of a container, over connections through its engine or cluster that may break.
 
 Each connection is a command in the container (`pod_connect`), started by `exec`, which joins its standard streams with
 the socket of the first process. When it breaks, another is made, and both sides continue (`pod_link`). Only the end of
@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
+import secrets
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
@@ -17,7 +18,7 @@ import structlog
 
 from sluiceway_common.foundation.errors import SluicewayError
 from sluiceway_common.foundation.time_limit import time_limit
-from sluiceway_executor.drivers.pod_link import Link
+from sluiceway_executor.drivers.pod_link import ID_BYTES, SECRET_BYTES, Link
 
 __all__ = ["Connection", "LinkChannel"]
 
@@ -51,9 +52,9 @@ class Connection(Protocol):
 class LinkChannel:
     """A stream that is connected for as long as it is open; see `container_pod.Channel`."""
 
-    def __init__(self, id_: bytes, connect: Callable[[], Awaitable[Connection]], *, what: str) -> None:
-        """Take the id of the link, how to connect, and a name for the log."""
-        self._link = Link(id_)
+    def __init__(self, secret: bytes, connect: Callable[[], Awaitable[Connection]], *, what: str) -> None:
+        """Take the secret of the pod (`SECRET_BYTES`), how to connect, and a name for the log."""
+        self._link = Link(secret + secrets.token_bytes(ID_BYTES - SECRET_BYTES))
         self._connect = connect
         self._what = what
         self._arrived: asyncio.Queue[bytes] = asyncio.Queue(maxsize=64)
@@ -61,15 +62,13 @@ class LinkChannel:
         self._to_send = asyncio.Event()
         self._room = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
-        self.errors = ""
 
     def open(self) -> None:
         """Begin to connect."""
         self._task = asyncio.create_task(self._run(), name=f"link of {self._what}")
 
-    def end(self, errors: str = "") -> None:
+    def end(self) -> None:
         """End the stream, because the first process has ended. What has arrived can still be read."""
-        self.errors = self.errors or errors
         self._ended.set()
         self._to_send.set()
         self._room.set()
