@@ -90,3 +90,33 @@ def test_disturbed_tasks_run_once_with_exact_logs(here: Installation) -> None:
     for name in names:
         assert [here.log(run_id, name, step) for step in range(3)] == [b"first\n", expected, b"last\n"], name
     until(lambda: not left_of_pods(here), "nothing is left of their pods", seconds=10)
+
+
+LEASE_SECONDS = 1.0
+SHORT = f"--executors 1 --heartbeat-interval 250ms --executor-lease {LEASE_SECONDS:g}s --fence-after 60s"
+
+
+def test_executor_stopped_for_ten_leases_loses_nothing(tmp_path: Path) -> None:
+    lines = 1200
+    count = f"i=0; while [ $i -lt {lines} ]; do i=$((i+1)); echo line $i; sleep 0.01; done"
+    with installation(tmp_path, *SHORT.split()) as here:
+        path = here.repositories / "stopped"
+        steps = [{"type": "run", "command": count, "environment": {"CHAOS": "here"}}, {"run": "echo last"}]
+        make_repository(path, {".sluice/config.json": config({"name": "a", "steps": steps})})
+        run_id = here.create(path)
+        until(lambda: b"line 1\n" in here.log(run_id, "a", 0), "the step writes")
+        (executor,) = here.state["processes"]["executors"]
+        (name,) = here.sluice("executor", "list", "-o", "name").stdout.split()
+        os.kill(executor, signal.SIGSTOP)
+        try:
+            # The time is what is tested: nothing tells that so many leases have passed.
+            time.sleep(10 * LEASE_SECONDS)
+            assert "offline" in here.sluice("executor", "get", name).stdout
+        finally:
+            os.kill(executor, signal.SIGCONT)
+        until(lambda: "online" in here.sluice("executor", "get", name).stdout, "it is back")
+        assert here.wait_for(run_id)["result"] == "RUN_RESULT_SUCCESS"
+        assert here.tasks(run_id)["a"]["attempt"] == 1
+        expected = b"".join(b"line %d\n" % number for number in range(1, lines + 1))
+        assert [here.log(run_id, "a", step) for step in range(2)] == [expected, b"last\n"]
+        until(lambda: not left_of_pods(here), "nothing is left of its pod", seconds=10)
