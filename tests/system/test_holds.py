@@ -20,7 +20,7 @@ import pytest
 
 from sluiceway.api.run.v1 import hold_service_pb2 as pb
 from sluiceway.client import SluicewayError, connect
-from tests.support.installation import SLUICE, Installation, config, installation, make_repository, until
+from tests.support.installation import SLUICE, WAIT_SECONDS, Installation, config, installation, make_repository, until
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 
@@ -68,7 +68,7 @@ class Terminal:
     def type(self, text: str) -> None:
         os.write(self.master, text.encode())
 
-    def read_until(self, text: str, *, seconds: float = 30) -> str:
+    def read_until(self, text: str, *, seconds: float = WAIT_SECONDS) -> str:
         """Read what is shown, up to `text`, which is taken away."""
         end = time.monotonic() + seconds
         wanted = text.encode()
@@ -124,6 +124,7 @@ def test_failed_step_is_repaired_in_a_shell_and_continued(here: Installation) ->
         terminal.process.send_signal(signal.SIGWINCH)
         terminal.type("while [ \"$(stty size)\" != '50 132' ]; do sleep 0.1; done; echo re''sized\n")
         terminal.read_until("resized\r\n")
+        terminal.read_until("$ ")
         # One job: before it prints, the terminal is its own.
         terminal.type("sh -c \"echo sl''eeping; sleep 600\"\n")
         terminal.read_until("sleeping\r\n")
@@ -201,21 +202,11 @@ def test_lost_connection_ends_the_shell(here: Installation) -> None:
         terminal.type("echo $$-x; sleep 4242\n")
         terminal.read_until("-x\r\n")
         terminal.process.kill()
-    # Another shell sees the processes of the same pod.
-    gone = "pgrep -f '[s]leep 4242' || echo gone"
-
-    def is_gone() -> bool:
-        done = subprocess.run(
-            [*SLUICE, "task", "shell", run_id, "t"],
-            input=f"{gone}\n".encode(),
-            env={**os.environ, "SLUICE_SERVER": here.state["grpc"], "SLUICE_TOKEN": here.token},
-            capture_output=True,
-            timeout=60,
-            check=False,
-        )
-        return b"\ngone" in done.stdout
-
-    until(is_gone, "the processes of the shell are gone")
+    # Another shell sees the processes of the same pod. It waits there: a shell for each look takes half a second.
+    with shell(here, run_id, "t") as terminal:
+        terminal.read_until("is not stored")
+        terminal.type("while pgrep -f '[s]leep 4242' > /dev/null; do sleep 0.2; done; echo go''ne\n")
+        terminal.read_until("gone\r\n")
     here.sluice("task", "release", run_id, "t")
     here.wait_for(run_id)
 

@@ -156,7 +156,7 @@ class KubernetesApi:
         """Yield the events (`type`, `object`) after a revision, until the server or the connection ends the stream.
 
         Raises:
-            ApiError: 410: the revision is too old; list again.
+            ApiError: 410: the revision is too old; list again. Any other: the server refuses, or cannot be reached.
         """
         query = [
             ("watch", "true"),
@@ -166,8 +166,9 @@ class KubernetesApi:
             ("labelSelector", ",".join(labels)),
         ]
         timeout = aiohttp.ClientTimeout(sock_connect=_CONNECT_SECONDS, sock_read=_SILENCE_SECONDS)
-        response = await self._request("GET", await self._path(kind), query, timeout=timeout)
+        response: aiohttp.ClientResponse | None = None
         try:
+            response = await self._request("GET", await self._path(kind), query, timeout=timeout)
             if response.status != 200:
                 raise _refusal(response, await response.read())
             async for line in response.content:
@@ -179,7 +180,8 @@ class KubernetesApi:
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
             raise self._unreachable(error) from error
         finally:
-            response.close()
+            if response is not None:
+                response.close()
 
     # -- commands in containers ---------------------------------------------------------------------------------
 

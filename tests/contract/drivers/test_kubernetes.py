@@ -98,6 +98,13 @@ async def test_pod_starts_after_a_compaction_and_refusals(new_pod: NewPod, clust
     assert (await run(pod, "echo on"))[1] == b"on\n"
 
 
+async def test_pod_starts_after_the_api_server_was_away(new_pod: NewPod, cluster: Cluster) -> None:
+    await new_pod()
+    await asyncio.to_thread(cluster.fault, "away", seconds=2)
+    async with asyncio.timeout(60):
+        await new_pod()
+
+
 async def test_pull_secret_lives_until_the_images_are_pulled(new_pod: NewPod, cluster: Cluster) -> None:
     cluster.fault("seen")
     await new_pod(registries={"registry.example.org": RegistryLogin("u", "open-sesame")})

@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 @pytest.fixture(scope="module")
 def here(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
     folder = tmp_path_factory.mktemp("installation")
-    options = ["--pod-image", cluster.pod_image, "--kubeconfig", str(cluster.kubeconfig), "--setup-seconds", "60"]
+    options = ["--pod-image", cluster.pod_image, "--kubeconfig", str(cluster.kubeconfig), "--setup-seconds", "120"]
     with installation(folder) as running, own_executor(running, folder / "executor", "kubernetes", *options):
         yield running
 
@@ -32,6 +32,18 @@ def create(here: Installation, name: str, *tasks: Mapping[str, object]) -> str:
     path = here.repositories / name
     make_repository(path, {".sluice/config.json": config(*tasks)})
     return here.create(path)
+
+
+def wait_for_output(here: Installation, run_id: str, text: bytes) -> None:
+    """Wait until the first step of task "a" has written a text; fail with the setup log if the run ends before."""
+
+    def is_written() -> bool:
+        if text in here.log(run_id, "a", 0):
+            return True
+        assert here.run(run_id)["phase"] != "RUN_PHASE_FINISHED", here.log(run_id, "a", None).decode()
+        return False
+
+    until(is_written, f"the step writes {text!r}")
 
 
 def test_tasks_run_in_pods_with_services_and_files(here: Installation, cluster: Cluster) -> None:
@@ -69,7 +81,7 @@ def test_image_that_cannot_be_pulled_is_the_reason_of_the_task(here: Installatio
 def test_step_outlives_an_api_server_that_is_away(here: Installation, cluster: Cluster) -> None:
     script = "i=0; while [ $i -lt 60 ]; do echo line $i; i=$((i+1)); sleep 0.1; done"
     run_id = create(here, "away", pod_task("a", {"run": script}))
-    until(lambda: b"line 3\n" in here.log(run_id, "a", 0), "the step writes")
+    wait_for_output(here, run_id, b"line 3\n")
     cluster.fault("away", seconds=3)
     assert here.wait_for(run_id)["result"] == "RUN_RESULT_SUCCESS"
     assert here.log(run_id, "a", 0) == b"".join(b"line %d\n" % number for number in range(60))
@@ -77,7 +89,7 @@ def test_step_outlives_an_api_server_that_is_away(here: Installation, cluster: C
 
 def test_pod_that_is_evicted_says_why(here: Installation, cluster: Cluster) -> None:
     run_id = create(here, "evicted", pod_task("a", {"run": "echo on; sleep 600"}))
-    until(lambda: here.log(run_id, "a", 0) == b"on\n", "the step runs")
+    wait_for_output(here, run_id, b"on\n")
     (name,) = [pod["metadata"]["name"] for pod in cluster.pods()]
     cluster.fault("evict", namespace="builds", pod=name, message="The node was low on resource: memory.")
     here.wait_for(run_id)
