@@ -364,11 +364,15 @@ def listed(here: Installation, webhook: str, state: str) -> str:
 
 def test_schedule_is_created_paused_and_deleted(linked: Linked) -> None:
     project = linked.project_id
-    made = linked.here.sluice("schedule", "create", project, "30 2 * * mon-fri", "--time-zone", "Europe/Berlin")
+    times = ("30 2 * * mon-fri", "--time-zone", "Europe/Berlin")
+    made = linked.here.sluice("schedule", "create", project, *times, "--input", "level=2")
     assert "next at" in made.stdout
     (schedule,) = json.loads(linked.here.sluice("schedule", "list", project, "-o", "json").stdout)
     assert (schedule["ref"], schedule["timeZone"]) == ("refs/heads/main", "Europe/Berlin")
-    assert "Europe/Berlin" in linked.here.sluice("schedule", "list", project).stdout
+    assert schedule["inputs"] == {"level": "2"}
+    shown = linked.here.sluice("schedule", "list", project, "-o", "wide").stdout
+    assert "Europe/Berlin" in shown
+    assert "all level=2" in shown
     linked.here.sluice("schedule", "pause", project, schedule["id"])
     assert "paused" in linked.here.sluice("schedule", "list", project).stdout
     linked.here.sluice("schedule", "resume", project, schedule["id"])

@@ -63,6 +63,7 @@ def list_(project: str, output: Format, server: str | None, token: str | None) -
     """List the schedules of a project, the oldest first."""
     from sluiceway.cli.showing import NO_LIMIT, Column, Row, plain, show, table
     from sluiceway.cli.units import moment
+    from sluiceway.cli.values import assignments
 
     found = with_client(server, token, lambda client: client.schedules.list(project))
     if not output.is_for_people:
@@ -84,7 +85,7 @@ def list_(project: str, output: Format, server: str | None, token: str | None) -
                 each.cron,
                 each.time_zone or "UTC",
                 each.ref.removeprefix("refs/heads/"),
-                each.run_name or "all",
+                " ".join(part for part in (each.run_name or "all", assignments(each.inputs)) if part),
                 moment(each.next_time) if each.HasField("next_time") else "paused",
                 moment(each.last_time) if each.HasField("last_time") else "",
             )
