@@ -75,6 +75,12 @@ export function stateOfStep(step: Step): State {
   return { word: word(step.phase, "STEP_PHASE") || "not started", tone: STEP_TONES[step.phase ?? ""] ?? "waiting" };
 }
 
+/** Whether a person may ask for another attempt of a task; the server knows whether something has begun after it. */
+export function canRetry(run: Run, task: Task): boolean {
+  const failed = task.status === "TASK_STATUS_FAILED" || task.status === "TASK_STATUS_LOST";
+  return failed && run.phase === "RUN_PHASE_RUNNING" && !run.stopRequest && !run.timedOut;
+}
+
 /** Whether a run has ended. */
 export function isOver(run: Run): boolean {
   return run.phase !== "RUN_PHASE_RUNNING" && run.phase !== "RUN_PHASE_QUEUED";

@@ -234,3 +234,19 @@ def test_held_task_is_continued_and_released(site: Site, page: BrowserPage) -> N
     held.get_by_role("button", name="Release").click()
     page.wait_for_text(".line", "failed")
     assert site.installation.wait_for(run_id)["result"] == "RUN_RESULT_FAILED"
+
+
+def test_failed_task_is_retried_on_its_page(site: Site, page: BrowserPage) -> None:
+    # Its first attempt fails; the other task keeps the run running.
+    flaky = {"name": "flaky", "steps": [{"run": {"name": "try", "command": "exit 3"}}]}
+    long = {"name": "long", "steps": [{"run": {"name": "wait", "command": "sleep 120"}}]}
+    run_id = site.create("retried", config(flaky, long, name="retried"))
+    page.open(site.path_of(run_id, "flaky"))
+    page.page.get_by_role("button", name="Retry").click()
+    page.page.get_by_label("Attempt").wait_for()
+    page.page.get_by_role("button", name="Retry").wait_for()
+    page.check_accessibility()
+    assert site.installation.tasks(run_id)["flaky"]["attempt"] == 2
+    page.open(site.path_of(run_id, "long"))
+    assert page.page.get_by_role("button", name="Retry").count() == 0
+    site.installation.sluice("run", "stop", run_id, "--force")
