@@ -9,6 +9,7 @@ from contextlib import aclosing
 
 import pytest
 
+from sluiceway.records.log.v1 import log_pb2
 from sluiceway_common.foundation.errors import (
     AlreadyExists,
     Conflict,
@@ -26,6 +27,7 @@ from sluiceway_server.datamanager.model import (
     GroupRevision,
     LogSequence,
     Position,
+    Put,
     Query,
     RecordAbsent,
     RecordRevision,
@@ -33,7 +35,7 @@ from sluiceway_server.datamanager.model import (
 )
 from sluiceway_server.datamanager.port import Database
 from tests.fakes.database import FakeDatabase
-from tests.support.databases import NOTE, put
+from tests.support.databases import NOTE, OTHER, put
 
 
 async def take(database: Database, count: int, *, after: Position, topics: tuple[str, ...] = ()) -> list[Applied]:
@@ -182,6 +184,18 @@ async def test_functions_see_scans_and_lists_with_earlier_effects(database: Data
 
     answers = await asyncio.gather(*(database.transact(add) for _ in range(20)))
     assert sorted(answer.value for answer in answers) == [(n, n + (n > 5)) for n in range(20)]
+
+
+async def test_functions_see_lists_of_each_type_in_turn(database: Database) -> None:
+    def add(view: View) -> Decision[tuple[int, int]]:
+        notes = len(list(view.scan(NOTE, "n/")))
+        others = len(list(view.scan(OTHER, "o/"))) if notes % 3 == 2 else -1
+        return Decision(
+            (notes, others), [put(f"n/{notes:03}", "g", notes), Put(OTHER, f"o/{notes:03}", log_pb2.Emit())]
+        )
+
+    answers = await asyncio.gather(*(database.transact(add) for _ in range(12)))
+    assert sorted(answer.value for answer in answers) == [(n, n if n % 3 == 2 else -1) for n in range(12)]
 
 
 async def test_functions_and_reads_count_up_to_a_limit(database: Database) -> None:
