@@ -70,3 +70,58 @@ def test_retention_deletes_old_logs_then_old_runs(tmp_path: Path) -> None:
         # Numbers are not given again.
         assert here.run(here.create(repository, "--group", "/user/admin/new"))["number"] == "3"
         assert "no faults" in here.sluice("db", "verify").stdout
+
+
+KEEPER = {
+    "name": "build",
+    "steps": [
+        {"run": "echo built | tee out.txt"},
+        {"save_artifacts": {"name": "out", "paths": ["out.txt"]}},
+        {"save_cache": {"key": "deps", "contents": [{"paths": ["out.txt"]}]}},
+    ],
+}
+
+
+def test_projects_keep_things_shorter_or_longer(tmp_path: Path) -> None:
+    repository = tmp_path / "repositories" / "app"
+    make_repository(repository, {".sluice/config.json": config(KEEPER)})
+    with installation(tmp_path, "--log-retention", "15s") as here:
+        ids = {}
+        for name in ("short", "long"):
+            here.sluice("project", "create", f"user/admin/{name}")
+            with here.http() as client:
+                ids[name] = client.get(f"/api/v1/projects/user%2Fadmin%2F{name}").json()["id"]
+        update = ("project", "update", "user/admin/short", "--artifact-retention", "2s", "--cache-retention", "2s")
+        here.sluice(*update, "--log-retention", "5s")
+        here.sluice("project", "update", "user/admin/long", "--log-retention", "1h")
+        shown = here.sluice("project", "get", "user/admin/short").stdout
+        assert "logs 5s (set here), artifacts 2s (set here), caches 2s (set here), runs for ever" in shown
+
+        def run_in(name: str) -> str:
+            run_id = here.create(repository, "--group", f"/project/{ids[name]}/branch/main")
+            here.wait_for(run_id)
+            assert here.tasks(run_id)["build"]["status"] == "TASK_STATUS_SUCCESS"
+            return run_id
+
+        def caches() -> int:
+            return len(
+                [path for path in (here.data / "objects").rglob("*") if path.is_file() and "/caches+/" in str(path)]
+            )
+
+        long, plain = run_in("long"), here.create(repository)
+        here.wait_for(plain)
+        kept = caches()
+        assert kept == 2
+        short = run_in("short")
+        # Its artifact, its cache and its log go; the default and the longer time still hold for the others.
+        until(lambda: not objects_of(here, short) and caches() == kept, "all of the run of `short` is deleted")
+        task = here.tasks(short)["build"]["id"]
+        assert reason_of(here, f"/api/v1/runs/{short}/tasks/{task}/log?step=0") == "LOG_DELETED"
+        until(lambda: all("/artifacts+/" in str(each) for each in objects_of(here, plain)), "the default has passed")
+        assert objects_of(here, plain)
+        assert here.log(long, "build", 0) == b"built\n"
+        # The times of runs take all that is left with them.
+        here.sluice("project", "update", "user/admin/long", "--run-retention", "1s")
+        until(lambda: response_json(here, f"/api/v1/runs/{long}")[0] == 404, "the run is deleted")
+        until(lambda: not objects_of(here, long), "its log and its artifact are deleted")
+        assert "no faults" in here.sluice("db", "verify").stdout

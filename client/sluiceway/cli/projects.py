@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import click
 
@@ -13,10 +13,14 @@ from sluiceway.cli.confirming import ask, refuse_silence, yes_option
 from sluiceway.cli.connecting import with_client
 
 if TYPE_CHECKING:
+    from google.protobuf.message import Message
+
     from sluiceway.api.project.v1 import project_service_pb2 as pb
     from sluiceway.client import Client
 
     Node: TypeAlias = pb.Project | pb.ProjectGroup
+
+C = TypeVar("C", bound="Callable[..., Any]")
 
 VISIBILITIES = click.Choice(("public", "private"))
 _FORMATS = tuple(each for each in ALL_FORMATS if each is not Format.WIDE)
@@ -29,6 +33,20 @@ _visibility_option = option(
 _list_parent_option = option("--parent", default="", metavar=_PARENT, help="Only the children of this parent.")
 _move_option = option("--parent", default=None, metavar=_PARENT, help="Move it below this parent.")
 _name_option = option("--name", default=None, metavar="NAME", help="Rename it.")
+
+
+def retention_options(command: C) -> C:
+    """Add the options of the retention of a project."""
+    kinds = (
+        ("run", "runs with all that is theirs so long after their end"),
+        ("cache", "caches so long after their last use"),
+        ("artifact", "artifacts so long after the end of their run"),
+        ("log", "logs so long after the end of their run"),
+    )
+    for name, what in kinds:
+        text = f"Delete {what}. 0: never. default: as the installation."
+        command = option(f"--{name}-retention", default=None, metavar="TIME", help=text)(command)
+    return command
 
 
 @click.command()
@@ -131,6 +149,7 @@ def list_(parent: str, output: Format, server: str | None, token: str | None) ->
 @server_options
 def get(project: str, output: Format, server: str | None, token: str | None) -> None:
     """Show PROJECT, which is a path or an id."""
+    from sluiceway.cli.retention import retention_words
     from sluiceway.cli.showing import details, plain, show
 
     found = with_client(server, token, lambda client: client.projects.get(project))
@@ -142,6 +161,7 @@ def get(project: str, output: Format, server: str | None, token: str | None) -> 
         "superseded runs": "are cancelled" if found.cancel_superseded else "stay queued",
         "repository": found.repository_path or found.git.url,
         "deploy key": found.deploy_key,
+        "kept": retention_words(found),
         "forks": _for_forks(found),
         "runs": f"sluice run list --project {found.path}",
     }
@@ -174,6 +194,7 @@ def _for_forks(project: pb.Project) -> str:
 )
 @option("--ssh-host-key", default=None, metavar="KEY", help="The SSH host key for a URL of SSH: a line of known_hosts.")
 @option("--poll-interval", default=None, metavar="TIME", help="How often its branches and tags are listed.")
+@retention_options
 @output_option(*_FORMATS)
 @server_options
 def update(
@@ -190,11 +211,19 @@ def update(
     git_password_file: Path | None,
     ssh_host_key: str | None,
     poll_interval: str | None,
+    log_retention: str | None,
+    artifact_retention: str | None,
+    cache_retention: str | None,
+    run_retention: str | None,
     output: Format,
     server: str | None,
     token: str | None,
 ) -> None:
-    """Change PROJECT, which is a path or an id: what the options name."""
+    """Change PROJECT, which is a path or an id: what the options name.
+
+    Members may keep things for less time than the installation; only operators may keep them longer.
+    """
+    from sluiceway.cli.retention import parse_retention
     from sluiceway.cli.values import parse_span, text_of
 
     git = _given(
@@ -212,16 +241,19 @@ def update(
         pass_variables_to_forks=pass_variables_to_forks,
         issue_id_tokens_to_forks=issue_id_tokens_to_forks,
     )
-    _check_some(fields | git, visibility)
+    retention = parse_retention(
+        logs=log_retention, artifacts=artifact_retention, caches=cache_retention, runs=run_retention
+    )
+    _check_some(fields | git | retention, visibility)
 
     async def conversation(client: Client) -> pb.Project:
-        if not git:
+        if not git and not retention:
             return await client.projects.update(project, visibility=visibility or "", **fields)
         found = await client.projects.get(project)
-        kept = {field.name: value for field, value in found.git.ListFields()}
-        return await client.projects.update(
-            project, etag=found.etag, visibility=visibility or "", git=kept | git, **fields
-        )
+        # Each of these messages is replaced as a whole.
+        changed = {"git": git, "retention": retention}
+        whole = {name: _merged(getattr(found, name), wanted) for name, wanted in changed.items() if wanted}
+        return await client.projects.update(project, etag=found.etag, visibility=visibility or "", **whole, **fields)
 
     made = with_client(server, token, conversation)
     _changed(made, output, f"changed project {made.path}")
@@ -347,6 +379,12 @@ def _split(path: str) -> tuple[str, str]:
     if not slash or not parent:
         raise click.UsageError(f"{path!r} has no parent: a path is org/NAME/... or user/NAME/..., or ID/NAME")
     return parent, name
+
+
+def _merged(stored: Message, changed: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of a message with changes to it; None takes a field away."""
+    fields = {field.name: value for field, value in stored.ListFields()}
+    return {name: value for name, value in {**fields, **changed}.items() if value is not None}
 
 
 def _given(**fields: Any) -> dict[str, Any]:

@@ -464,7 +464,7 @@ async def services(ground: ServerDependencies, database: DataManager) -> AsyncIt
             )
             offer.add(
                 project_service_pb2_grpc.add_ProjectServiceServicer_to_server,
-                ProjectServicer(database, clock=clock, ids=ids, links=links),
+                ProjectServicer(database, clock=clock, ids=ids, links=links, kept=ground.retention.kept),
             )
             offer.add(
                 organization_service_pb2_grpc.add_OrganizationServiceServicer_to_server,

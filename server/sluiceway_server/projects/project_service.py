@@ -17,7 +17,7 @@ from sluiceway.records.project.v1 import records_pb2 as records
 from sluiceway_common.foundation.clock import Clock, IdSource
 from sluiceway_common.foundation.errors import FailedPrecondition, InvalidInput, SluicewayError, Violation
 from sluiceway_common.foundation.rpc.access import Right
-from sluiceway_common.foundation.rpc.caller import Caller, current_caller, set_response_position
+from sluiceway_common.foundation.rpc.caller import Caller, CallerKind, current_caller, set_response_position
 from sluiceway_server.datamanager.model import Action, Put, View
 from sluiceway_server.datamanager.port import Committed, Database
 from sluiceway_server.datamanager.replica.deleted_subtrees import delete_subtree
@@ -27,6 +27,13 @@ from sluiceway_server.projects.fields import changed_fields, check_fields
 from sluiceway_server.projects.pages import page_of_visible, requested
 from sluiceway_server.projects.quotas import check_projects
 from sluiceway_server.projects.records import PROJECT, PROJECT_GROUP
+from sluiceway_server.projects.retention import (
+    Kept,
+    kept_by,
+    put_retention,
+    retention_faults,
+    shown_retention,
+)
 from sluiceway_server.projects.rights import check_right, has_right, require_right
 from sluiceway_server.projects.tree import (
     GROUPS,
@@ -118,7 +125,13 @@ class ProjectServicer(pb_grpc.ProjectServiceServicer):
     """Implements `ProjectService`."""
 
     def __init__(
-        self, database: Database, *, clock: Clock, ids: IdSource, links: RepositoryLinks | None = None
+        self,
+        database: Database,
+        *,
+        clock: Clock,
+        ids: IdSource,
+        links: RepositoryLinks | None = None,
+        kept: Kept | None = None,
     ) -> None:
         """Offer the tree of projects.
 
@@ -127,18 +140,22 @@ class ProjectServicer(pb_grpc.ProjectServiceServicer):
             clock: for times of creation.
             ids: for new projects and groups.
             links: links projects to their repositories at git providers; None: a project has none.
+            kept: how long the installation keeps things; None: as without options.
         """
         self._database = database
         self._ids = ids
         self._links = links
+        self._kept = kept or Kept()
         self._changes = Changes(database, clock=clock, ids=ids)
 
     # -- projects
 
     async def CreateProject(self, request: pb.CreateProjectRequest, context: Any) -> pb.CreateProjectResponse:
         project = request.project
-        check_fields("project", name=project.name, visibility=project.visibility, others=_remote_faults(project))
+        faults = [*_remote_faults(project), *retention_faults(project.retention)]
+        check_fields("project", name=project.name, visibility=project.visibility, others=faults)
         record = records.Project(**{name: getattr(project, name) for name in sorted(_SETTINGS)})
+        put_retention(record, project.retention, self._kept, is_operator=_is_operator())
         if not _is_linked(project) or await self._changes.is_known(request, request.request_id):
             made = await self._create(request, project, record)
         else:
@@ -154,7 +171,7 @@ class ProjectServicer(pb_grpc.ProjectServiceServicer):
 
     async def UpdateProject(self, request: pb.UpdateProjectRequest, context: Any) -> pb.UpdateProjectResponse:
         project = request.project
-        fields = changed_fields(project, request.update_mask, _COMMON | _SETTINGS | {"git"})
+        fields = changed_fields(project, request.update_mask, _COMMON | _SETTINGS | {"git", "retention"})
         if not project.HasField("git"):
             if "git" in request.update_mask.paths:
                 raise InvalidInput([Violation("project.git", "must be given; a project keeps its repository")])
@@ -163,7 +180,10 @@ class ProjectServicer(pb_grpc.ProjectServiceServicer):
             "project",
             name=project.name if "name" in fields else None,
             visibility=project.visibility,
-            others=() if request.update_mask.paths else _fixed_remote_faults(project),
+            others=[
+                *(() if request.update_mask.paths else _fixed_remote_faults(project)),
+                *(retention_faults(project.retention) if "retention" in fields else ()),
+            ],
         )
         linked = await self._linked_again(project) if "git" in fields else None
         changed = await self._update("UpdateProject", project, fields, linked)
@@ -277,7 +297,7 @@ class ProjectServicer(pb_grpc.ProjectServiceServicer):
         caller, types = current_caller(), _types_of(kind)
 
         def read(view: View) -> Resource:
-            return _resource(kind, view, require_right(view, caller, reference, types))
+            return _resource(kind, view, require_right(view, caller, reference, types), self._kept)
 
         # The interceptor has found it at the same position or an earlier one.
         answer = await self._database.read(read, after=requested())
@@ -289,7 +309,7 @@ class ProjectServicer(pb_grpc.ProjectServiceServicer):
         types = _types_of(kind)
 
         def read(view: View) -> Resource:
-            return _resource(kind, view, require(view, written.value, types))
+            return _resource(kind, view, require(view, written.value, types), self._kept)
 
         return await self._database.read(read, after=written.position)
 
@@ -305,7 +325,9 @@ class ProjectServicer(pb_grpc.ProjectServiceServicer):
 
         def visible(view: View, id_: str) -> Resource | None:
             node = find(view, id_, types)
-            return _resource(kind, view, node) if node and has_right(view, caller, node, Right.READ) else None
+            return (
+                _resource(kind, view, node, self._kept) if node and has_right(view, caller, node, Right.READ) else None
+            )
 
         return await page_of_visible(
             self._database, PROJECT if types is _PROJECTS else PROJECT_GROUP, where, request, visible
@@ -332,8 +354,10 @@ class ProjectServicer(pb_grpc.ProjectServiceServicer):
             check_etag(view, node.record_type, node.id, resource.etag)
             before = cast(Record, node.record)
             after = _copy(before)
-            for name in fields - {"parent_id", "git"}:
+            for name in fields - {"parent_id", "git", "retention"}:
                 setattr(after, name, getattr(resource, name))
+            if "retention" in fields and isinstance(after, records.Project) and isinstance(resource, pb.Project):
+                put_retention(after, resource.retention, self._kept, is_operator=caller.kind is CallerKind.OPERATOR)
             if linked is not None and isinstance(after, records.Project) and isinstance(resource, pb.Project):
                 after.git.CopyFrom(resource.git)
                 after.git.password = ""
@@ -416,17 +440,24 @@ def _details(before: Record, after: Record) -> list[str]:
     return [
         f"{name}: {_said(name, getattr(after, name))}"
         for name in names
-        if name != "create_time" and getattr(before, name) != getattr(after, name)
+        if name not in {"create_time", "lengthened_retention"} and getattr(before, name) != getattr(after, name)
     ]
 
 
 def _said(name: str, value: object) -> str:
     if name == "visibility":
         return visibility_pb2.Visibility.Name(cast(int, value)).removeprefix("VISIBILITY_").lower()
+    if isinstance(value, pb.Retention):
+        spans = [f"{field.name} {span.ToJsonString()}" for field, span in value.ListFields()]
+        return ", ".join(spans) or "as the installation"
     return value.url if isinstance(value, pb.GitRepository) else str(value)
 
 
-def _resource(kind: type[Resource], view: View, node: Node) -> Resource:
+def _is_operator() -> bool:
+    return current_caller().kind is CallerKind.OPERATOR
+
+
+def _resource(kind: type[Resource], view: View, node: Node, kept: Kept) -> Resource:
     record = cast(Record, node.record)
     resource = kind(
         id=node.id,
@@ -440,6 +471,10 @@ def _resource(kind: type[Resource], view: View, node: Node) -> Resource:
     if isinstance(resource, pb.Project):
         for name in (*_SETTINGS, *_REMOTE, "deploy_key"):
             setattr(resource, name, getattr(record, name))
-        if isinstance(record, records.Project) and record.HasField("git"):
-            resource.git.CopyFrom(record.git)
+        if isinstance(record, records.Project):
+            if record.HasField("git"):
+                resource.git.CopyFrom(record.git)
+            if record.HasField("retention"):
+                resource.retention.CopyFrom(record.retention)
+            resource.effective_retention.CopyFrom(shown_retention(kept_by(record, kept)))
     return resource

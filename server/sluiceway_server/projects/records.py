@@ -124,9 +124,11 @@ PROJECT: RecordType[pb.Project] = RecordType(
         # Webhooks find their projects by it. Two projects may have one repository.
         Column("repository", lambda project: repository_key(project.remote_source_id, project.repository_id)),
         Column("remote_source_id", lambda project: project.remote_source_id or None),
+        # The sweep of the retention reads these only.
+        Column("has_retention", lambda project: 1 if project.HasField("retention") else None),
     ),
-    indexes=(("parent_id", "key"), ("key",), ("repository",), ("remote_source_id",)),
-    sparse=("repository", "remote_source_id"),
+    indexes=(("parent_id", "key"), ("key",), ("repository",), ("remote_source_id",), ("has_retention",)),
+    sparse=("repository", "remote_source_id", "has_retention"),
     under=UNDER_PARENT,
 )
 

@@ -7,8 +7,9 @@ repeated. A sweep that was interrupted continues from what it finds:
   whose logs are due is marked first, then its objects are deleted. Logs of a run that is not in the database (it was
   deleted, or lost by a recovery or a restore) are deleted when they are older than `orphans`. Earlier versions stored
   logs in folders of tasks: these are deleted with the run of the task.
-- Runs, if they have a retention: from the oldest on. The records are deleted first; the logs are then those of a run
-  that is not in the database.
+- Runs, if they have a retention: from the oldest on. The records are deleted first; logs and archives are then those
+  of a run that is not in the database.
+- What projects keep for less time (`projects.retention`): by the runs of each of them that are over.
 - Archives (`archive_retention`).
 - Configurations in the object storage that no run has, and younger logs of no run: once a day.
 
@@ -42,6 +43,7 @@ from sluiceway_server.runrecords.types import (
 )
 from sluiceway_server.runs.archive_retention import ArchiveRetention
 from sluiceway_server.runs.config_objects import ConfigObjects
+from sluiceway_server.runs.project_retention import Retentions, due_runs, read_retentions
 from sluiceway_server.runs.retention_rules import RetentionSettings, created_by_id, is_due, next_time
 from sluiceway_server.runs.run_deletion import delete_run_records, is_live
 
@@ -75,6 +77,8 @@ class Retention:
         self._settings = settings
         self._is_elected = is_elected
         self._swept_at: float | None = None
+        # Runs whose logs were deleted before those of others: their folders are not listed in each sweep.
+        self._done: set[str] = set()
         self._orphans_at: float | None = None
 
     async def run(self) -> None:
@@ -101,13 +105,17 @@ class Retention:
         """
         await self._database.linearize()
         settings, time = self._settings, await self._move_time()
-        more = settings.logs is not None and await self._sweep_logs(time, settings.logs)
-        more = await self._sweep_runs(time) or more
-        more = await self._archives.sweep(time) or more
+        retentions = await self._database.read(lambda view: read_retentions(view, settings.kept))
+        more = settings.logs is not None and await self._sweep_logs(time, settings.logs, retentions)
+        more = await self._sweep_projects(time, retentions) or more
+        more = await self._sweep_runs(time, retentions) or more
+        more = await self._archives.sweep(retentions, time) or more
         monotonic = self._clock.monotonic()
         if more or (self._orphans_at is not None and monotonic - self._orphans_at < _ORPHANS_EVERY.total_seconds()):
             return more
-        more = await self._sweep_logs(time, settings.orphans)
+        self._done.clear()
+        self._archives.forget_done()
+        more = await self._sweep_logs(time, settings.orphans, retentions)
         deleted = await self._configs.delete_unused(before=time - settings.orphans)
         if deleted:
             log.info("run_configs_deleted", objects=deleted)
@@ -138,26 +146,43 @@ class Retention:
 
     # -- logs
 
-    async def _sweep_logs(self, time: datetime, kept_for: timedelta) -> bool:
+    async def _sweep_logs(self, time: datetime, kept_for: timedelta, retentions: Retentions) -> bool:
         """Check the logs of the runs that were created in a span of time."""
         settings = self._settings
         after, done = "", 0
         while folders := await self._store.folders(after=after, limit=settings.at_once):
             after = folders[-1]
             runs = await self._database.read(lambda view, names=tuple(folders): _runs(view, names))  # type: ignore[misc]
-            due = {run.id for run in runs.values() if run is not None and is_due(run, settings.logs, time)}
-            marked = await self._mark(sorted(due), time)
-            for folder, run in runs.items():
-                if await self._is_orphan(folder, time) if run is None else run.id in marked:
+            due = {run.id for run, scope in filter(None, runs.values()) if is_due(run, retentions.of(scope).logs, time)}
+            marked = await self._mark(sorted(due), time, retentions)
+            for folder, found in runs.items():
+                if await self._is_orphan(folder, time) if found is None else found[0].id in marked:
                     done += 1
                     objects = await self._store.delete_all(folder)
-                    log.info("logs_deleted", folder=folder, objects=objects, why="retention" if run else "no such run")
+                    log.info(
+                        "logs_deleted", folder=folder, objects=objects, why="retention" if found else "no such run"
+                    )
             if done >= settings.at_once:
                 return True
             # All that follow were created later still.
             newest = created_by_id(after)
             if newest is not None and newest + kept_for > time:
                 return False
+        return False
+
+    async def _sweep_projects(self, time: datetime, retentions: Retentions) -> bool:
+        """Delete the logs of runs whose projects keep them for less time than the installation."""
+        for project_id, kept_for in retentions.shorter(lambda kept: kept.logs):
+            runs = await self._database.read(
+                lambda view, project=project_id, span=kept_for: due_runs(view, project, span, time)  # type: ignore[misc]
+            )
+            due = [run.id for run in runs if run.id not in self._done]
+            for run_id in sorted(await self._mark(due[: self._settings.at_once], time, retentions)):
+                objects = await self._store.delete_all(run_id)
+                log.info("logs_deleted", folder=run_id, objects=objects, why="retention of the project")
+                self._done.add(run_id)
+            if len(due) > self._settings.at_once:
+                return True
         return False
 
     async def _is_orphan(self, folder: str, time: datetime) -> bool:
@@ -172,7 +197,7 @@ class Retention:
         kept_for = self._settings.logs or self._settings.runs
         return kept_for is not None and created + kept_for <= time
 
-    async def _mark(self, run_ids: Sequence[str], time: datetime) -> frozenset[str]:
+    async def _mark(self, run_ids: Sequence[str], time: datetime, retentions: Retentions) -> frozenset[str]:
         """Note that the logs of some runs are deleted; returns those of which it is noted now."""
 
         def mark(view: View) -> Decision[frozenset[str]]:
@@ -180,7 +205,9 @@ class Retention:
             actions: list[Action] = []
             for id_ in run_ids:
                 record = view.get(RUN, id_)
-                if record is None or not is_due(record.run, self._settings.logs, time) or is_live(view, id_):
+                if record is None or not is_due(record.run, retentions.of(record.scope).logs, time):
+                    continue
+                if is_live(view, id_):
                     continue
                 marked.add(id_)
                 if not record.run.HasField("logs_delete_time"):
@@ -194,10 +221,22 @@ class Retention:
 
     # -- runs
 
-    async def _sweep_runs(self, time: datetime) -> bool:
-        kept_for = self._settings.runs
-        if kept_for is None:
-            return False
+    async def _sweep_runs(self, time: datetime, retentions: Retentions) -> bool:
+        kept_for = retentions.installation.runs
+        if kept_for is not None and await self._sweep_all_runs(time, kept_for, retentions):
+            return True
+        done = 0
+        for project_id, span in retentions.shorter(lambda kept: kept.runs):
+            runs = await self._database.read(
+                lambda view, project=project_id, span=span: due_runs(view, project, span, time)  # type: ignore[misc]
+            )
+            for run in runs:
+                done += await self._delete_run(run, span, time)
+                if done >= self._settings.at_once:
+                    return True
+        return False
+
+    async def _sweep_all_runs(self, time: datetime, kept_for: timedelta, retentions: Retentions) -> bool:
         done, token = 0, ""
         while True:
             query = Query(order=("created",), size=self._settings.at_once, token=token)
@@ -206,30 +245,35 @@ class Retention:
                 run = run_of_row(id_, fields)
                 if codec.read_time(run.create_time) + kept_for > time:
                     return False
-                if is_due(run, kept_for, time) and await self._delete_run(id_, kept_for, time):
-                    done += 1
-                    objects = await self._store.delete_all(id_)
-                    log.info("run_deleted", run=id_, group=run.group, number=run.number, objects=objects)
+                own = retentions.of(str(fields["scope"])).runs
+                if own is not None and is_due(run, own, time):
+                    done += await self._delete_run(run, own, time)
             if done >= self._settings.at_once:
                 return True
             token = page.next_token
             if not token:
                 return False
 
-    async def _delete_run(self, run_id: str, kept_for: timedelta, time: datetime) -> bool:
-        return await delete_run_records(self._database, run_id, if_=lambda run: is_due(run, kept_for, time))
+    async def _delete_run(self, run: api.Run, kept_for: timedelta, time: datetime) -> bool:
+        if not await delete_run_records(self._database, run.id, if_=lambda run: is_due(run, kept_for, time)):
+            return False
+        objects = await self._store.delete_all(run.id) + await self._archives.delete_run(run.id)
+        log.info("run_deleted", run=run.id, group=run.group, number=run.number, objects=objects)
+        return True
 
 
-def _runs(view: View, folders: Sequence[str]) -> dict[str, api.Run | None]:
-    """Read what lists show of the runs whose logs are in some folders; None: it is not found."""
-    found: dict[str, api.Run | None] = {}
+def _runs(view: View, folders: Sequence[str]) -> dict[str, tuple[api.Run, str] | None]:
+    """Read what lists show of the runs whose logs are in some folders, and their scopes; None: it is not found."""
+    found: dict[str, tuple[api.Run, str] | None] = {}
     for folder in folders:
         fields = view.fields(RUN, folder)
-        found[folder] = _run_of_task(view, folder) if fields is None else run_of_row(folder, fields)
+        found[folder] = (
+            _run_of_task(view, folder) if fields is None else (run_of_row(folder, fields), str(fields["scope"]))
+        )
     return found
 
 
-def _run_of_task(view: View, task: str) -> api.Run | None:
+def _run_of_task(view: View, task: str) -> tuple[api.Run, str] | None:
     """Find the run of a task by the time in its id: they were created within milliseconds."""
     created = created_by_id(task)
     if created is None:
@@ -238,5 +282,5 @@ def _run_of_task(view: View, task: str) -> api.Run | None:
     query = Query(where={"created": tuple(range(milliseconds, milliseconds - _CREATION_MS, -1))})
     for id_, fields in view.rows(RUN, query).records:
         if view.fields(TASK, task_id(id_, task)) is not None:
-            return run_of_row(id_, fields)
+            return run_of_row(id_, fields), str(fields["scope"])
     return None

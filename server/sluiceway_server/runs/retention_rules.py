@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from sluiceway.api.run.v1 import run_pb2 as api
+from sluiceway_server.projects.retention import Kept
 from sluiceway_server.runrecords import codec
 from sluiceway_server.runrecords.types import TERMINAL_PHASES
 
@@ -47,6 +48,11 @@ class RetentionSettings:
     interval: timedelta = timedelta(hours=1)
     first: timedelta = timedelta(minutes=5)
     at_once: int = 100
+
+    @property
+    def kept(self) -> Kept:
+        """How long things of a project are kept that says nothing itself."""
+        return Kept(logs=self.logs, artifacts=self.artifacts, caches=self.caches, runs=self.runs)
 
 
 def settings_for(*, logs: timedelta | None, runs: timedelta | None) -> RetentionSettings:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
+from google.protobuf.duration_pb2 import Duration
 from google.protobuf.field_mask_pb2 import FieldMask
 
 from sluiceway.api.project.v1 import project_service_pb2 as pb
 from sluiceway.api.project.v1 import project_service_pb2_grpc as pb_grpc
 from sluiceway.api.project.v1.visibility_pb2 import VISIBILITY_PRIVATE, VISIBILITY_PUBLIC
+from sluiceway.records.project.v1 import records_pb2 as records
 from sluiceway_common.foundation.errors import (
     AlreadyExists,
     Conflict,
@@ -21,9 +24,11 @@ from sluiceway_common.foundation.errors import (
     SluicewayError,
 )
 from sluiceway_server.projects.records import AUDIT_RECORD, PROJECT
+from sluiceway_server.projects.retention import Kept, kept_by, put_retention
 from tests.support.project_services import IDS, ServedProjects, served_projects
 
 STUB = pb_grpc.ProjectServiceStub
+_DAY = 86_400
 
 
 @pytest.fixture
@@ -313,3 +318,38 @@ async def test_every_change_has_an_audit_record(served: ServedProjects) -> None:
     ]
     assert all(each.resource_id == made.id and each.HasField("time") for each in found)
     assert all(each.peer.startswith("ipv4:127.0.0.1:") for each in found)
+
+
+def _kept(**seconds: int) -> pb.Retention:
+    return pb.Retention(**{name: Duration(seconds=value) for name, value in seconds.items()})
+
+
+async def test_members_shorten_the_retention_and_operators_lengthen(served: ServedProjects) -> None:
+    made = await _create(served, "kept", "org/acme", retention=_kept(logs=_DAY))
+    assert (made.retention, made.effective_retention) == (
+        _kept(logs=_DAY), _kept(logs=_DAY, artifacts=30 * _DAY, caches=7 * _DAY, runs=0),
+    )  # fmt: skip
+    for longer in (_kept(logs=31 * _DAY), _kept(caches=0)):
+        with pytest.raises(PermissionDenied) as refused:
+            await _update(served, pb.Project(id=made.id, retention=longer), "retention")
+        assert refused.value.reason == "RETENTION_LONGER"
+    for wrong in (Duration(nanos=1), Duration(seconds=-1)):
+        with pytest.raises(InvalidInput):
+            await _update(served, pb.Project(id=made.id, retention=pb.Retention(logs=wrong)), "retention")
+    assert (await _get(served, made.id)).retention == _kept(logs=_DAY)
+    longer = _kept(logs=60 * _DAY, caches=0)
+    await _update(served, pb.Project(id=made.id, retention=longer), "retention", caller="operator")
+    # Who may not lengthen may keep what an operator has set, and change the rest.
+    longer.artifacts.seconds = _DAY
+    changed = await _update(served, pb.Project(id=made.id, retention=longer), "retention")
+    assert changed.effective_retention == _kept(logs=60 * _DAY, artifacts=_DAY, caches=0, runs=0)
+    cleared = await _update(served, pb.Project(id=made.id), "retention")
+    assert not cleared.HasField("retention")
+    assert cleared.effective_retention.logs.seconds == 30 * _DAY
+
+
+def test_shorter_default_leaves_what_operators_lengthened() -> None:
+    project = records.Project()
+    put_retention(project, _kept(logs=60 * _DAY, artifacts=20 * _DAY), Kept(), is_operator=True)
+    now = Kept(logs=timedelta(days=5), artifacts=timedelta(days=5))
+    assert kept_by(project, now) == Kept(logs=timedelta(days=60), artifacts=timedelta(days=5))

@@ -16,6 +16,7 @@ from sluiceway_server.datamanager.model import Decision, Put, View
 from sluiceway_server.runrecords.types import CACHE
 from sluiceway_server.runs.archive_retention import ArchiveRetention
 from sluiceway_server.runs.engine import Engine
+from sluiceway_server.runs.project_retention import read_retentions
 from sluiceway_server.runs.retention_rules import RetentionSettings
 from tests.support.run_engine import World, definition, request
 
@@ -59,7 +60,8 @@ class Kept:
     async def after(self, span: timedelta) -> set[str]:
         """Sweep at a time, and return the folders that have objects."""
         self.world.clock.advance(span)
-        while await self.sweeper.sweep(self.world.clock.now()):
+        retentions = await self.world.db.read(lambda view: read_retentions(view, RetentionSettings().kept))
+        while await self.sweeper.sweep(retentions, self.world.clock.now()):
             pass
         names = [info.key async for info in self.world.storage.list()]
         return {

@@ -265,12 +265,12 @@ def test_project_is_changed_moved_and_deleted(site: Site, page: BrowserPage) -> 
     page.check_accessibility()
     page.page.fill("input[name=concurrency]", "3")
     page.page.get_by_label("A new run cancels older queued runs").check()
-    page.page.get_by_role("button", name="Save").click()
+    page.page.get_by_role("button", name="Save", exact=True).click()
     page.wait_for_text("[role=status]", "Saved")
     changed = site.get(f"projects/{path.replace('/', '%2F')}")
     assert (changed["concurrency"], changed["cancelSuperseded"]) == (3, True)
     page.page.fill("input[name=name]", "service")
-    page.page.get_by_role("button", name="Save").click()
+    page.page.get_by_role("button", name="Save", exact=True).click()
     page.page.wait_for_url("**/projects/org/moving/backend/service/settings")
     # The move and the deletion want the path typed.
     page.page.fill("input[name=parent]", "org/moving")
@@ -291,6 +291,26 @@ def test_project_is_changed_moved_and_deleted(site: Site, page: BrowserPage) -> 
     page.page.wait_for_url("**/projects/org/moving")
     page.wait_for_text("a", "org/moving/backend")
     assert site.get("projects?parentId=org%2Fmoving")["projects"] == []
+
+
+def test_retention_of_a_project_is_shown_and_changed(site: Site, page: BrowserPage) -> None:
+    path = organization_project(site, "keeping")
+    page.page.set_viewport_size({"width": 390, "height": 800})
+    page.open(f"/projects/{path}/settings")
+    page.wait_for_text("#kept-logs", "now: 30 days")
+    page.wait_for_text("#kept-runs", "now: for ever")
+    page.page.fill("input[name=kept-logs]", "2")
+    page.page.fill("input[name=kept-caches]", "0.5")
+    page.page.get_by_role("button", name="Save how long things are kept").click()
+    page.wait_for_text("section[aria-labelledby=retention] [role=status]", "Saved")
+    page.wait_for_text("#kept-logs", "now: 2 days")
+    page.check_accessibility()
+    assert page.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    stored = site.get(f"projects/{path.replace('/', '%2F')}")
+    assert stored["retention"] == {"logs": "172800s", "caches": "43200s"}
+    page.page.fill("input[name=kept-logs]", "")
+    page.page.get_by_role("button", name="Save how long things are kept").click()
+    page.wait_for_text("#kept-logs", "now: 30 days")
 
 
 def test_account_is_linked_and_a_project_made_of_a_repository(project: LinkedProject, page: BrowserPage) -> None:

@@ -762,6 +762,10 @@ export interface Project {
   git?: GitRepository;
   /** Whether the tasks of a fork's pull request get id tokens. */
   issueIdTokensToForks: boolean;
+  /** How long what belongs to its runs is kept, where that is not as in the installation. Members may shorten, only operators may lengthen it. An update replaces it as a whole. */
+  retention?: Retention;
+  /** How long it is kept in effect. */
+  effectiveRetention?: Retention;
 }
 
 /** A project group. */
@@ -842,6 +846,18 @@ export interface RestartOrigin {
   kind: string;
   /** The number of the restarted run. 0: it was deleted. */
   runNumber: string;
+}
+
+/** How long what belongs to the runs of a project is kept. What is due is deleted at the next sweep, within an hour. A field that is not set is as in the installation; 0 s: for ever. */
+export interface Retention {
+  /** Logs, after the end of their run. */
+  logs?: string;
+  /** Artifacts and test reports, after the end of their run. Workspaces go after 7 days, or earlier with these. */
+  artifacts?: string;
+  /** Caches, after they were last used. */
+  caches?: string;
+  /** Runs with all that belongs to them, after their end. */
+  runs?: string;
 }
 
 /** Whether and when a failed attempt is followed by another one. */

@@ -17,7 +17,7 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 class Project(_message.Message):
     """A project."""
-    __slots__ = ("id", "name", "etag", "create_time", "parent_id", "visibility", "path", "remote_source_id", "repository_path", "concurrency", "cancel_superseded", "pass_variables_to_forks", "deploy_key", "git", "issue_id_tokens_to_forks")
+    __slots__ = ("id", "name", "etag", "create_time", "parent_id", "visibility", "path", "remote_source_id", "repository_path", "concurrency", "cancel_superseded", "pass_variables_to_forks", "deploy_key", "git", "issue_id_tokens_to_forks", "retention", "effective_retention")
     ID_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     ETAG_FIELD_NUMBER: _ClassVar[int]
@@ -33,6 +33,8 @@ class Project(_message.Message):
     DEPLOY_KEY_FIELD_NUMBER: _ClassVar[int]
     GIT_FIELD_NUMBER: _ClassVar[int]
     ISSUE_ID_TOKENS_TO_FORKS_FIELD_NUMBER: _ClassVar[int]
+    RETENTION_FIELD_NUMBER: _ClassVar[int]
+    EFFECTIVE_RETENTION_FIELD_NUMBER: _ClassVar[int]
     id: str
     """The project's id, a UUIDv7."""
     name: str
@@ -67,7 +69,32 @@ class Project(_message.Message):
     """
     issue_id_tokens_to_forks: bool
     """Whether the tasks of a fork's pull request get id tokens."""
-    def __init__(self, id: _Optional[str] = ..., name: _Optional[str] = ..., etag: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., parent_id: _Optional[str] = ..., visibility: _Optional[_Union[_visibility_pb2.Visibility, str]] = ..., path: _Optional[str] = ..., remote_source_id: _Optional[str] = ..., repository_path: _Optional[str] = ..., concurrency: _Optional[int] = ..., cancel_superseded: _Optional[bool] = ..., pass_variables_to_forks: _Optional[bool] = ..., deploy_key: _Optional[str] = ..., git: _Optional[_Union[GitRepository, _Mapping]] = ..., issue_id_tokens_to_forks: _Optional[bool] = ...) -> None: ...
+    retention: Retention
+    """How long what belongs to its runs is kept, where that is not as in the installation. Members may shorten, only
+    operators may lengthen it. An update replaces it as a whole.
+    """
+    effective_retention: Retention
+    """How long it is kept in effect."""
+    def __init__(self, id: _Optional[str] = ..., name: _Optional[str] = ..., etag: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., parent_id: _Optional[str] = ..., visibility: _Optional[_Union[_visibility_pb2.Visibility, str]] = ..., path: _Optional[str] = ..., remote_source_id: _Optional[str] = ..., repository_path: _Optional[str] = ..., concurrency: _Optional[int] = ..., cancel_superseded: _Optional[bool] = ..., pass_variables_to_forks: _Optional[bool] = ..., deploy_key: _Optional[str] = ..., git: _Optional[_Union[GitRepository, _Mapping]] = ..., issue_id_tokens_to_forks: _Optional[bool] = ..., retention: _Optional[_Union[Retention, _Mapping]] = ..., effective_retention: _Optional[_Union[Retention, _Mapping]] = ...) -> None: ...
+
+class Retention(_message.Message):
+    """How long what belongs to the runs of a project is kept. What is due is deleted at the next sweep, within an hour. A
+    field that is not set is as in the installation; 0 s: for ever.
+    """
+    __slots__ = ("logs", "artifacts", "caches", "runs")
+    LOGS_FIELD_NUMBER: _ClassVar[int]
+    ARTIFACTS_FIELD_NUMBER: _ClassVar[int]
+    CACHES_FIELD_NUMBER: _ClassVar[int]
+    RUNS_FIELD_NUMBER: _ClassVar[int]
+    logs: _duration_pb2.Duration
+    """Logs, after the end of their run."""
+    artifacts: _duration_pb2.Duration
+    """Artifacts and test reports, after the end of their run. Workspaces go after 7 days, or earlier with these."""
+    caches: _duration_pb2.Duration
+    """Caches, after they were last used."""
+    runs: _duration_pb2.Duration
+    """Runs with all that belongs to them, after their end."""
+    def __init__(self, logs: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., artifacts: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., caches: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., runs: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
 
 class GitRepository(_message.Message):
     """A repository that is read with git alone."""

@@ -141,7 +141,8 @@ class ProjectServiceServicer:
         Errors:
         - INVALID_ARGUMENT: A field is invalid or cannot be changed.
         - NOT_FOUND: There is no such project, or the caller may not see it.
-        - PERMISSION_DENIED: The caller may see it, and not do this (`ROLE_MISSING`).
+        - PERMISSION_DENIED: The caller may see it, and not do this (`ROLE_MISSING`), or something would be kept longer than
+        the installation does, and the caller is no operator (`RETENTION_LONGER`).
         - FAILED_PRECONDITION: It would move into itself (`MOVE_INTO_ITSELF`), or too deep.
         - ALREADY_EXISTS: The name is taken at the new place.
         - ABORTED: The `etag` is not the stored one. Read again and retry.

@@ -180,7 +180,7 @@ class ProjectGroup(_message.Message):
 
 class Project(_message.Message):
     """A project."""
-    __slots__ = ("name", "parent_id", "visibility", "create_time", "concurrency", "cancel_superseded", "pass_variables_to_forks", "remote_source_id", "repository_id", "repository_path", "deploy_key", "git", "issue_id_tokens_to_forks")
+    __slots__ = ("name", "parent_id", "visibility", "create_time", "concurrency", "cancel_superseded", "pass_variables_to_forks", "remote_source_id", "repository_id", "repository_path", "deploy_key", "git", "issue_id_tokens_to_forks", "retention", "lengthened_retention")
     NAME_FIELD_NUMBER: _ClassVar[int]
     PARENT_ID_FIELD_NUMBER: _ClassVar[int]
     VISIBILITY_FIELD_NUMBER: _ClassVar[int]
@@ -194,6 +194,8 @@ class Project(_message.Message):
     DEPLOY_KEY_FIELD_NUMBER: _ClassVar[int]
     GIT_FIELD_NUMBER: _ClassVar[int]
     ISSUE_ID_TOKENS_TO_FORKS_FIELD_NUMBER: _ClassVar[int]
+    RETENTION_FIELD_NUMBER: _ClassVar[int]
+    LENGTHENED_RETENTION_FIELD_NUMBER: _ClassVar[int]
     name: str
     """Unique among the project groups and projects of the same parent, without regard to case."""
     parent_id: str
@@ -220,7 +222,11 @@ class Project(_message.Message):
     """The repository, if it is read with git alone; without its password."""
     issue_id_tokens_to_forks: bool
     """Whether the tasks of a fork's pull request get id tokens."""
-    def __init__(self, name: _Optional[str] = ..., parent_id: _Optional[str] = ..., visibility: _Optional[_Union[_visibility_pb2.Visibility, str]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., concurrency: _Optional[int] = ..., cancel_superseded: _Optional[bool] = ..., pass_variables_to_forks: _Optional[bool] = ..., remote_source_id: _Optional[str] = ..., repository_id: _Optional[str] = ..., repository_path: _Optional[str] = ..., deploy_key: _Optional[str] = ..., git: _Optional[_Union[_project_service_pb2.GitRepository, _Mapping]] = ..., issue_id_tokens_to_forks: _Optional[bool] = ...) -> None: ...
+    retention: _project_service_pb2.Retention
+    """How long what belongs to its runs is kept. Not set: as in the installation."""
+    lengthened_retention: _containers.RepeatedScalarFieldContainer[str]
+    """The fields of `retention` in which an operator keeps things longer than the installation."""
+    def __init__(self, name: _Optional[str] = ..., parent_id: _Optional[str] = ..., visibility: _Optional[_Union[_visibility_pb2.Visibility, str]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., concurrency: _Optional[int] = ..., cancel_superseded: _Optional[bool] = ..., pass_variables_to_forks: _Optional[bool] = ..., remote_source_id: _Optional[str] = ..., repository_id: _Optional[str] = ..., repository_path: _Optional[str] = ..., deploy_key: _Optional[str] = ..., git: _Optional[_Union[_project_service_pb2.GitRepository, _Mapping]] = ..., issue_id_tokens_to_forks: _Optional[bool] = ..., retention: _Optional[_Union[_project_service_pb2.Retention, _Mapping]] = ..., lengthened_retention: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class IdentityKey(_message.Message):
     """A key that signs id tokens. Its id is its thumbprint (RFC 7638)."""
