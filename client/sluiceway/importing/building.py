@@ -48,6 +48,12 @@ def environment_name(prefix: str, name: str) -> str:
     return f"{prefix}_{re.sub(r'[^A-Za-z0-9]', '_', name).upper()}"
 
 
+def input_name(name: str) -> str:
+    """Return the name of an input as it is written here: lower-case letters, digits and underscores."""
+    made = re.sub(r"[^a-z0-9]", "_", name.lower())
+    return made[:50] if made[:1].isalpha() else f"x{made}"[:50]
+
+
 def exact_or_expression(pattern: str) -> str:
     """Return a rule for a pattern with `*`, `**`, `?` and brackets: the text, if it has none of them."""
     if not re.search(r"[*?+\[\]{}]", pattern):

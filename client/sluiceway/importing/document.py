@@ -79,6 +79,7 @@ class Run:
         name: unique in its file; an expression if it depends on the values of a matrix.
         tasks: in order.
         when: its rules; an empty one: always.
+        inputs: what whoever starts it may choose, by name.
         notes: what has no counterpart.
         matrix: as of a task; None: one run.
         local: as of a task.
@@ -88,6 +89,7 @@ class Run:
     tasks: list[Task]
     when: dict[str, Any]
     notes: list[str]
+    inputs: dict[str, Any] = field(default_factory=dict)
     matrix: list[dict[str, str]] | None = None
     local: str = ""
 

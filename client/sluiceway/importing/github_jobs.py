@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sluiceway.importing.building import cache_steps, environment_name, long_form, short_name, without_counterpart
+from sluiceway.importing.building import (
+    cache_steps,
+    environment_name,
+    input_name,
+    long_form,
+    short_name,
+    without_counterpart,
+)
 from sluiceway.importing.document import Document, Expression, Noted, Task, Unsupported
 from sluiceway.importing.github_conditions import EXPRESSION, stripped, when_of
 from sluiceway.importing.jsonnet_text import value_text
@@ -53,6 +61,7 @@ _IMAGES: Final = {
     "erlef/setup-beam": ("elixir", "elixir-version", "1"),
 }
 _SHELLS: Final = {"bash": "/bin/bash -eo pipefail", "sh": "/bin/sh -e"}
+_INPUT: Final = r"(?:github\.event\.)?inputs\.([\w-]+)"
 _JOB_KEYS: Final = {
     "name", "needs", "runs-on", "env", "if", "steps", "timeout-minutes", "strategy", "continue-on-error", "container",
     "services", "defaults", "uses", "environment",
@@ -68,12 +77,14 @@ class Scope:
         environment: its variables.
         defaults: those of `run`.
         shares_artifacts: some job downloads what another one uploads.
+        inputs: those of the run.
         document: what is made.
     """
 
     environment: dict[str, Value]
     defaults: dict[str, Value]
     shares_artifacts: bool
+    inputs: AbstractSet[str]
     document: Document
 
 
@@ -379,6 +390,9 @@ class Job:
             found = re.fullmatch(r"matrix\.([\w-]+)", part)
             if found and self._has_value(found[1]):
                 parts.append(member(found[1]))
+            elif (found := re.fullmatch(_INPUT, part)) and input_name(found[1]) in self._scope.inputs:
+                self._scope.document.uses_context = True
+                parts.append(f"std.toString(ctx.inputs.{input_name(found[1])})")
             elif part in _CONTEXT:
                 self._scope.document.uses_context = True
                 parts.append(_CONTEXT[part])
@@ -411,6 +425,8 @@ class Job:
             return _CONSTANTS[expression]
         if expression in _VARIABLES:
             return f"${{{_VARIABLES[expression]}}}"
+        if found := re.fullmatch(_INPUT, expression):
+            return f"${{{environment_name('SLUICE_INPUT', input_name(found[1]))}}}"
         kind, _, name = expression.partition(".")
         if kind == "env" and re.fullmatch(r"\w+", name):
             return f"${{{name}}}"

@@ -54,6 +54,8 @@ def _run_lines(run: Run, indent: str) -> list[str]:
     lines = [f"{indent}{{", *comments(run.notes, inner), f"{inner}name: {value_text(run.name)},"]
     if run.when:
         lines += _ended(_lines(run.when, inner, "when: "), ",")
+    if run.inputs:
+        lines += _ended(_lines(run.inputs, inner, "inputs: "), ",")
     return [*lines, *_sum_lines("tasks", run.tasks, inner, _task_lines), f"{indent}}}"]
 
 

@@ -110,13 +110,31 @@ def test_other_condition_of_github_needs_a_person(condition: str, tmp_path: Path
         ({"push": {"tags": ["v*"]}, "pull_request": None}, {"tag": "#^v[^/]*$#", "ref": PULLS}),
         ({"push": {"branches-ignore": ["x"]}}, {"branch": {"include": ["/.*/"], "exclude": ["x"]}}),
         ({"push": {"paths": ["src/**"]}}, {"branch": "/.*/", "tag": "/.*/", "paths": "src/**"}),
-        ("workflow_dispatch", {"tag": {"include": [], "exclude": ["/.*/"]}}),
+        ("workflow_dispatch", None),
     ],
 )
 def test_events_of_github_are_rules_of_the_run(on: Any, when: dict[str, Any] | None, tmp_path: Path) -> None:
     workflow = json.dumps({"on": on, "jobs": {"a": {"steps": [{"run": "ls"}]}}})
     (run,) = rendered(System.GITHUB_ACTIONS, workflow, tmp_path)["runs"]
     assert run.get("when") == when
+
+
+@pytest.mark.parametrize(
+    ("on", "inputs"),
+    [
+        ("workflow_dispatch", {"by_hand": {"type": "choice", "options": ["yes"], "required": True}}),
+        (
+            {"workflow_dispatch": {"inputs": {"A-b": {"required": True, "description": "it"}}}},
+            {"a_b": {"type": "string", "required": True, "description": "it"}},
+        ),
+        ({"push": None, "workflow_dispatch": {"inputs": {"a": {"required": True}}}}, {"a": {"type": "string"}}),
+        ("push", None),
+    ],
+)
+def test_inputs_of_github_are_those_of_the_run(on: Any, inputs: dict[str, Any] | None, tmp_path: Path) -> None:
+    workflow = json.dumps({"on": on, "jobs": {"a": {"steps": [{"run": "ls"}]}}})
+    (run,) = rendered(System.GITHUB_ACTIONS, workflow, tmp_path)["runs"]
+    assert run.get("inputs") == inputs
 
 
 @pytest.mark.parametrize(
