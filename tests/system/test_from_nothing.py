@@ -62,7 +62,9 @@ def browser() -> Iterator[Browser]:
         yield browser
 
 
-@pytest.fixture(params=[Kind.GITEA, Kind.FORGEJO, Kind.GITHUB, Kind.GITLAB], ids=str)
+@pytest.fixture(
+    params=[Kind.GITEA, pytest.param(Kind.FORGEJO, marks=pytest.mark.long), Kind.GITHUB, Kind.GITLAB], ids=str
+)
 def forge(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[RunningForge]:
     with running_forge(request.param, tmp_path / "forge") as running:
         yield running

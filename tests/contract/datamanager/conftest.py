@@ -33,7 +33,11 @@ async def folder_storage(tmp_path: Path) -> AsyncIterator[PosixStorage]:
     await storage.close()
 
 
-@pytest.fixture(params=["posix", "s3"])
+LONG_S3 = pytest.param("s3", marks=pytest.mark.long)
+"""The contract suite of storages proves that both are alike."""
+
+
+@pytest.fixture(params=["posix", LONG_S3])
 async def storage(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[ObjectStorage]:
     """An object storage of the test's own: a folder, and a prefix on a real S3 server."""
     storage = await _open(request.param, request, tmp_path)
@@ -41,7 +45,7 @@ async def storage(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterat
     await storage.close()
 
 
-@pytest.fixture(params=["posix", "s3", "fake"])
+@pytest.fixture(params=["posix", LONG_S3, "fake"])
 async def database(request: pytest.FixtureRequest, tmp_path: Path, etcd_prefix: str) -> AsyncIterator[Database]:
     """A database: over a real etcd with either storage, and the fake."""
     if request.param == "fake":

@@ -20,7 +20,7 @@ def storage(folder_storage: PosixStorage) -> ObjectStorage:
     return folder_storage
 
 
-@pytest.fixture(params=["posix", "s3"])
+@pytest.fixture(params=["posix", pytest.param("s3", marks=pytest.mark.long)])
 async def any_storage(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[ObjectStorage]:
     url = f"posix:{tmp_path / 'objects'}" if request.param == "posix" else request.getfixturevalue("s3_url")
     found = await open_storage(url)
