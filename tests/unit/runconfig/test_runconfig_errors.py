@@ -215,7 +215,7 @@ ERRORS = [
         "approval-of-yaml-1.1",
         config(task(approval="yes")),
         f"{T}.approval",
-        'must be true or {timeout: DURATION}, not "yes": write true',
+        'must be true or {timeout: DURATION, owners_only: true}, not "yes": write true',
     ),
     ("abbreviated-field", container(env={}), f"{C}.env", "unknown field `env`: did you mean `environment`?"),
     ("step-text", step("make"), S, "a step must be a map such as {run: COMMAND} or {clone: {}}, not a string"),
@@ -317,7 +317,12 @@ ERRORS = [
         f"{T}.depends",
         'the tasks form a cycle: "a" -> "b" -> "c" -> "a"',
     ),
-    ("approval-number", config(task(approval=5)), f"{T}.approval", "must be true or {timeout: DURATION}, not a number"),
+    (
+        "approval-number",
+        config(task(approval=5)),
+        f"{T}.approval",
+        "must be true or {timeout: DURATION, owners_only: true}, not a number",
+    ),
     (
         "duration-words",
         config(timeout="5 minutes"),
