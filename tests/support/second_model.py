@@ -382,10 +382,11 @@ class Model:
     def end(self, name: str, phase: str, cause: str, exit_status: int | None) -> None:
         """R14."""
         task = self.tasks[name]
-        self.ended[name, task.number] = phase, task.live is not None and task.live.timed_out
-        task.live = None
+        live, task.live = task.live, None
         status = "stopped" if phase == "cancelled" else phase
         timed_out = phase == "failed" and cause == "timeout"
+        # R15: of one that was ordered to stop and timed out, by any clock, "stopped" means "failed".
+        self.ended[name, task.number] = phase, live is not None and live.stop and (live.timed_out or timed_out)
         again = phase in ("failed", "lost") and cause in task.retry_on
         again = again and task.number < min(task.attempts, 10) and not self.ending
         if cause == "failed" and task.exit_codes and exit_status not in task.exit_codes:
