@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
+from sluiceway.records.project.v1 import records_pb2 as project_pb
 from sluiceway.records.run.v1 import records_pb2 as pb
 from sluiceway_common.foundation.errors import InvalidInput, NotFound
 from sluiceway_common.runmodel.model import ArchiveKind
 from sluiceway_server.archives.finding import cache_id
 from sluiceway_server.archives.layout import cache_object, run_object
 from sluiceway_server.datamanager.model import Decision, Put, View
+from sluiceway_server.projects.records import PROJECT
 from sluiceway_server.runrecords.types import CACHE
 from sluiceway_server.runs.archive_retention import ArchiveRetention
 from sluiceway_server.runs.engine import Engine
@@ -34,8 +37,8 @@ class Kept:
         self.world, self.engine = world, engine
         self.sweeper = ArchiveRetention(world.db, world.archive_store, settings=RetentionSettings())
 
-    async def run(self, *, finished: bool = True) -> str:
-        made = (await self.engine.create_run(request(definition("build")), created_by="a")).value.run
+    async def run(self, *, finished: bool = True, group: str = "/user/admin/app") -> str:
+        made = (await self.engine.create_run(request(definition("build"), group=group), created_by="a")).value.run
         if finished:
             await self.world.finish(self.engine, made.id, "build")
         for kind in (ArchiveKind.WORKSPACE, ArchiveKind.ARTIFACT):
@@ -112,3 +115,20 @@ async def test_bytes_that_are_not_those_described_are_not_stored(kept: Kept, sha
         await kept.world.archive_store.put("workspaces/x/y", no_bytes(), sha256=sha256, size=size)
     assert refused.value.reason == "ARCHIVE_DAMAGED"
     assert not await kept.world.archive_store.exists("workspaces/x/y")
+
+
+async def test_short_times_of_a_project_are_found_behind_others() -> None:
+    """A sweep that ends at the first young run still finds those of a project that keeps things for less time."""
+    world = World()
+    kept = Kept(world, await world.placing_engine(slots=10_000))
+    kept.sweeper = ArchiveRetention(world.db, world.archive_store, settings=replace(RetentionSettings(), at_once=1))
+    project_id = world.ids.new_id()
+    project = project_pb.Project(name="short")
+    project.retention.artifacts.FromTimedelta(timedelta(hours=1))
+    await world.db.transact(lambda view: Decision(None, [Put(PROJECT, project_id, project)]))
+    first = await kept.run()
+    short = await kept.run(group=f"/project/{project_id}/branch/main")
+    last = await kept.run()
+    left = {f"{kind}/{run}" for kind in ("workspaces", "artifacts") for run in (first, last)}
+    assert await kept.after(timedelta(minutes=59)) == left | {f"workspaces/{short}", f"artifacts/{short}"}
+    assert await kept.after(timedelta(minutes=2)) == left

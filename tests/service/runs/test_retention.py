@@ -10,6 +10,7 @@ from datetime import timedelta
 import pytest
 
 from sluiceway.api.run.v1 import run_pb2 as api
+from sluiceway.records.project.v1 import records_pb2 as project_pb
 from sluiceway.records.run.v1 import records_pb2 as pb
 from sluiceway_common.foundation.clock import SystemClock
 from sluiceway_common.foundation.errors import FailedPrecondition, NotFound, Unavailable
@@ -19,6 +20,7 @@ from sluiceway_server.logs.buffer import LogBuffers
 from sluiceway_server.logs.layout import LogKey
 from sluiceway_server.logs.reader import LogReader
 from sluiceway_server.logs.states import StoredLogStates
+from sluiceway_server.projects.records import PROJECT
 from sluiceway_server.runrecords.types import ASSIGNMENT, RUN, RUN_CONFIG, RUN_NUMBER, TASK
 from sluiceway_server.runs.archive_retention import ArchiveRetention
 from sluiceway_server.runs.config_objects import ConfigObjects
@@ -58,11 +60,11 @@ class RetainedRuns:
             is_elected=lambda: True,
         )
 
-    async def finished(self, *names: str, log: bytes = b"a line\n") -> str:
+    async def finished(self, *names: str, log: bytes = b"a line\n", group: str = "") -> str:
         """A run that ended now, each of whose tasks wrote a log."""
         names = names or ("build",)
         tasks = [definition(name) for name in names]
-        group = f"/user/admin/{self.world.ids.new_id()}"
+        group = group or f"/user/admin/{self.world.ids.new_id()}"
         made = (await self.engine.create_run(request(*tasks, group=group), created_by="a")).value.run
         for name in names:
             await self.world.finish(self.engine, made.id, name)
@@ -104,6 +106,32 @@ async def retained() -> RetainedRuns:
 
 
 # --- logs -------------------------------------------------------------------------------------------------------------
+
+
+async def test_short_times_of_a_project_are_found_behind_others(retained: RetainedRuns) -> None:
+    """A sweep that ends at the first young run still finds those of a project that keeps things for less time."""
+    project_id = retained.world.ids.new_id()
+    project = project_pb.Project(name="short")
+    project.retention.logs.FromTimedelta(HOUR)
+    await retained.world.db.commit([Put(PROJECT, project_id, project)])
+    retained.sweeper = retained.retention(replace(SETTINGS, at_once=1))
+    first, short, last = (
+        await retained.finished(),
+        await retained.finished(group=f"/project/{project_id}/branch/main"),
+        await retained.finished(),
+    )
+    await retained.pass_time(HOUR - timedelta(seconds=1))
+    assert await retained.runs_with_logs() == {first, short, last}
+    await retained.pass_time(HOUR)
+    assert await retained.runs_with_logs() == {first, last}
+    assert (await retained.world.db.get(RUN, short)).run.HasField("logs_delete_time")
+    # Its runs go too when the project says so.
+    project.retention.runs.FromTimedelta(HOUR)
+    await retained.world.db.commit([Put(PROJECT, project_id, project)])
+    await retained.pass_time(HOUR)
+    with pytest.raises(NotFound):
+        await retained.world.db.get(RUN, short)
+    assert (await retained.world.db.get(RUN, first)).run.id == first
 
 
 async def test_logs_are_deleted_a_month_after_the_end_of_their_run(retained: RetainedRuns) -> None:
