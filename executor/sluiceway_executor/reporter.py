@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -11,6 +11,7 @@ from sluiceway.api.executor.v1 import executor_service_pb2 as pb
 from sluiceway.api.run.v1 import definition_pb2, run_pb2
 from sluiceway_common.foundation.clock import Clock
 from sluiceway_executor import plan
+from sluiceway_executor.drivers.port import ImageDigest, Usage
 
 __all__ = ["SETUP", "Reporter"]
 
@@ -54,6 +55,8 @@ class Reporter:
         self._ended: dict[int, datetime] = {}
         self._logs: dict[int, tuple[int, str]] = {}
         self._archives: list[pb.Archive] = []
+        self._usage: dict[int, tuple[float, int]] = {}
+        self._images: list[run_pb2.ContainerImage] = []
 
     @property
     def saved(self) -> dict[str, Any]:
@@ -63,6 +66,8 @@ class Reporter:
             "started": {str(step): time.isoformat() for step, time in self._started.items()},
             "ended": {str(step): time.isoformat() for step, time in self._ended.items()},
             "logs": {str(step): found for step, found in self._logs.items()},
+            "usage": {str(step): found for step, found in self._usage.items()},
+            "images": [[each.name, each.digest] for each in self._images],
             "archives": [base64.b64encode(each.SerializeToString()).decode() for each in self._archives],
         }
 
@@ -73,10 +78,13 @@ class Reporter:
         self._started = {int(step): datetime.fromisoformat(time) for step, time in saved["started"].items()}
         self._ended = {int(step): datetime.fromisoformat(time) for step, time in saved["ended"].items()}
         self._logs = {int(step): (int(size), str(digest)) for step, (size, digest) in saved["logs"].items()}
+        self._usage = {int(step): (float(cpu), int(peak)) for step, (cpu, peak) in saved.get("usage", {}).items()}
+        self._images = [run_pb2.ContainerImage(name=name, digest=digest) for name, digest in saved.get("images", ())]
         self._archives = [pb.Archive.FromString(base64.b64decode(each)) for each in saved["archives"]]
 
-    def pod_started(self) -> None:
-        """Note the time at which the pod started."""
+    def pod_started(self, images: Sequence[ImageDigest] = ()) -> None:
+        """Note the time at which the pod started, and the images of its containers."""
+        self._images = [run_pb2.ContainerImage(name=each.name, digest=each.digest) for each in images]
         self.pod_start_time = self._clock.now()
 
     def step_started(self, step: int) -> None:
@@ -93,6 +101,12 @@ class Reporter:
         if step not in self._logs:
             self._logs[step] = (log_size, log_sha256)
             self._ended.setdefault(step, self._clock.now())
+
+    def step_used(self, step: int, usage: Usage | None) -> None:
+        """Note what a step used; of one that was run again, what all of them used."""
+        if usage is not None:
+            cpu, peak = self._usage.get(step, (0.0, 0))
+            self._usage[step] = (cpu + usage.cpu_seconds, max(peak, usage.peak_memory_bytes))
 
     def has_log(self, step: int) -> bool:
         """Return whether the end of the log of a step was noted."""
@@ -160,6 +174,11 @@ class Reporter:
             update.end_time.FromDatetime(self._ended[step])
         if step in self._logs:
             update.log_size_bytes, update.log_sha256 = self._logs[step]
+        if step in self._usage:
+            cpu, update.peak_memory_bytes = self._usage[step]
+            update.cpu_time.FromMicroseconds(round(cpu * 1e6))
+        if step == SETUP and state.phase is not plan.StepPhase.RUNNING:
+            update.images.extend(self._images)
         if state.code:
             update.reason.CopyFrom(run_pb2.Reason(code=state.code, message=state.message))
         return update

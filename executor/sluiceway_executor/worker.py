@@ -336,7 +336,7 @@ class Worker:
             if self._fence_seconds != request.fence_after:
                 # It changed while the pod was created.
                 pod.feed(self._fence_seconds)
-            self._reporter.pod_started()
+            self._reporter.pod_started(pod.images)
             self._start_timeout()
             await setup_log.note("the pod runs")
             event = plan.PodStarted()
@@ -442,6 +442,7 @@ class Worker:
             self._refreshing = self._spawn(self._id_tokens.refresh(pod), "id tokens")
         await copy_output(process, step_log)
         status = await process.wait()
+        self._reporter.step_used(step, status.usage)
         self._spawn(forget_when_kept(process, step_log), "output")
         if status.pod_ended:
             if status.pod_ended == "fenced":

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Run, Task } from "./api/types.ts";
-import { ago, bytes, duration, stateOfRun, stateOfTask, took, word } from "./words.ts";
+import { ago, bytes, duration, stateOfRun, stateOfTask, took, usageOf, word } from "./words.ts";
 
 test("durations", () => {
   const table: [number, string][] = [
@@ -15,6 +15,12 @@ test("what takes time has a start, and an end or now", () => {
   assert.equal(took(undefined, undefined, 0), "");
   assert.equal(took("1970-01-01T00:00:01Z", undefined, 3000), "2.0s");
   assert.equal(took("1970-01-01T00:00:01Z", "1970-01-01T00:01:31Z", 0), "1m 30s");
+});
+
+test("usage is shown where it is known", () => {
+  assert.equal(usageOf({ peakMemoryBytes: "0" }), "");
+  assert.equal(usageOf({ cpuTime: "0s", peakMemoryBytes: "1048576" }), "0.0 s CPU, 1.0 MiB");
+  assert.equal(usageOf({ cpuTime: "72.450s", peakMemoryBytes: "31457280" }), "72.5 s CPU, 30.0 MiB");
 });
 
 test("ages and sizes", () => {

@@ -125,3 +125,9 @@ export function bytes(count: number): string {
   }
   return `${unit === 0 || value >= 100 ? Math.round(value) : value.toFixed(1)} ${units[unit]}`;
 }
+
+/** Return what a step used, such as `2.5 s CPU, 30 MiB`; empty: that is not known. */
+export function usageOf(step: Pick<Step, "cpuTime" | "peakMemoryBytes">): string {
+  if (step.cpuTime === undefined) return "";
+  return `${parseFloat(step.cpuTime).toFixed(1)} s CPU, ${bytes(Number(step.peakMemoryBytes))}`;
+}

@@ -92,6 +92,8 @@ def _show(task: run_pb2.Task, *, wide: bool) -> None:
         Column("STATUS"),
         Column("EXIT"),
         Column("TOOK"),
+        Column("CPU"),
+        Column("MEMORY"),
         Column("LOG"),
         Column("EXECUTOR", 10),
     )
@@ -108,7 +110,7 @@ def _rows(attempt: run_pb2.Attempt) -> list[Row]:
     from sluiceway.cli.words import status_name
 
     took = duration(attempt.start_time, attempt.end_time, running=attempt.status == run_pb2.TASK_STATUS_RUNNING)
-    first = (str(attempt.attempt), "", status_name(attempt.status), "", took, "", attempt.executor_id)
+    first = (str(attempt.attempt), "", status_name(attempt.status), "", took, "", "", "", attempt.executor_id)
     # A step that failed says the same in its own row.
     is_shown = any(step.reason.message and step.reason.message in attempt.reason.message for step in attempt.steps)
     rows = [Row(first, note="" if is_shown else attempt.reason.message)]
@@ -127,4 +129,7 @@ def _step_row(name: str, step: run_pb2.Step) -> Row:
     exit_code = str(step.exit_status) if step.HasField("exit_status") else ""
     took = duration(step.start_time, step.end_time, running=step.phase == run_pb2.STEP_PHASE_RUNNING)
     log = size_text(step.log_size_bytes) if step.phase in STEPS_THAT_ENDED else ""
-    return Row(("", name, step_name(step.phase), exit_code, took, log, ""), note=step.reason.message)
+    cpu = f"{step.cpu_time.ToTimedelta().total_seconds():.1f}s" if step.HasField("cpu_time") else ""
+    memory = size_text(step.peak_memory_bytes) if step.peak_memory_bytes else ""
+    note = step.reason.message or "; ".join(f"{image.name} is {image.digest}" for image in step.images)
+    return Row(("", name, step_name(step.phase), exit_code, took, cpu, memory, log, ""), note=note)

@@ -12,7 +12,7 @@ import asyncio
 import contextlib
 import itertools
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
@@ -23,7 +23,7 @@ from sluiceway_common.foundation.time_limit import time_limit
 from sluiceway_executor.drivers.container_process import ContainerProcess, winsize
 from sluiceway_executor.drivers.pod_container import CONTAINER_PROTOCOL, DATA
 from sluiceway_executor.drivers.pod_transfer import WINDOW_BYTES
-from sluiceway_executor.drivers.port import Command, ExitStatus, Limits, PodRequest
+from sluiceway_executor.drivers.port import Command, ExitStatus, ImageDigest, Limits, PodRequest, usage_of
 
 __all__ = ["Channel", "ContainerPod", "PodPlan"]
 
@@ -94,6 +94,7 @@ class ContainerPod:
         self._why_gone = "ended"
         self._gone_because = ""
         self._home = ""
+        self.images: Sequence[ImageDigest] = ()
         self._image_environment: Mapping[str, str] = {}
         self._stops: list[asyncio.Future[None]] = []
         self._processes: dict[int, ContainerProcess] = {}
@@ -419,6 +420,7 @@ class ContainerPod:
                         limit=message.get("limit", ""),
                         error=message.get("error", ""),
                         output_open=message.get("output_open", False),
+                        usage=usage_of(message),
                     )
                 )
 

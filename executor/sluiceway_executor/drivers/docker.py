@@ -41,7 +41,7 @@ from sluiceway_executor.drivers.pod_container import CONTAINER_PROTOCOL
 from sluiceway_executor.drivers.pod_listener import STARVED
 from sluiceway_executor.drivers.pod_network import own_networks
 from sluiceway_executor.drivers.pod_routes import DONE
-from sluiceway_executor.drivers.port import Network, Note, PodRequest, no_note
+from sluiceway_executor.drivers.port import ImageDigest, Network, Note, PodRequest, no_note
 from sluiceway_executor.drivers.refusal import narrower_network, refuse_request
 
 __all__ = ["DockerDriver", "DockerSettings", "PullPolicy"]
@@ -165,6 +165,10 @@ class DockerDriver:
         await self._remove(request.assignment_id)
         try:
             pod, first = await self._start(request, image, access, bundle)
+            names = (request.image, *(each.image for each in request.services))
+            pod.images = [
+                ImageDigest(name, each.shown_digest) for name, each in zip(names, (image, *services), strict=True)
+            ]
         except BaseException:
             await asyncio.shield(self._remove(request.assignment_id))
             raise

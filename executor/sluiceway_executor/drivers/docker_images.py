@@ -33,12 +33,14 @@ class Image:
 
     Attributes:
         digest: its id.
+        shown_digest: of its manifest, by which a registry has it; that of its configuration if it came from none.
         environment: of its containers.
         user: of its containers; empty: root.
         arch: its architecture (`amd64`).
     """
 
     digest: str
+    shown_digest: str
     environment: Mapping[str, str]
     user: str
     arch: str
@@ -70,7 +72,7 @@ class Images:
                 found = await self._engine.image(name)
             if found is None:
                 raise _unavailable(f'the image "{name}" was pulled, but the engine does not have it')
-        return _image(found)
+        return _image(name, found)
 
     async def _pull(self, name: str, logins: Mapping[str, RegistryLogin], note: Note) -> None:
         registry = registry_of(name)
@@ -126,16 +128,27 @@ def _login_of(registry: str, logins: Mapping[str, RegistryLogin]) -> dict[str, s
     return None
 
 
-def _image(found: Mapping[str, Any]) -> Image:
+def _image(name: str, found: Mapping[str, Any]) -> Image:
     # From API 1.52 on, what is not set is left out.
     config = found.get("Config") or {}
     pairs = (text.partition("=") for text in config.get("Env") or ())
     return Image(
         digest=str(found.get("Id", "")),
+        shown_digest=_shown_digest(name, found),
         environment={name: value for name, _, value in pairs},
         user=str(config.get("User") or ""),
         arch=str(found.get("Architecture", "")),
     )
+
+
+def _shown_digest(name: str, found: Mapping[str, Any]) -> str:
+    known = [str(each) for each in found.get("RepoDigests") or ()]
+    repository = name.partition("@")[0]
+    if ":" in repository.rpartition("/")[2]:
+        repository = repository.rpartition(":")[0]
+    # The engine has the short names of Docker Hub, and one image may be of several registries.
+    same = [each for each in known if each.partition("@")[0] == repository.removeprefix("docker.io/")]
+    return (same or known or [str(found.get("Id", ""))])[0].rpartition("@")[2]
 
 
 def _unavailable(message: str) -> FailedPrecondition:

@@ -1,8 +1,8 @@
 """A command in a pod: its record in the first process, its supervisor, and the start of its program.
 
 It runs inside the pod, with `pod_init.py`, and keeps to the same rules on what it imports. A supervisor reports over a
-pipe, in lines: `program PID`, `failed WHY` when the program could not be started, `ended CODE`, and `left 1` when
-processes outlived the program. Then it stays until those have ended.
+pipe, in lines: `program PID`, `failed WHY` when the program could not be started, `ended CODE`, `used MICROSECONDS
+KIB`, and `left 1` when processes outlived the program. Then it stays until those have ended, and reports `used` again.
 """
 # Without pathlib, whose import takes long.
 # ruff: noqa: PTH103, PTH110, PTH112, PTH120, PTH123
@@ -73,6 +73,9 @@ class Command:
         self.terminated = False
         """TERM was sent to its processes."""
         self.limit = ""
+        self.cpu_us = 0
+        self.peak_kib = 0
+        """What its processes used that have ended; 0: not known."""
 
     def read_reports(self) -> None:
         """Read the program's process id, why it could not start, how it ended, and whether others are left."""
@@ -86,6 +89,8 @@ class Command:
                 self.program = int(value)
             elif what == b"left":
                 self.left = True
+            elif what == b"used":
+                self.cpu_us, self.peak_kib = map(int, value.split())
             elif what == b"failed":
                 self.error = value.decode("utf-8", "replace")
             else:
@@ -132,10 +137,12 @@ def supervise(message: dict[str, Any], descriptors: list[int], report: int) -> N
         os.write(report, b"ended %d\n" % _code_of(ended))
         while os.waitpid(-1, os.WNOHANG)[0]:
             pass
-        os.write(report, b"left 1\n")
+        os.write(report, _used() + b"left 1\n")
         while True:
             os.waitpid(-1, 0)
     except ChildProcessError:
+        with suppress(OSError):
+            os.write(report, _used())
         os._exit(0)
     except BaseException as error:
         with suppress(OSError):
@@ -143,6 +150,13 @@ def supervise(message: dict[str, Any], descriptors: list[int], report: int) -> N
             os.write(descriptors[2], f"sluice: {text}\n".encode())
             os.write(report, f"failed {text}\nended {NOT_EXECUTABLE}\n".encode())
         os._exit(1)
+
+
+def _used() -> bytes:
+    """Return the report of the processor time and the peak memory of all processes that were reaped."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    # Linux counts `ru_maxrss` in KiB: that of the largest process, since getrusage(2) adds up times only.
+    return b"used %d %d\n" % (round((usage.ru_utime + usage.ru_stime) * 1e6), usage.ru_maxrss)
 
 
 def _become(message: dict[str, Any], descriptors: list[int], report: int) -> NoReturn:

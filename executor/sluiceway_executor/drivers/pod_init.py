@@ -318,6 +318,8 @@ class PodInit(Messages):
                 "limit": command.limit,
                 "error": command.error,
                 "output_open": command.output_open and command.kill_at is None,
+                "cpu_us": command.cpu_us,
+                "peak_kib": command.peak_kib,
             }
         )
         command.kill_at = None

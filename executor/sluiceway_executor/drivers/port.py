@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapp
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from sluiceway_common.runconfig.capabilities import Capabilities
 
@@ -24,6 +24,7 @@ __all__ = [
     "Command",
     "Driver",
     "ExitStatus",
+    "ImageDigest",
     "Limits",
     "Network",
     "Note",
@@ -34,7 +35,9 @@ __all__ = [
     "Repository",
     "ServiceRequest",
     "TmpfsMount",
+    "Usage",
     "no_note",
+    "usage_of",
 ]
 
 KEPT_BYTES = 32 << 10
@@ -207,6 +210,34 @@ class Command:
 
 
 @dataclass(frozen=True, slots=True)
+class Usage:
+    """What the processes of a command used, those that had ended by its end.
+
+    Attributes:
+        cpu_seconds: processor time, of all of them.
+        peak_memory_bytes: resident memory at its peak, of the largest of them.
+    """
+
+    cpu_seconds: float
+    peak_memory_bytes: int
+
+
+def usage_of(message: Mapping[str, Any]) -> Usage | None:
+    """Return the usage in the first process's report of the end of a command; None: it is not known."""
+    if not message.get("peak_kib"):
+        return None
+    return Usage(message["cpu_us"] / 1e6, message["peak_kib"] * 1024)
+
+
+@dataclass(frozen=True, slots=True)
+class ImageDigest:
+    """An image of a pod's container: its name in the request, and the digest that the name stood for."""
+
+    name: str
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
 class ExitStatus:
     """How a command ended.
 
@@ -217,6 +248,7 @@ class ExitStatus:
         error: why its program could not be started (the output says so, too), or why the pod has ended if that is
             known; for a person, else empty.
         output_open: a process that it left behind can still write to its output; that is discarded.
+        usage: what it used; None: that is not known.
     """
 
     code: int | None
@@ -224,6 +256,7 @@ class ExitStatus:
     pod_ended: str = ""
     error: str = ""
     output_open: bool = False
+    usage: Usage | None = field(default=None, compare=False)
 
 
 class Process(Protocol):
@@ -280,6 +313,11 @@ class Pod(Protocol):
     @property
     def home(self) -> str:
         """The home folder as commands see it."""
+        ...
+
+    @property
+    def images(self) -> Sequence[ImageDigest]:
+        """The images of its containers, the first one that of commands; empty: the driver has none, or cannot know."""
         ...
 
     @property

@@ -29,7 +29,7 @@ from sluiceway_executor.drivers.pod_init import PROTOCOL
 from sluiceway_executor.drivers.pod_launch import Launch, limits_of
 from sluiceway_executor.drivers.pod_network import Outside, connect_outside, disconnect
 from sluiceway_executor.drivers.pod_store import MARKER, PodStore
-from sluiceway_executor.drivers.port import Command, ExitStatus, PodRequest
+from sluiceway_executor.drivers.port import Command, ExitStatus, ImageDigest, PodRequest, usage_of
 from sluiceway_executor.drivers.supervised_process import SupervisedProcess
 
 __all__ = ["SupervisedPod"]
@@ -93,6 +93,10 @@ class SupervisedPod:
     @property
     def home(self) -> str:
         return self._plan.home
+
+    @property
+    def images(self) -> Sequence[ImageDigest]:
+        return ()
 
     @property
     def repository(self) -> str:
@@ -471,6 +475,7 @@ class SupervisedPod:
             limit=message.get("limit", ""),
             error=message.get("error", ""),
             output_open=message.get("output_open", False),
+            usage=usage_of(message),
         )
         if isinstance(process, KeptProcess):
             process.ended(status, message["size"])

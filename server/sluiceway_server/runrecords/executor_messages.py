@@ -16,7 +16,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from sluiceway.api.executor.v1 import executor_service_pb2 as pb
 from sluiceway.api.run.v1 import run_pb2 as api
 from sluiceway_common.foundation.errors import InvalidInput, Violation
-from sluiceway_common.foundation.texts import line_fault, name_fault, shown
+from sluiceway_common.foundation.texts import foreign_fault, line_fault, name_fault, shown
 from sluiceway_server.runrecords.types import SETUP_STEP
 
 MAX_SLOTS = 10_000
@@ -28,6 +28,7 @@ MAX_LABEL_VALUE = 200
 MAX_VERSION = 100
 MAX_UPDATES = 1_000
 MAX_STEPS = 1_000
+MAX_IMAGES = 100
 MAX_SENTENCE = 4_096
 
 _EXECUTOR_ID = re.compile(r"[a-zA-Z0-9._-]{1,100}")
@@ -35,10 +36,12 @@ _ID = re.compile(r"[a-zA-Z0-9-]{1,64}")
 _SECRET = re.compile(r"[a-zA-Z0-9_-]{1,100}")
 _WORD = re.compile(r"[a-z0-9_-]{1,32}")
 _CODE = re.compile(r"[a-zA-Z0-9_]{0,64}")
+_DIGEST = re.compile(r"(sha256:[0-9a-f]{64})?")
 _SHA256 = re.compile(r"([0-9a-f]{64})?")
 # https://protobuf.dev/reference/protobuf/google.protobuf/#timestamp: the years 1 to 9999.
 _FIRST_SECOND, _LAST_SECOND = -62_135_596_800, 253_402_300_799
 _MOST_HOLD_SECONDS = 86_400
+_MOST_CPU_SECONDS = 100 * 365 * 86_400
 _NANOS = 1_000_000_000
 
 
@@ -173,6 +176,14 @@ def _step_faults(path: str, step: pb.StepUpdate) -> Iterator[Violation]:
             yield from time_faults(f"{path}.{name}", getattr(step, name))
     yield from _not_negative(f"{path}.reruns", step.reruns)
     yield from _not_negative(f"{path}.log_size_bytes", step.log_size_bytes)
+    yield from _not_negative(f"{path}.peak_memory_bytes", step.peak_memory_bytes)
+    if not 0 <= step.cpu_time.seconds <= _MOST_CPU_SECONDS or not 0 <= step.cpu_time.nanos < _NANOS:
+        yield Violation(f"{path}.cpu_time", "0 to 100 years")
+    yield from _few(f"{path}.images", len(step.images), MAX_IMAGES)
+    for at, image in enumerate(step.images[:MAX_IMAGES]):
+        yield from _matches(f"{path}.images[{at}].digest", image.digest, _DIGEST, "sha256: and 64 of 0-9 a-f, or empty")
+        if foreign_fault(image.name) is not None:
+            yield Violation(f"{path}.images[{at}].name", "the name of an image")
     yield from _matches(f"{path}.log_sha256", step.log_sha256, _SHA256, "64 of 0-9 a-f, or empty")
     yield from _matches(f"{path}.reason.code", step.reason.code, _CODE, "a code")
 

@@ -150,8 +150,12 @@ def _merge(stored: api.Step, update: executor_api.StepUpdate) -> None:
     stored.phase = update.phase
     if update.HasField("start_time"):
         stored.start_time.CopyFrom(update.start_time)
-    for name in ("exit_status", "end_time", "reason"):
+    for name in ("exit_status", "end_time", "reason", "cpu_time", "peak_memory_bytes", "images"):
         stored.ClearField(name)
+    if update.HasField("cpu_time"):
+        stored.cpu_time.CopyFrom(update.cpu_time)
+    stored.peak_memory_bytes = update.peak_memory_bytes
+    stored.images.extend(update.images)
     if update.HasField("exit_status"):
         stored.exit_status = update.exit_status
     if update.HasField("end_time"):

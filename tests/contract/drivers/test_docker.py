@@ -54,6 +54,13 @@ async def test_image_needs_nothing_but_what_steps_use(new_pod: NewPod) -> None:
     assert (status, output) == (ExitStatus(0), b"/root root\n/root\nyes\n")
 
 
+async def test_digests_of_all_images_of_a_pod_are_known(new_pod: NewPod, engine: DockerEngine) -> None:
+    service = ServiceRequest(image=DEBIAN, entrypoint=("sleep", "60"))
+    pod = await new_pod(image=BUSYBOX, services=(service,))
+    expected = [(name, ((await engine.image(name)) or {})["Id"]) for name in (BUSYBOX, DEBIAN)]
+    assert [(image.name, image.digest) for image in pod.images] == expected
+
+
 @pytest.mark.parametrize(
     ("user", "expected"),
     [

@@ -42,6 +42,32 @@ async def test_exit_status(new_pod: NewPod, script: str, code: int) -> None:
     assert status == ExitStatus(code)
 
 
+BUSY = "i=0; while [ $i -lt 400000 ]; do i=$((i+1)); done"
+LARGE = "x=$(head -c 30000000 /dev/zero | tr '\\0' x); [ ${#x} = 30000000 ]"
+
+
+async def test_processor_time_of_all_processes_is_known(new_pod: NewPod) -> None:
+    pod = await new_pod()
+    idle, _ = await run(pod, "sleep 0.1")
+    busy, _ = await run(pod, f"({BUSY}) & {BUSY}; wait")
+    alone, _ = await run(pod, BUSY)
+    assert idle.usage is not None
+    assert busy.usage is not None
+    assert alone.usage is not None
+    assert idle.usage.cpu_seconds < alone.usage.cpu_seconds < busy.usage.cpu_seconds < 60
+
+
+async def test_peak_memory_of_the_largest_process_is_known(new_pod: NewPod) -> None:
+    pod = await new_pod()
+    small, _ = await run(pod, "true")
+    large, _ = await run(pod, LARGE)
+    killed, _ = await run(pod, f"({LARGE}); kill -9 $$")
+    for status, least, most in ((small, 100_000, 30_000_000), (large, 30_000_000, 300_000_000)):
+        assert status.usage is not None
+        assert least < status.usage.peak_memory_bytes < most
+    assert (killed.code, killed.usage is not None and killed.usage.peak_memory_bytes > 30_000_000) == (137, True)
+
+
 async def test_a_program_that_is_not_there_says_so(new_pod: NewPod) -> None:
     process = await (await new_pod()).exec(Command(argv=("/no/such/program",)))
     output = b"".join([data async for data in chunks_of(process)])

@@ -55,6 +55,7 @@ class SlowPod:
     capabilities = HOST
     home = "/home"
     repository = ""
+    images = ()
 
     def __init__(self) -> None:
         self.asked = asyncio.Event()

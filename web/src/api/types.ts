@@ -95,6 +95,14 @@ export interface ConfiguredRun {
   applies: boolean;
 }
 
+/** An image that a container was made of. */
+export interface ContainerImage {
+  /** The name in the definition. */
+  name: string;
+  /** The digest that the name stood for, such as `sha256:...`. */
+  digest: string;
+}
+
 /** The response of `CreateInvitation`. */
 export interface CreateInvitationResponse {
   /** The invitation. */
@@ -1123,6 +1131,12 @@ export interface Step {
   reason?: Reason;
   /** How often the step was run again in the pod that was held after its failure. Its log has the output of all. */
   reruns: number;
+  /** The processor time of the step's processes, all of them that have ended with it. Not set: it is not known. */
+  cpuTime?: string;
+  /** The peak of the resident memory of the largest of them, in bytes. 0: it is not known. */
+  peakMemoryBytes: string;
+  /** Of the setup: the images of the pod's containers, the first one that of the steps. Empty: they are not known. */
+  images: ContainerImage[];
 }
 
 /** The phase of a step. */

@@ -170,7 +170,7 @@ class Heartbeat(_message.Message):
 
 class StepUpdate(_message.Message):
     """The state of a step."""
-    __slots__ = ("step", "phase", "exit_status", "start_time", "end_time", "log_size_bytes", "log_sha256", "reason", "reruns")
+    __slots__ = ("step", "phase", "exit_status", "start_time", "end_time", "log_size_bytes", "log_sha256", "reason", "reruns", "cpu_time", "peak_memory_bytes", "images")
     STEP_FIELD_NUMBER: _ClassVar[int]
     PHASE_FIELD_NUMBER: _ClassVar[int]
     EXIT_STATUS_FIELD_NUMBER: _ClassVar[int]
@@ -180,6 +180,9 @@ class StepUpdate(_message.Message):
     LOG_SHA256_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
     RERUNS_FIELD_NUMBER: _ClassVar[int]
+    CPU_TIME_FIELD_NUMBER: _ClassVar[int]
+    PEAK_MEMORY_BYTES_FIELD_NUMBER: _ClassVar[int]
+    IMAGES_FIELD_NUMBER: _ClassVar[int]
     step: int
     """The index of the step, from 0. -1: the setup."""
     phase: _run_pb2.StepPhase
@@ -198,7 +201,13 @@ class StepUpdate(_message.Message):
     """Why the step is in its phase."""
     reruns: int
     """How often the step was run again in a held pod."""
-    def __init__(self, step: _Optional[int] = ..., phase: _Optional[_Union[_run_pb2.StepPhase, str]] = ..., exit_status: _Optional[int] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., log_size_bytes: _Optional[int] = ..., log_sha256: _Optional[str] = ..., reason: _Optional[_Union[_run_pb2.Reason, _Mapping]] = ..., reruns: _Optional[int] = ...) -> None: ...
+    cpu_time: _duration_pb2.Duration
+    """The processor time of the step's processes. Not set: it is not known, or the step has not ended."""
+    peak_memory_bytes: int
+    """The peak of the resident memory of the largest of them, in bytes. 0: it is not known."""
+    images: _containers.RepeatedCompositeFieldContainer[_run_pb2.ContainerImage]
+    """Of the setup, once it has ended: the images of the pod's containers. At most 100."""
+    def __init__(self, step: _Optional[int] = ..., phase: _Optional[_Union[_run_pb2.StepPhase, str]] = ..., exit_status: _Optional[int] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., log_size_bytes: _Optional[int] = ..., log_sha256: _Optional[str] = ..., reason: _Optional[_Union[_run_pb2.Reason, _Mapping]] = ..., reruns: _Optional[int] = ..., cpu_time: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., peak_memory_bytes: _Optional[int] = ..., images: _Optional[_Iterable[_Union[_run_pb2.ContainerImage, _Mapping]]] = ...) -> None: ...
 
 class Hold(_message.Message):
     """The hold of a pod whose step failed."""

@@ -323,7 +323,7 @@ class Run(_message.Message):
 
 class Step(_message.Message):
     """The state of a step."""
-    __slots__ = ("name", "type", "phase", "exit_status", "start_time", "end_time", "log_size_bytes", "log_sha256", "reason", "reruns")
+    __slots__ = ("name", "type", "phase", "exit_status", "start_time", "end_time", "log_size_bytes", "log_sha256", "reason", "reruns", "cpu_time", "peak_memory_bytes", "images")
     NAME_FIELD_NUMBER: _ClassVar[int]
     TYPE_FIELD_NUMBER: _ClassVar[int]
     PHASE_FIELD_NUMBER: _ClassVar[int]
@@ -334,6 +334,9 @@ class Step(_message.Message):
     LOG_SHA256_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
     RERUNS_FIELD_NUMBER: _ClassVar[int]
+    CPU_TIME_FIELD_NUMBER: _ClassVar[int]
+    PEAK_MEMORY_BYTES_FIELD_NUMBER: _ClassVar[int]
+    IMAGES_FIELD_NUMBER: _ClassVar[int]
     name: str
     """The step's name."""
     type: str
@@ -354,7 +357,24 @@ class Step(_message.Message):
     """Why the step is in its phase, if the exit status does not explain it."""
     reruns: int
     """How often the step was run again in the pod that was held after its failure. Its log has the output of all."""
-    def __init__(self, name: _Optional[str] = ..., type: _Optional[str] = ..., phase: _Optional[_Union[StepPhase, str]] = ..., exit_status: _Optional[int] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., log_size_bytes: _Optional[int] = ..., log_sha256: _Optional[str] = ..., reason: _Optional[_Union[Reason, _Mapping]] = ..., reruns: _Optional[int] = ...) -> None: ...
+    cpu_time: _duration_pb2.Duration
+    """The processor time of the step's processes, all of them that have ended with it. Not set: it is not known."""
+    peak_memory_bytes: int
+    """The peak of the resident memory of the largest of them, in bytes. 0: it is not known."""
+    images: _containers.RepeatedCompositeFieldContainer[ContainerImage]
+    """Of the setup: the images of the pod's containers, the first one that of the steps. Empty: they are not known."""
+    def __init__(self, name: _Optional[str] = ..., type: _Optional[str] = ..., phase: _Optional[_Union[StepPhase, str]] = ..., exit_status: _Optional[int] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., log_size_bytes: _Optional[int] = ..., log_sha256: _Optional[str] = ..., reason: _Optional[_Union[Reason, _Mapping]] = ..., reruns: _Optional[int] = ..., cpu_time: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., peak_memory_bytes: _Optional[int] = ..., images: _Optional[_Iterable[_Union[ContainerImage, _Mapping]]] = ...) -> None: ...
+
+class ContainerImage(_message.Message):
+    """An image that a container was made of."""
+    __slots__ = ("name", "digest")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    DIGEST_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    """The name in the definition."""
+    digest: str
+    """The digest that the name stood for, such as `sha256:...`."""
+    def __init__(self, name: _Optional[str] = ..., digest: _Optional[str] = ...) -> None: ...
 
 class TaskHold(_message.Message):
     """The hold of a pod whose step failed. The task is still running."""
