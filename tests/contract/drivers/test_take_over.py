@@ -32,7 +32,7 @@ EARLIER = """
 import asyncio, json, sys
 from pathlib import Path
 from sluiceway_common.foundation.file_lock import lock_file
-from sluiceway_executor.drivers.port import Command, PodRequest
+from sluiceway_executor.drivers.port import Command, Network, PodRequest, ServiceRequest
 from tests.contract.drivers.test_take_over import driver_of
 
 async def main():
@@ -43,7 +43,12 @@ async def main():
     await driver.sweep()
     network = "isolated" if kind == "kubernetes" else "none"
     image = options["places"].get("image", "host")
-    request = PodRequest("a1", "s1", image=image, fence_after=options["fence"], network=network)
+    # With Docker, the end of the first container leaves services and a network.
+    services = (ServiceRequest(image, entrypoint=("/bin/sleep", "600")),) if kind == "docker" else ()
+    network = "isolated" if services else network
+    request = PodRequest(
+        "a1", "s1", image=image, fence_after=options["fence"], network=Network(network), services=services
+    )
     pod = await driver.create_pod(request)
     argv = ("/bin/sh", "-c", options["script"])
     process = await pod.exec(Command(argv, tty=options["tty"], key="step", environment={"MARK": options["mark"]}))
