@@ -24,7 +24,7 @@ EXECUTORS = 2
 LINES = 250 * ROUNDS
 LONGEST_PAUSE_SECONDS = 1.5
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(300 + 60 * ROUNDS)]
+pytestmark = [pytest.mark.system, pytest.mark.timeout(300 + 3 * TASKS + 60 * ROUNDS)]
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +79,7 @@ def test_disturbed_tasks_run_once_with_exact_logs(here: Installation) -> None:
     run_id = here.create(path)
     assert not here.run(run_id).get("setupErrors")
     until(lambda: set(names) <= set(here.tasks(run_id)), "the tasks are there")
-    until(lambda: all(b"line 1\n" in here.log(run_id, name, 1) for name in names), "all tasks run", seconds=120)
+    until(lambda: all(b"line 1\n" in here.log(run_id, name, 1) for name in names), "all tasks run", seconds=120 + 3 * TASKS)
     for _ in range(ROUNDS):
         disturb(here, chance)
     run = here.wait_for(run_id, seconds=240)
