@@ -260,3 +260,27 @@ def test_people_without_rights_neither_enter_nor_continue(here: Installation) ->
     assert here.tasks(run_id)["t"]["hold"]["number"] == 1
     here.sluice("task", "release", run_id, "t")
     here.wait_for(run_id)
+
+
+def test_hold_outlives_its_executor(here: Installation) -> None:
+    run_id = create(here, "outlives", {"name": "t", **HELD, "steps": [STEP]})
+    before = held(here, run_id)
+
+    def seen() -> tuple[bool, str]:
+        with here.http() as client:
+            (executor,) = client.get("/api/v1/executors").json()["executors"]
+        return executor["online"], executor["lastSeenTime"]
+
+    before_kill = seen()
+    os.kill(here.state["processes"]["executors"][0], signal.SIGKILL)
+    until(lambda: seen() != before_kill and seen()[0], "the executor is connected again")
+    with shell(here, run_id, "t") as terminal:
+        terminal.read_until("what it prints is not stored")
+        terminal.type("echo 2 > tries; touch fixed; exit 0\n")
+        assert terminal.process.wait(60) == 0
+    here.sluice("task", "continue", run_id, "t")
+    assert here.wait_for(run_id)["result"] == "RUN_RESULT_SUCCESS"
+    task = here.tasks(run_id)["t"]
+    assert (task["attempt"], task["steps"][0]["reruns"]) == (before["attempt"], 1)
+    log = here.log(run_id, "t", 0).decode()
+    assert (log.count("try \n"), log.count("try 2\n")) == (1, 1)
