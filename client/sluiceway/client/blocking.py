@@ -159,6 +159,7 @@ class Runs:
         self.restart = loop.call(runs.restart)
         self.approve = loop.call(runs.approve)
         self.reject = loop.call(runs.reject)
+        self.retry = loop.call(runs.retry)
         self.find_log_error = loop.call(runs.find_log_error)
         self.tests = loop.call(runs.tests)
         self.artifacts = loop.call(runs.artifacts)
