@@ -203,6 +203,7 @@ def shows_the_failure(linked: Linked, browser: Browser, url: str) -> None:
     base = f"http://{linked.person.here.state['http']}"
     with browser_page(browser, base) as page:
         page.open("/login")
+        page.page.get_by_role("button", name="Token").click()
         page.page.fill("input[name=token]", linked.person.token)
         page.page.click("text=Log in >> nth=-1")
         page.page.wait_for_url(lambda address: "/login" not in address)

@@ -202,6 +202,10 @@ def test_a_summary_has_all_of_a_run_but_what_it_names() -> None:
 def _fill(message: Any, field: Any) -> None:
     if field.message_type is not None and field.message_type.GetOptions().map_entry:
         getattr(message, field.name)["key"] = "value"
+    elif field.is_repeated and field.message_type is not None:
+        inner = getattr(message, field.name).add()
+        for each in field.message_type.fields:
+            _fill(inner, each)
     elif field.is_repeated:
         getattr(message, field.name).append("text")
     elif field.message_type is not None:
