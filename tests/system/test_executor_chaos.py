@@ -79,7 +79,11 @@ def test_disturbed_tasks_run_once_with_exact_logs(here: Installation) -> None:
     run_id = here.create(path)
     assert not here.run(run_id).get("setupErrors")
     until(lambda: set(names) <= set(here.tasks(run_id)), "the tasks are there")
-    until(lambda: all(b"line 1\n" in here.log(run_id, name, 1) for name in names), "all tasks run", seconds=120 + 3 * TASKS)
+    until(
+        lambda: all(b"line 1\n" in here.log(run_id, name, 1) for name in names),
+        "all tasks run",
+        seconds=120 + 3 * TASKS,
+    )
     for _ in range(ROUNDS):
         disturb(here, chance)
     run = here.wait_for(run_id, seconds=240)
