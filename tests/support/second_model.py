@@ -439,7 +439,7 @@ def finish(task: Task, status: str, reason: str) -> None:
 
 
 def restore(task: Task) -> None:
-    """Give a task that waits for its retry the outcome of its last attempt, and that attempt back."""
+    """End a task that waits for its retry with the outcome of its last attempt, and restore that attempt."""
     task.status, task.timed_out, task.number, task.runnable_since = (
         task.last,
         task.last_timed_out,

@@ -25,6 +25,6 @@ class Identity:
         return await self._connection.call(self._stub.GetProjectIdentity, request)
 
     async def rotate_keys(self, *, revoke: bool = False) -> pb.RotateIdentityKeysResponse:
-        """Let a new key sign id tokens from now on; with `revoke`, tokens of the old ones are not valid any more."""
+        """Rotate the key that signs id tokens; with `revoke`, tokens that older keys signed become invalid."""
         request = self._connection.request(pb.RotateIdentityKeysRequest, revoke=revoke)
         return await self._connection.call(self._stub.RotateIdentityKeys, request)

@@ -43,7 +43,7 @@ def context_of_run(run: Run, context: Context) -> Context:
 
 
 def missing_inputs(run: Run, given: Mapping[str, str]) -> str:
-    """Say in a sentence which inputs of a run have to get a value, and do not; empty: none."""
+    """Return a sentence that names the required inputs of a run without a value; empty if there are none."""
     missing = [each.name for each in run.declared_inputs() if is_missing(each, given)]
     if not missing:
         return ""

@@ -84,7 +84,7 @@ class Load:
 
 
 def old_backlog(load: Load) -> None:
-    """Give some owners tasks that have waited for hours, and one that no executor can take."""
+    """Add tasks of some owners that have waited for hours, and one that no executor can take."""
     for owner in load.waiting:
         if load.rng.random() < 0.5:
             since = START - timedelta(hours=load.rng.randrange(5))
